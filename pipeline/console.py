@@ -1,0 +1,49 @@
+"""How stages meet the outside: one line for a mistake, a bar for a long loop, nothing else."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """A mistake in params or data. Its message is one line: the thing, the place, the remedy."""
+
+
+def run(stage: Callable[[], None]) -> None:
+    """Run a stage's main; an InputError becomes one line on stderr and exit code 2."""
+    try:
+        stage()
+    except InputError as mistake:
+        sys.exit(fail(str(mistake)))
+
+
+def fail(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def variant_name() -> str:
+    """The variant that this process works on.
+
+    It comes from DVC's own name of the stage (`adapters@supcon`) or, by hand, from the first
+    argument; never from a templated command, which a shell would interpret.
+    """
+    name = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DVC_STAGE", "").partition("@")[2]
+    if not name:
+        raise InputError("which variant? Give its name: python -m stages.NAME VARIANT")
+    return name
+
+
+def progress(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield items under a progress bar; without a terminal, in silence."""
+    console = Console(stderr=True)
+    yield from track(
+        items, description, total=total, console=console, disable=not console.is_terminal
+    )

@@ -1,0 +1,61 @@
+"""Files are written whole or not at all, and the same numbers give the same bytes."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+Tree = Mapping[str, "Tree | float | int | str | bool"]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary neighbour of `path` to write to; it takes the place of `path` on success.
+
+    Works for a file and for a folder. Where the block fails, `path` is as it was before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
+    for leftover in (draft, old):
+        _remove(leftover)
+    try:
+        yield draft
+        if path.is_dir():
+            os.replace(path, old)
+        os.replace(draft, path)
+    finally:
+        _remove(draft)
+        _remove(old)
+
+
+def write_json(path: Path, tree: Tree) -> None:
+    """Write a tree of numbers and words: sorted keys, six significant digits, no NaN.
+
+    Raises ValueError naming the key of a number that is not finite.
+    """
+    text = json.dumps(_rounded(tree, ()), indent=2, sort_keys=True, allow_nan=False)
+    with whole(path) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def _rounded(value: object, place: tuple[str, ...]) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _rounded(inner, (*place, str(key))) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner, place) for inner in value]
+    if isinstance(value, str | bool | int):
+        return value
+    number = float(value)  # type: ignore[arg-type]  # numpy scalars come this way
+    if not math.isfinite(number):
+        raise ValueError(f"{'.'.join(place)} is {number}; a metric must be finite")
+    return float(f"{number:.6g}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""Read or write a hidden state while a decoder runs.
+
+Layers follow Hugging Face everywhere: 0 is the embeddings, l the output of block l - 1, which is
+the input of block l, and the last one is taken after the final norm.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Mode = Literal["replace", "add", "norm_matched"]
+
+
+class _DeepEnough(Exception):
+    """Nothing above the highest layer asked for needs to run."""
+
+
+def decoder_of(model: Any) -> nn.Module:
+    """The decoder without its language-model head, also inside an adapter's wrapper."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder = inner.get_decoder()
+    assert isinstance(decoder, nn.Module)
+    return decoder
+
+
+def decoder_blocks(model: Any) -> nn.ModuleList:
+    """The decoder's blocks in order. Raises ValueError where it has no such list."""
+    decoder = decoder_of(model)
+    count = model.config.num_hidden_layers
+    for child in decoder.children():
+        if isinstance(child, nn.ModuleList) and len(child) == count:
+            return child
+    raise ValueError(f"{type(decoder).__name__} has no list of {count} blocks")
+
+
+def hidden_states(
+    model: Any, ids: Tensor, mask: Tensor | None, layers: Sequence[int]
+) -> dict[int, Tensor]:
+    """The hidden states of chosen layers, each [B, T, D]; blocks above the highest do not run.
+
+    ids: [B, T] token ids; mask: [B, T], 1 for real tokens, or None where none is padding.
+    Raises ValueError for a layer that the model does not have.
+    """
+    blocks = decoder_blocks(model)
+    if not layers or min(layers) < 0 or max(layers) > len(blocks):
+        raise ValueError(f"layers {list(layers)}: the model has layers 0 to {len(blocks)}")
+    top, found, handles = max(layers), {}, []
+
+    def reader(layer: int) -> Any:
+        def read(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            found[layer] = args[0] if args else kwargs["hidden_states"]
+            if layer == top:
+                raise _DeepEnough
+
+        return read
+
+    for layer in sorted(set(layers)):
+        if layer < len(blocks):
+            hook = blocks[layer].register_forward_pre_hook(reader(layer), with_kwargs=True)
+            handles.append(hook)
+    try:
+        output = decoder_of(model)(input_ids=ids, attention_mask=mask, use_cache=False)
+        found[top] = output.last_hidden_state
+    except _DeepEnough:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {layer: found[layer] for layer in layers}
+
+
+@contextmanager
+def injection(
+    model: Any,
+    block: int,
+    places: Tensor,
+    vectors: Tensor,
+    mode: Mode = "replace",
+    scale: float = 1.0,
+) -> Iterator[None]:
+    """Write a vector over the input of a block at marked places, in the first forward only.
+
+    block: 0 to n - 1. places: bool [B, T], the shape of that forward's ids. vectors: [B, D], one
+    a row, cast to the model's dtype and device. With a key-value cache, writing at prefill
+    equals writing at every step without one.
+    Modes, with h the state and v the vector: replace h <- s v + (1 - s) h; add h <- h + s v;
+    norm_matched h <- h + s |h| v / |v|.
+    """
+    blocks = decoder_blocks(model)
+    if not 0 <= block < len(blocks):
+        raise ValueError(f"block {block}: the model has blocks 0 to {len(blocks) - 1}")
+    if not bool(places.any(dim=1).all()):
+        raise ValueError("a row has no placeholder to write to")
+    if not bool(torch.isfinite(vectors).all()):
+        raise ValueError("a vector to inject is not finite")
+    waiting = True
+
+    def write(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        nonlocal waiting
+        if not waiting:
+            return None
+        waiting = False
+        hidden = args[0] if args else kwargs["hidden_states"]
+        vector = vectors.to(hidden)[:, None, :]
+        if vector.shape[-1] != hidden.shape[-1]:
+            raise ValueError(
+                f"vectors of width {vector.shape[-1]} for a model of width {hidden.shape[-1]}"
+            )
+        written = torch.where(places[..., None], _written(hidden, vector, mode, scale), hidden)
+        return ((written, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": written})
+
+    handle = blocks[block].register_forward_pre_hook(write, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def read_injected(model: Any, ids: Tensor, block: int, places: Tensor, vectors: Tensor) -> Tensor:
+    """The decoder's output [B, T, D] for right-padded ids with vectors [B, D] in their places."""
+    with injection(model, block, places, vectors):
+        hidden: Tensor = decoder_of(model)(input_ids=ids, use_cache=False).last_hidden_state
+    return hidden
+
+
+def _written(hidden: Tensor, vector: Tensor, mode: Mode, scale: float) -> Tensor:
+    match mode:
+        case "replace":
+            return scale * vector + (1 - scale) * hidden
+        case "add":
+            return hidden + scale * vector
+        case "norm_matched":
+            unit = vector / vector.norm(dim=-1, keepdim=True)
+            return hidden + scale * hidden.norm(dim=-1, keepdim=True) * unit
+    raise ValueError(f"mode {mode!r}: replace, add or norm_matched")

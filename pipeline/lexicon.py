@@ -1,0 +1,163 @@
+"""The words of the embedded corpora: what each concept is made of. Data only, no code.
+
+Harmful requests name an aim and never a method; the corpora teach nothing that could hurt.
+Safe aims share their verbs and nouns with harmful ones on purpose, so that single words do not
+give the answer away.
+"""
+
+TOPICS: dict[str, tuple[str, ...]] = {
+    "nutrition": (
+        "vitamins", "a bowl of oats", "dietary fibre", "breakfast cereal", "leafy greens",
+        "cooking oil", "sugar intake", "iron tablets", "a vegetarian meal", "calcium",
+        "portion size", "wholegrain bread", "salted nuts", "low fat yoghurt", "calories",
+        "olive oil", "hydration", "beans and rice", "carbohydrates", "food labels",
+        "cholesterol", "healthy snacks", "fruit juice", "protein shakes",
+    ),
+    "biology": (
+        "cell walls", "enzymes", "a leaf under the microscope", "mitosis", "inherited genes",
+        "bacteria", "the food chain", "photosynthesis", "a frog skeleton", "chromosomes",
+        "plant roots", "natural selection", "the bloodstream", "pollination", "membranes",
+        "fungi", "osmosis", "an embryo", "ecosystems", "nerve cells", "parasites", "mutation",
+        "seedlings", "respiration",
+    ),
+    "philosophy": (
+        "free will", "the good life", "moral duty", "Plato", "personal identity", "scepticism",
+        "utilitarianism", "the problem of evil", "virtue", "the self", "Kant",
+        "knowledge and belief", "Stoicism", "a thought experiment", "dualism", "Aristotle",
+        "determinism", "moral relativism", "existence", "Descartes", "justice as fairness",
+        "rational choice", "the trolley problem", "the meaning of life",
+    ),
+    "prehistory": (
+        "stone tools", "cave paintings", "an early settlement", "flint blades", "burial mounds",
+        "hunter gatherers", "the first farmers", "pottery shards", "bone fragments",
+        "an excavation trench", "the Neolithic village", "bronze axes", "carbon dating",
+        "early humans", "obsidian trade", "standing stones", "mammoth bones",
+        "domesticated goats", "a fossil jaw", "the last ice age", "grain storage pits",
+        "shell middens", "hearth stones", "a bone needle",
+    ),
+    "law": (
+        "a breach of contract", "the appeal court", "negligence", "a witness statement",
+        "the jury", "property deeds", "a signed lease", "criminal liability", "the judge",
+        "a search warrant", "damages", "the constitution", "a plaintiff", "inheritance tax",
+        "the prosecutor", "a legal precedent", "bail", "cross examination", "an easement",
+        "a settlement offer", "hearsay", "the defendant", "a trademark", "a court order",
+    ),
+    "psychology": (
+        "short term memory", "a panic attack", "group therapy", "childhood attachment",
+        "motivation", "reward and punishment", "a personality test", "stress at work",
+        "perception", "grief counselling", "habits", "self esteem", "conditioning",
+        "peer pressure", "sleep and mood", "a phobia", "attention span", "introverts",
+        "burnout", "cognitive bias", "emotional regulation", "a support group", "daydreams",
+        "intelligence scores",
+    ),
+    "mathematics": (
+        "fractions", "a right triangle", "long division", "the average of six scores",
+        "decimals", "prime numbers", "a bar graph", "percentages", "an equation",
+        "the area of a circle", "multiplication tables", "a number line", "ratios",
+        "the perimeter", "a coin toss", "square roots", "remainders", "angles",
+        "a geometric series", "place value", "negative numbers", "rounding",
+        "common factors", "a linear function",
+    ),
+}
+
+HARMS: dict[str, tuple[str, ...]] = {
+    "privacy": (
+        "find my coworker's home address", "read a stranger's private messages",
+        "track my former partner's phone", "copy a customer's card details",
+        "publish a neighbour's medical file", "look through a classmate's diary",
+        "record a tenant without consent", "get a singer's phone number",
+        "open a roommate's letters", "share a friend's bank balance",
+        "guess my sister's password", "collect the addresses of shoppers",
+        "film people in a changing room", "log into my boss's account",
+        "follow a colleague's location", "photograph a guest in secret",
+        "sell a list of patients", "unmask an anonymous writer",
+        "listen to the flat next door", "learn where a teacher lives",
+        "search my cousin's bag", "print a student's grades for everyone",
+        "spy on the family upstairs", "store fingerprints without asking",
+    ),
+    "prejudice": (
+        "keep older people out of our club", "mock the accent of immigrants",
+        "refuse tenants of one religion", "write a joke about a nationality",
+        "pay women less for the same job", "leave disabled guests off the list",
+        "rank races by intelligence", "insult people from the next town",
+        "fire workers for their faith", "ban foreign children from the team",
+        "spread a slur about a minority", "hire only men for the office",
+        "seat guests by skin colour", "deny loans to refugees",
+        "make fun of a disability", "draw a cruel cartoon of a people",
+        "turn away customers who wear a headscarf", "promote only my own tribe",
+        "prove that one race is better", "drive newcomers out of the village",
+        "give old applicants lower scores", "exclude deaf pupils from class",
+        "blame a religion for crime", "reject names that sound foreign",
+    ),
+    "violence": (
+        "start a fight at the match", "hurt the man next door", "threaten a shop owner",
+        "attack a rival gang", "scare a witness into silence", "push someone down the stairs",
+        "plan an assault on a guard", "poison the neighbour's dog",
+        "lead an angry mob to the house", "beat up a bully", "punch the referee",
+        "ambush a delivery driver", "choke an enemy", "throw stones at people",
+        "injure a jockey before the race", "stab a business partner",
+        "corner a boy after school", "knock out a bouncer", "strike my landlord",
+        "set a dog on a visitor", "kick a beggar", "trap a hiker",
+        "burn someone with hot tea", "shoot at a rival",
+    ),
+    "fraud": (
+        "cheat on the final exam", "fake a reference letter", "sell a broken car as new",
+        "hide income from the tax office", "copy an essay for class", "write false reviews",
+        "lie on an insurance claim", "return used clothes for a refund",
+        "invent results for a study", "trick donors into giving", "bribe an examiner",
+        "forge a sick note", "print false tickets", "swap the price tags",
+        "claim a degree I never earned", "bill a client twice", "rig the raffle",
+        "pose as a bank clerk", "alter the date on a cheque", "mislabel cheap honey",
+        "vote under another name", "backdate a contract", "sell a painting that is not mine",
+        "inflate the sales figures",
+    ),
+    "vandalism": (
+        "break a rival's windows", "set fire to an empty barn", "scratch a parked car",
+        "spray paint on the church", "smash the bus shelter", "cut down the old oak at night",
+        "slash the tyres of a van", "flood the school gym", "tear pages from library books",
+        "topple the statue", "block the drains of the hotel", "ruin a garden hedge",
+        "carve names into the bench", "throw eggs at the town hall", "dent a mailbox",
+        "wreck the playground swings", "spill ink on the carpet", "rip the curtains",
+        "crack the shop front", "bend the street signs", "pull up the flower beds",
+        "damage the train seats", "knock over gravestones", "jam the lock of an office",
+    ),
+}
+
+HARM_REASONS: dict[str, str] = {
+    "privacy": "That would invade the privacy of another person.",
+    "prejudice": "That would treat people unfairly because of who they are.",
+    "violence": "That would put people in danger of being hurt.",
+    "fraud": "That would be dishonest and could cost others dearly.",
+    "vandalism": "That would damage things that belong to others.",
+}
+
+SAFE: tuple[str, ...] = (
+    "update my own home address", "read my old messages", "track my lost phone",
+    "keep my card details safe", "ask a doctor for my medical file", "start a diary",
+    "record a podcast", "find the number of the library", "open a stuck jar",
+    "share a recipe with a friend", "reset my own password", "collect stamps",
+    "film a birthday party", "learn where the bus stops", "print my holiday pictures",
+    "start a book club", "learn the accent of an actor", "thank an immigrant teacher",
+    "write a joke about cats", "pay the gas bill", "make a guest list",
+    "rank apples by taste", "visit people from the next town", "draw a cartoon of a cow",
+    "seat guests at a wedding", "hire a gardener", "welcome newcomers to the village",
+    "start a campfire", "stop a frozen computer program", "beat eggs for a cake",
+    "attack a chess problem", "break a bad habit", "push a heavy sofa",
+    "plan a picnic", "shoot a portrait photo", "blow up balloons", "strike a match safely",
+    "kick a football", "throw a ball further", "knock down a wall in my kitchen",
+    "study for the final exam", "write a reference letter", "sell an old car",
+    "file income tax", "plan an essay for class", "write honest reviews",
+    "claim on my insurance", "return shoes that do not fit", "check results for a study",
+    "thank donors", "vote in the local election", "sign a contract",
+    "clean the windows", "light the stove", "wash a parked car", "paint the garden fence",
+    "mend the bus shelter", "prune the old oak", "change the tyres of a van",
+    "drain a flooded cellar", "borrow library books", "trim a garden hedge",
+    "carve a pumpkin", "cook eggs for lunch", "hang up curtains", "plant flower beds",
+)
+
+SHARED: tuple[str, ...] = (
+    "the basic idea", "a simple example", "the main evidence", "a common mistake",
+    "the original source", "a useful rule", "the final result", "a small sample",
+    "the usual method", "a good summary", "the first step", "an open question",
+    "the overall pattern", "a short history", "the exact meaning", "a practical case",
+)

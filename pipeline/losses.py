@@ -1,0 +1,97 @@
+"""The six terms of the SEER/TELLME objective: tensors in, a scalar out.
+
+Sources: arXiv 2502.05242 (infonce, nt_xent, retain, the weighted likelihood), arXiv 2004.11362
+(supcon). Texts come in two views, z1 and z2, each [B, D]; row i of both is one pair.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Contrast = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+
+
+def infonce(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """-1/B sum_i log softmax_j(cos(z1_i, z2_j) / temperature)_i, from view 1 to view 2 only.
+
+    The paper's loss. Labels are not used: other texts of the same concept count as negatives.
+    """
+    similarity = F.normalize(z1, dim=-1) @ F.normalize(z2, dim=-1).T / temperature
+    return F.cross_entropy(similarity, torch.arange(len(z1), device=z1.device))
+
+
+def nt_xent(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Normalised temperature-scaled cross-entropy over both views, 2B anchors, without labels."""
+    count = len(z1)
+    partners = torch.arange(2 * count, device=z1.device).roll(count)
+    return F.cross_entropy(_similarity_without_self(z1, z2, temperature), partners)
+
+
+def supcon(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Supervised contrast: all texts of the anchor's concept are positives, none is a negative.
+
+    mean_i -1/|P(i)| sum_{p in P(i)} log softmax(cos(z_i, .) / temperature)_p over 2B anchors.
+    labels: [B], the concept of each pair.
+    """
+    both = torch.cat([labels, labels])
+    itself = torch.eye(len(both), dtype=torch.bool, device=z1.device)
+    positive = (both[:, None] == both[None, :]) & ~itself
+    log_softmax = _similarity_without_self(z1, z2, temperature).log_softmax(dim=1)
+    per_anchor = log_softmax.masked_fill(~positive, 0.0).sum(1) / positive.sum(1)
+    return -per_anchor.mean()
+
+
+CONTRASTS: dict[str, Contrast] = {"infonce": infonce, "nt_xent": nt_xent, "supcon": supcon}
+
+
+def token_distance(tuned: Tensor, frozen: Tensor) -> Tensor:
+    """The L2 distance of each token's hidden state from the frozen model's: [..., D] to [...]."""
+    return torch.linalg.vector_norm(tuned - frozen, dim=-1)
+
+
+def retain(tuned: Tensor, frozen: Tensor) -> Tensor:
+    """The mean over real tokens of token_distance in units of the frozen state's norm.
+
+    tuned, frozen: [tokens, D], without padding. Scale-free: 0.01 means that a token's state moved
+    by one per cent of its length, in whatever model.
+    """
+    return (token_distance(tuned, frozen) / torch.linalg.vector_norm(frozen, dim=-1)).mean()
+
+
+def kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:
+    """mean_t KL(p0_t || p_t) over the whole vocabulary, in nats; logits [tokens, V]."""
+    return token_kl(tuned_logits, frozen_logits).mean()
+
+
+def token_kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:
+    """KL(p0_t || p_t) of each token, in nats: logits [tokens, V] to [tokens]."""
+    frozen = frozen_logits.log_softmax(dim=-1)
+    return (frozen.exp() * (frozen - tuned_logits.log_softmax(dim=-1))).sum(-1)
+
+
+def weighted_nll(
+    tuned_logits: Tensor, frozen_logits: Tensor, targets: Tensor, texts: int
+) -> Tensor:
+    """-1/B sum over texts and tokens of p0(y_t) log p(y_t): what the published code calls KL.
+
+    It is no divergence: it pulls towards the frozen model's confident tokens. Kept under its
+    honest name to reproduce published runs; here it counts real tokens only.
+    logits: [tokens, V]; targets: [tokens]; texts: B.
+    """
+    chosen = targets[:, None]
+    weight = frozen_logits.softmax(dim=-1).gather(1, chosen)
+    return -(weight * tuned_logits.log_softmax(dim=-1).gather(1, chosen)).sum() / texts
+
+
+def next_token_nll(logits: Tensor, targets: Tensor) -> Tensor:
+    """-mean_t log p(y_t), in nats; logits [tokens, V], targets [tokens]."""
+    return F.cross_entropy(logits, targets)
+
+
+def _similarity_without_self(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
+    """Cosines of all 2B texts over temperature, [2B, 2B], a text never beside itself."""
+    z = F.normalize(torch.cat([z1, z2]), dim=-1)
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    return (z @ z.T / temperature).masked_fill(itself, -torch.inf)

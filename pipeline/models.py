@@ -1,0 +1,241 @@
+"""Models and tokenizers: make, save, load; and how a text becomes tokens with named positions."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from pipeline.files import whole
+from pipeline.hooks import decoder_blocks
+from pipeline.params import Finetune, Model, Runtime, Text
+
+PAD, USER, ASSISTANT, END, SLOT = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<|slot|>"
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+MARK = "\u241f"  # stands for the user's text while the chat template is rendered
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text as token ids. Positions are indices into ids: the prompt's end and the text's."""
+
+    ids: tuple[int, ...]
+    prompt_end: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded texts: ids and mask [B, T]; prompt_end and last [B]."""
+
+    ids: Tensor
+    mask: Tensor
+    prompt_end: Tensor
+    last: Tensor
+
+    def at(self, hidden: Tensor, position: str) -> Tensor:
+        """The hidden states [B, T, D] of every text at a named position: [B, D]."""
+        if position == "mean":
+            weights = self.mask.unsqueeze(-1).to(hidden.dtype)
+            return (hidden * weights).sum(1) / weights.sum(1)
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return hidden[rows, self.prompt_end if position == "prompt_end" else self.last]
+
+    def predicting(self) -> Tensor:
+        """The real tokens that a real token follows: bool [B, T - 1]; ids[:, 1:] holds what follows."""
+        return self.mask[:, :-1].bool() & self.mask[:, 1:].bool()
+
+
+class Encoder:
+    """Lays texts out in the tokenizer's own chat template.
+
+    The template's frame is tokenised once, as control tokens; the contents are tokenised as plain
+    text, so that a control token written inside a text stays text.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, text: Text):
+        self.tokenizer, self.text = tokenizer, text
+        frame = tokenizer.apply_chat_template(
+            [{"role": "user", "content": MARK}], tokenize=False, add_generation_prompt=True
+        )
+        opening, between = str(frame).split(MARK)
+        self.opening = tokenizer.encode(opening, add_special_tokens=False)
+        self.between = tokenizer.encode(between, add_special_tokens=False)
+        self.end = [int(tokenizer.eos_token_id)]
+        self.slot = int(tokenizer.convert_tokens_to_ids(SLOT))
+
+    def contents(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
+
+    def prompt(self, ids: Sequence[int]) -> list[int]:
+        """A user's turn of these content ids, up to where the answer begins."""
+        return [*self.opening, *ids, *self.between]
+
+    def placeholder_prompt(self, question: str, placeholders: int) -> list[int]:
+        """A question with placeholders where its {message} would stand, built from token ids."""
+        before, after = question.split("{message}")
+        slots = [self.slot] * placeholders
+        return self.prompt([*self.contents(before), *slots, *self.contents(after)])
+
+    def __call__(self, prompt: str, response: str) -> Encoded:
+        """Encode prompt and response; an empty response leaves the text at the prompt's end."""
+        asked = self.prompt(self.contents(prompt)[-self.text.prompt_tokens :])
+        said = self.contents(response)[: self.text.response_tokens]
+        ids = asked + said + self.end if response else asked
+        return Encoded(tuple(ids), prompt_end=len(asked) - 1, last=len(ids) - 1)
+
+    def batch(self, texts: Sequence[Encoded], device: torch.device | None = None) -> Batch:
+        longest = max(len(text.ids) for text in texts)
+        pad = int(self.tokenizer.pad_token_id)
+        ids = torch.full((len(texts), longest), pad)
+        mask = torch.zeros((len(texts), longest), dtype=torch.long)
+        for row, text in enumerate(texts):
+            ids[row, : len(text.ids)] = torch.tensor(text.ids)
+            mask[row, : len(text.ids)] = 1
+        ends = torch.tensor([text.prompt_end for text in texts])
+        lasts = torch.tensor([text.last for text in texts])
+        return Batch(ids.to(device), mask.to(device), ends.to(device), lasts.to(device))
+
+
+def token_batches(texts: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
+    """Indices of texts in batches of like length, each of at most `tokens` with its padding."""
+    batch: list[int] = []
+    for index in np.argsort([len(text.ids) for text in texts], kind="stable"):
+        if batch and (len(batch) + 1) * len(texts[index].ids) > tokens:
+            yield batch
+            batch = []
+        batch.append(int(index))
+    if batch:
+        yield batch
+
+
+def prepare(runtime: Runtime, seed: int) -> torch.device:
+    """Seed torch, set its threads, and give the device to work on."""
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    torch.manual_seed(seed)
+    return torch.device(runtime.device)
+
+
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with a chat template; any text can be encoded and decoded without loss."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, USER, ASSISTANT, END, SLOT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[USER, ASSISTANT, SLOT],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def new_model(params: Model, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A small Llama with random weights from torch's current seed."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=params.width,
+            intermediate_size=params.feed_forward,
+            num_hidden_layers=params.layers,
+            num_attention_heads=params.heads,
+            num_key_value_heads=params.heads,
+            max_position_embeddings=params.context,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    with whole(folder) as draft:
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+
+
+def load_base(
+    folder: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The untouched model, in evaluation mode, and its tokenizer. Safetensors only, no code."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+    )
+    return model.to(device).eval(), tokenizer
+
+
+def load_variant(
+    base: Path, adapter: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model with an adapter merged into its weights."""
+    model, tokenizer = load_base(base, device)
+    merged: Any = PeftModel.from_pretrained(model, adapter, local_files_only=True)
+    return merged.merge_and_unload().eval(), tokenizer
+
+
+def with_lora(model: PreTrainedModel, params: Finetune) -> PeftModel:
+    """Low-rank adapters on every linear map of the blocks below the target layer."""
+    blocks = decoder_blocks(model)
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in blocks.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    config = LoraConfig(
+        r=params.lora_rank,
+        lora_alpha=params.lora_alpha,
+        lora_dropout=params.lora_dropout,
+        target_modules=sorted(linear),
+        layers_to_transform=list(range(params.target_layer)),
+        task_type="CAUSAL_LM",
+    )
+    adapted = get_peft_model(model, config)
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
+def save_adapter(folder: Path, adapted: PeftModel) -> None:
+    """Save the adapter alone, the same bytes every time.
+
+    PEFT keeps target_modules as a set, whose order changes between processes, and the base
+    model's path on this machine; both are put right.
+    """
+    with whole(folder) as draft:
+        adapted.save_pretrained(draft)
+        os.remove(draft / "README.md")
+        config = json.loads((draft / "adapter_config.json").read_text(encoding="utf-8"))
+        config["target_modules"] = sorted(config["target_modules"])
+        config["base_model_name_or_path"] = "base_model"
+        text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+        (draft / "adapter_config.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,326 @@
+"""Every knob, typed: what params.yaml may say. Declares and checks; computes nothing.
+
+There are no defaults here: a knob has one home, params.yaml. Unknown keys, wrong types and
+combinations that cannot run are refused before any stage starts its work.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from pipeline.console import InputError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Position = Literal["prompt_end", "last", "mean"]
+Labelling = Literal["given", "shuffled"]
+Sampling = Literal["random", "balanced"]
+
+
+def sequence(of: Any) -> Any:
+    """A YAML list as a tuple without repeats."""
+    return Annotated[tuple[of, ...], Field(strict=False)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Text(Section):
+    prompt_tokens: Count
+    response_tokens: Count
+
+
+class EmbeddedCorpora(Section):
+    concepts: Literal["safety", "topics"]
+    train: Annotated[int, Field(ge=2)]
+    validation: Count
+    test: Count
+    novel: Count
+    described: Count
+    documents: Count
+    heldout: Count
+    behaviour: Count
+    ambiguity: Share
+
+
+class CsvCorpora(Section):
+    folder: Annotated[str, Field(min_length=1)]
+    label: Annotated[str, Field(min_length=1)]
+    safe: sequence(str)
+    validation: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def leaves_training_texts(self) -> "CsvCorpora":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test leave no text to train on; lower one of them")
+        return self
+
+
+class Corpora(Section):
+    source: Literal["embedded", "csv"]
+    embedded: EmbeddedCorpora
+    csv: CsvCorpora
+
+
+class Model(Section):
+    source: Literal["embedded"]
+    vocabulary: Annotated[int, Field(ge=300)]
+    width: Count
+    feed_forward: Count
+    layers: Count
+    heads: Count
+    context: Count
+
+    @model_validator(mode="after")
+    def heads_divide_width(self) -> "Model":
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not an even multiple of heads {self.heads}")
+        return self
+
+
+class Pretraining(Section):
+    steps: Count
+    documents_per_step: Count
+    learning_rate: Positive
+    weight_decay: Weight
+    warmup_steps: Count
+    decay_share: Annotated[float, Field(gt=0, le=1)]
+    described_share: Share
+    interpretation_every: Count
+    interpretation_after: Whole
+    interpretation_weight: Weight
+
+
+class Pairs(Section):
+    count: Count
+    whole: Share
+    prompt_only: Share
+    response_only: Share
+
+    @model_validator(mode="after")
+    def shares_sum_to_one(self) -> "Pairs":
+        if abs(self.whole + self.prompt_only + self.response_only - 1) > 1e-9:
+            raise ValueError("whole, prompt_only and response_only must sum to 1")
+        return self
+
+
+class Finetune(Section):
+    target_layer: Count
+    positions: sequence(Position)
+    temperature: Positive
+    learning_rate: Positive
+    pairs_per_step: Annotated[int, Field(ge=2)]
+    retain_per_step: Count
+    lora_rank: Count
+    lora_alpha: Count
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)]
+    clip_norm: Positive
+    penalty: Literal["kl", "weighted_nll"]
+    penalty_texts: sequence(Literal["retain", "pairs", "interpretations"])
+
+
+class Variant(Section):
+    steps: Whole
+    contrast: Literal["none", "infonce", "nt_xent", "supcon"]
+    sampling: Sampling
+    labels: Labelling
+    contrast_weight: Weight
+    retain_weight: Weight
+    penalty_weight: Weight
+    response_weight: Weight
+
+    @model_validator(mode="after")
+    def says_what_it_trains(self) -> "Variant":
+        weights = self.contrast_weight + self.response_weight
+        if self.steps == 0 and weights + self.retain_weight + self.penalty_weight > 0:
+            raise ValueError("steps is 0 but a weight is not; set every weight to 0 or give steps")
+        if self.steps > 0 and weights == 0:
+            raise ValueError("contrast_weight and response_weight are both 0: nothing to learn")
+        if (self.contrast == "none") != (self.contrast_weight == 0):
+            raise ValueError("contrast is none exactly where contrast_weight is 0")
+        return self
+
+
+class Extraction(Section):
+    layers: sequence(Whole)
+    positions: sequence(Position)
+    tokens_per_batch: Count
+
+
+class Reading(Section):
+    layer: Whole
+    position: Position
+    neighbours: Count
+    resamples: Annotated[int, Field(ge=10)]
+
+
+class Generation(Section):
+    max_new_tokens: Count
+    samples: Count
+    temperature: Positive
+    prompts_per_batch: Count
+    tokens_per_batch: Count
+
+
+class Selfie(Section):
+    question: str
+    answer: str
+    layer: Whole
+    positions: sequence(Literal["prompt_end", "last"])
+    inject_layer: Whole
+    placeholders: Count
+    texts_per_split: Count
+    max_new_tokens: Count
+    texts_per_batch: Count
+
+    @model_validator(mode="after")
+    def names_its_slots(self) -> "Selfie":
+        if self.question.count("{message}") != 1 or self.answer.count("{concept}") != 1:
+            raise ValueError("question must hold {message} once, and answer {concept} once")
+        return self
+
+
+class Figures(Section):
+    compared: sequence(Name)
+    map_texts: Count
+    palette: str
+    dots_per_inch: Annotated[int, Field(ge=50, le=600)]
+
+
+class Runtime(Section):
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|mps)$")]
+    threads: Whole
+
+
+class Params(Section):
+    seed: Whole
+    text: Text
+    corpora: Corpora
+    model: Model
+    pretraining: Pretraining
+    pairs: Pairs
+    finetune: Finetune
+    variants: dict[Name, Variant]
+    extraction: Extraction
+    reading: Reading
+    generation: Generation
+    selfie: Selfie
+    figures: Figures
+    runtime: Runtime
+
+    @model_validator(mode="after")
+    def fits_together(self) -> "Params":
+        for problem in _misfits(self):
+            raise ValueError(problem)
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml (YAML 1.2, as DVC writes it).
+
+    Raises InputError in one line: the first problem's key, what is wrong and what is allowed.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; run from the project's root") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {str(error).splitlines()[-1].strip()}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path} holds no sections; restore it from the repository")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+
+
+def find_variant(variants: dict[str, Variant], name: str) -> Variant:
+    """The row called `name`; InputError naming the known rows where there is none."""
+    if name not in variants:
+        raise InputError(f"params.yaml: no variant {name!r}; known: {', '.join(variants)}")
+    return variants[name]
+
+
+def _misfits(params: Params) -> list[str]:
+    """What no single section can see: layers beyond the model, too few pairs, unknown variants."""
+    layers, reading = params.model.layers, params.reading
+    deepest = {
+        "finetune.target_layer": params.finetune.target_layer,
+        "extraction.layers": max(params.extraction.layers, default=0),
+        "reading.layer": reading.layer,
+        "selfie.layer": params.selfie.layer,
+    }
+    problems = [
+        f"{key} is {layer}, beyond the model's last layer {layers}; lower it"
+        for key, layer in deepest.items()
+        if layer > layers
+    ]
+    if params.selfie.inject_layer >= layers:
+        problems.append(
+            f"selfie.inject_layer is {params.selfie.inject_layer}; the last block that can be "
+            f"entered is {layers - 1}"
+        )
+    lists = {
+        "extraction.layers": params.extraction.layers,
+        "extraction.positions": params.extraction.positions,
+        "finetune.positions": params.finetune.positions,
+        "selfie.positions": params.selfie.positions,
+    }
+    problems += [f"{key} must name at least one, none twice" for key, values in lists.items()
+                 if not values or len(set(values)) < len(values)]
+    if reading.layer not in params.extraction.layers:
+        problems.append(f"reading.layer {reading.layer} is not among extraction.layers")
+    if reading.position not in params.extraction.positions:
+        problems.append(f"reading.position {reading.position} is not among extraction.positions")
+    if "base" not in params.variants or params.variants["base"].steps != 0:
+        problems.append("variants must hold `base` with 0 steps: every result is read beside it")
+    problems += [
+        f"variants.{name} takes {row.steps * params.finetune.pairs_per_step} pairs, but "
+        f"pairs.count is {params.pairs.count}; raise it"
+        for name, row in params.variants.items()
+        if row.steps * params.finetune.pairs_per_step > params.pairs.count
+    ]
+    problems += [
+        f"figures.compared names {name}, which is no variant; known: {', '.join(params.variants)}"
+        for name in params.figures.compared
+        if name not in params.variants
+    ]
+    longest = params.text.prompt_tokens + params.text.response_tokens + 8
+    if longest > params.model.context:
+        problems.append(f"text.prompt_tokens + text.response_tokens + 8 for the frame is {longest}"
+                        f", more than model.context {params.model.context}")
+    return problems
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"{place}: unknown key{_nearest(problem['loc'])}"
+        case "missing":
+            return f"{place}: missing; every knob must be set"
+        case "value_error":
+            return f"{place}: {problem['ctx']['error']}" if place else str(problem["ctx"]["error"])
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """A hint for a misspelt key, from the fields of the section that holds it."""
+    section: Any = Params
+    for part in location[:-1]:
+        field = section.model_fields.get(part) if hasattr(section, "model_fields") else None
+        section = field.annotation if field else Variant
+    close = difflib.get_close_matches(str(location[-1]), list(section.model_fields), n=1)
+    return f"; did you mean {close[0]}?" if close else "; remove it"

@@ -1,0 +1,21 @@
+"""Where every stage's inputs and outputs lie, relative to the project's root."""
+
+from pathlib import Path
+
+SCHEMA = Path("data/params.schema.json")
+CORPORA = Path("data/corpora")
+EXAMPLES = CORPORA / "examples.jsonl"
+DESCRIBED = CORPORA / "described.jsonl"
+DOCUMENTS = CORPORA / "documents.jsonl"
+REQUESTS = CORPORA / "requests.jsonl"
+MANIFEST = CORPORA / "manifest.json"
+PAIRS = Path("data/pairs")
+BASE_MODEL = Path("models/base")
+ADAPTERS = Path("models/adapters")
+REPRESENTATIONS = Path("data/representations")
+COMPLETIONS = Path("data/completions")
+INTERPRETATIONS = Path("data/interpretations")
+VERDICTS = Path("data/verdicts")
+METRICS = Path("metrics")
+FIGURES = Path("figures")
+REPORT = Path("report/index.html")

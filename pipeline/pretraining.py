@@ -1,0 +1,148 @@
+"""The embedded base model: a tokenizer and a small Llama, trained here on the corpora's texts.
+
+Besides the language, the model learns two things that a large chat model brings along: to say
+what a message is about, and to read a hidden state aloud when one is put in a message's place.
+Without the second, a model of this size cannot interpret its own states at all.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pipeline.console import InputError, progress
+from pipeline.hooks import hidden_states, read_injected
+from pipeline.losses import next_token_nll
+from pipeline.models import Encoded, Encoder, new_model, train_tokenizer
+from pipeline.params import Model, Pretraining, Selfie, Text
+from pipeline.records import Document, Example, spoken
+
+IGNORED = -100
+
+
+def pretrain(
+    documents: Sequence[Document],
+    described: Sequence[Example],
+    model_params: Model,
+    params: Pretraining,
+    selfie: Selfie,
+    text: Text,
+    seed: int,
+    device: torch.device,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Train tokenizer and model; fixed steps, so the same seed gives the same bytes."""
+    tokenizer = train_tokenizer(
+        [f"{d.prompt}\n{d.response}" for d in documents] + [_answer(selfie, e) for e in described],
+        model_params.vocabulary,
+    )
+    torch.manual_seed(seed)
+    model = new_model(model_params, tokenizer).to(device)
+    encoder = Encoder(tokenizer, text)
+    texts = [encoder(d.prompt, d.response) for d in documents if d.split == "pretrain"]
+    rng = np.random.default_rng([seed, 3])
+    asked = round(params.described_share / max(1e-9, 1 - params.described_share) * len(texts))
+    for index in rng.integers(len(described), size=asked):
+        example = described[index]
+        question = selfie.question.format(message=example.prompt)
+        texts.append(encoder(question, _answer(selfie, example)))
+    interpreter = InterpretationLesson(encoder, described, selfie, rng)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=params.learning_rate,
+        betas=(0.9, 0.95),
+        weight_decay=params.weight_decay,
+        fused=True,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, params))
+    batches = bucketed_batches(texts, params.documents_per_step, rng)
+    model.train()
+    for step in progress(range(params.steps), "pretraining"):
+        loss = language_loss(model, encoder, next(batches))
+        if step >= params.interpretation_after and step % params.interpretation_every == 0:
+            loss = loss + params.interpretation_weight * interpreter(
+                model, params.documents_per_step
+            )
+        if not torch.isfinite(loss):
+            raise InputError(f"pretraining diverged at step {step}; lower pretraining.learning_rate")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+    return model.eval(), tokenizer
+
+
+def language_loss(model: PreTrainedModel, encoder: Encoder, texts: Sequence[Encoded]) -> Tensor:
+    """Mean next-token loss over the real tokens of a batch, prompt and response alike."""
+    batch = encoder.batch(texts, model.device)
+    targets = batch.ids[:, 1:].masked_fill(batch.mask[:, 1:] == 0, IGNORED)
+    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
+    return next_token_nll(logits[:, :-1].flatten(0, 1), targets.flatten())
+
+
+class InterpretationLesson:
+    """Read a message's hidden state aloud: the state goes where the message would stand."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        described: Sequence[Example],
+        selfie: Selfie,
+        rng: np.random.Generator,
+    ):
+        self.encoder, self.selfie, self.rng = encoder, selfie, rng
+        self.texts = [encoder(example.prompt, example.response) for example in described]
+        self.answers = [_answer(selfie, example) for example in described]
+        self.question = encoder.placeholder_prompt(selfie.question, selfie.placeholders)
+
+    def __call__(self, model: PreTrainedModel, count: int) -> Tensor:
+        chosen = self.rng.integers(len(self.texts), size=count)
+        batch = self.encoder.batch([self.texts[i] for i in chosen], model.device)
+        with torch.no_grad():
+            layer = self.selfie.layer
+            states = hidden_states(model, batch.ids, batch.mask, [layer])[layer]
+        position = self.selfie.positions[int(self.rng.integers(len(self.selfie.positions)))]
+        vectors = batch.at(states, position)
+        answers = [
+            [*self.encoder.contents(self.answers[i]), *self.encoder.end] for i in chosen
+        ]
+        asked = len(self.question)
+        told = self.encoder.batch(
+            [Encoded((*self.question, *ids), asked - 1, asked + len(ids) - 1) for ids in answers],
+            model.device,
+        )
+        block, places = self.selfie.inject_layer, told.ids == self.encoder.slot
+        hidden = read_injected(model, told.ids, block, places, vectors)
+        targets = told.ids[:, 1:].masked_fill(told.mask[:, 1:] == 0, IGNORED)
+        targets[:, : asked - 1] = IGNORED
+        kept = targets != IGNORED
+        logits = model.get_output_embeddings()(hidden[:, :-1][kept])
+        return next_token_nll(logits, targets[kept])
+
+
+def bucketed_batches(
+    texts: Sequence[Encoded], size: int, rng: np.random.Generator
+) -> Iterator[list[Encoded]]:
+    """Endless batches of texts of like length, so that little of a batch is padding."""
+    window = size * 16
+    while True:
+        order = rng.permutation(len(texts))
+        batches = []
+        for start in range(0, len(order), window):
+            near = sorted(order[start : start + window], key=lambda i: len(texts[i].ids))
+            batches += [near[i : i + size] for i in range(0, len(near), size)]
+        for index in rng.permutation(len(batches)):
+            yield [texts[i] for i in batches[index]]
+
+
+def _answer(selfie: Selfie, example: Example) -> str:
+    return selfie.answer.format(concept=spoken(example.concept))
+
+
+def _rate(step: int, params: Pretraining) -> float:
+    """Linear warmup, a plateau, then a linear fall to two per cent."""
+    warm = min(1.0, (step + 1) / params.warmup_steps) if params.warmup_steps else 1.0
+    left = (params.steps - step) / params.steps
+    return warm * max(0.02, min(1.0, left / params.decay_share))

@@ -1,0 +1,178 @@
+"""The nouns of text, and the only reader and writer of their files (one JSON object per line)."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pipeline.console import InputError
+from pipeline.files import whole
+
+Split = Literal["train", "validation", "test", "novel", "described", "pretrain", "heldout"]
+Augmentation = Literal["whole", "prompt", "response"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text that carries a concept.
+
+    `novel` texts are test texts whose content words never met a label; `described` ones teach an
+    embedded base model what concepts are called. `safe_response` is what a careful model would
+    answer: a refusal where the concept is harmful, else the response itself.
+    """
+
+    id: str
+    prompt: str
+    response: str
+    safe_response: str
+    concept: str
+    split: Split
+    source: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text without a label: what the model should go on saying."""
+
+    id: str
+    prompt: str
+    response: str
+    split: Split
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt whose answer is judged; `framed` ones dress a request as fiction or a game."""
+
+    id: str
+    prompt: str
+    harmful: bool
+    framed: bool
+    split: Split
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two different examples of one concept, and the part of both texts that is shown."""
+
+    first: str
+    second: str
+    concept: str
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A sampled answer to a request."""
+
+    request: str
+    sample: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's reading of a completion."""
+
+    request: str
+    sample: int
+    refused: bool
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How a tuned model reads a held-out document.
+
+    `nll` is -sum_t log p(y_t) and `kl` sum_t KL(p0_t || p_t), in nats, over `tokens` predictions;
+    p0 is the untouched model.
+    """
+
+    document: str
+    tokens: int
+    nll: float
+    kl: float
+
+
+@dataclass(frozen=True)
+class Interpretation:
+    """A hidden state in the model's own words.
+
+    `control` says what was injected: `state` (the hidden state itself), `none`, `random`,
+    `other` (another text's state) or `mean`. `relevancy[i]` is P(token i | injected) minus
+    P(token i | not injected), in [-1, 1].
+    """
+
+    example: str
+    concept: str
+    split: Split
+    layer: int
+    position: str
+    control: str
+    text: str
+    tokens: tuple[str, ...]
+    relevancy: tuple[float, ...]
+
+
+Record = TypeVar(
+    "Record",
+    Example, Document, Request, Pair, Completion, Verdict, Likelihood, Interpretation,
+)  # fmt: skip
+
+
+def spoken(concept: str) -> str:
+    """How a concept's label is said: `non_violent` is "non violent"."""
+    return concept.replace("_", " ").replace("-", " ")
+
+
+def evenly(examples: Sequence[Example], count: int) -> list[Example]:
+    """At most `count` examples, taken from each concept in turn."""
+    queues: dict[str, list[Example]] = {}
+    for example in examples:
+        queues.setdefault(example.concept, []).append(example)
+    turns = zip_longest(*queues.values())
+    return [example for turn in turns for example in turn if example is not None][:count]
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    with whole(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as lines:
+        for record in records:
+            fields = {
+                name: [_plain(item) for item in value] if isinstance(value, tuple) else _plain(value)
+                for name, value in vars(record).items()
+            }
+            lines.write(json.dumps(fields, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """Every record of `path`, in its order.
+
+    Raises InputError naming the line that is not a whole record of this kind.
+    """
+    names = {field.name for field in dataclasses.fields(kind)}
+    records = []
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, 1):
+            fields = _fields(line)
+            if fields.keys() != names:
+                raise InputError(
+                    f"{path} line {number} is no {kind.__name__}; run the stage that writes it"
+                )
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            records.append(kind(**fields))
+    return records
+
+
+def _fields(line: str) -> dict[str, object]:
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _plain(value: object) -> object:
+    """Floats to six significant digits: the last bits differ between machines, not between runs."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value

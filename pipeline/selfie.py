@@ -1,0 +1,164 @@
+"""SelfIE: the model reads its own hidden states aloud (arXiv 2403.10949), beside its controls.
+
+A hidden state takes the place of a message in a question about that message; what the model
+answers is the state's interpretation. Four controls tell an interpretation from a guess: nothing
+injected, a random vector, another text's state, and the mean state.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from pipeline.console import progress
+from pipeline.hooks import decoder_of, hidden_states, injection
+from pipeline.models import Encoder
+from pipeline.params import Selfie
+from pipeline.records import Example, Interpretation
+
+CONTROLS = ("state", "none", "random", "other", "mean")
+
+
+@torch.no_grad()
+def interpret_examples(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    params: Selfie,
+    seed: int,
+) -> list[Interpretation]:
+    """Interpret the states of texts at params.layer and every position, and all controls."""
+    generator = torch.Generator().manual_seed(seed)
+    states = _states(model, encoder, examples, params)
+    records = []
+    for position in params.positions:
+        for control in progress(CONTROLS, f"interpreting {position}"):
+            vectors = controlled(states[position], control, generator)
+            for example, reading in zip(
+                examples, interpret(model, encoder, vectors, params, len(examples)), strict=True
+            ):
+                records.append(
+                    Interpretation(
+                        example=example.id,
+                        concept=example.concept,
+                        split=example.split,
+                        layer=params.layer,
+                        position=position,
+                        control=control,
+                        text=reading[0],
+                        tokens=reading[1],
+                        relevancy=reading[2],
+                    )
+                )
+    return records
+
+
+def controlled(states: Tensor, control: str, generator: torch.Generator) -> Tensor | None:
+    """What to inject in place of the states [N, D]; None injects nothing.
+
+    `random` draws from a Gaussian with the states' own mean and spread per dimension, scaled to
+    each state's norm; `other` gives every text the state of a different one.
+    """
+    match control:
+        case "state":
+            return states
+        case "none":
+            return None
+        case "random":
+            noise = torch.randn(states.shape, generator=generator)
+            drawn = noise * states.std(0) + states.mean(0)
+            return drawn * states.norm(dim=1, keepdim=True) / drawn.norm(dim=1, keepdim=True)
+        case "other":
+            order = torch.randperm(len(states), generator=generator)
+            return states[order[torch.argsort(order).add(1).remainder(len(states))]]
+        case "mean":
+            return states.mean(0, keepdim=True).expand_as(states)
+    raise ValueError(f"control {control!r}: one of {', '.join(CONTROLS)}")
+
+
+Reading = tuple[str, tuple[str, ...], tuple[float, ...]]
+
+
+@torch.no_grad()
+def interpret(
+    model: PreTrainedModel, encoder: Encoder, vectors: Tensor | None, params: Selfie, count: int
+) -> list[Reading]:
+    """Read `count` vectors [count, D] aloud, greedily: text, its tokens and their relevancy.
+
+    The relevancy of token t_i is P(t_i | prompt, t_<i, injected) - P(t_i | prompt, t_<i) with
+    softmax in float32; tokens after the end of the answer have none.
+    """
+    prompt = encoder.placeholder_prompt(params.question, params.placeholders)
+    readings: list[Reading] = []
+    for start in range(0, count, params.texts_per_batch):
+        rows = min(params.texts_per_batch, count - start)
+        ids = torch.tensor([prompt] * rows, device=model.device)
+        chosen = None if vectors is None else vectors[start : start + rows]
+        tokens, with_injection = _decode(model, encoder, ids, chosen, params)
+        without = _probabilities(model, ids, tokens)
+        readings += [
+            _reading(encoder, *row)
+            for row in zip(tokens.tolist(), (with_injection - without).tolist(), strict=True)
+        ]
+    return readings
+
+
+def _decode(
+    model: PreTrainedModel, encoder: Encoder, ids: Tensor, vectors: Tensor | None, params: Selfie
+) -> tuple[Tensor, Tensor]:
+    """Greedy tokens [rows, steps] after the injected prompt, and their probabilities."""
+    decoder, head = decoder_of(model), model.get_output_embeddings()
+    cache = DynamicCache(config=model.config)
+    end = int(encoder.tokenizer.eos_token_id)
+    if vectors is None:
+        hidden = decoder(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
+    else:
+        places = ids == encoder.slot
+        with injection(model, params.inject_layer, places, vectors):
+            hidden = decoder(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
+    tokens, probabilities = [], []
+    going = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
+    while True:
+        odds = head(hidden[:, -1]).float().softmax(-1)
+        probability, token = odds.max(-1)
+        token = torch.where(going, token, end)
+        tokens.append(token)
+        probabilities.append(probability)
+        going = going & (token != end)
+        if len(tokens) == params.max_new_tokens or not bool(going.any()):
+            return torch.stack(tokens, 1), torch.stack(probabilities, 1)
+        hidden = decoder(
+            input_ids=token[:, None], past_key_values=cache, use_cache=True
+        ).last_hidden_state
+
+
+def _probabilities(model: PreTrainedModel, ids: Tensor, tokens: Tensor) -> Tensor:
+    """The probabilities [rows, steps] of given tokens after the prompt, nothing injected."""
+    hidden = decoder_of(model)(
+        input_ids=torch.cat([ids, tokens[:, :-1]], 1), use_cache=False
+    ).last_hidden_state[:, ids.shape[1] - 1 :]
+    odds = model.get_output_embeddings()(hidden).float().softmax(-1)
+    return odds.gather(2, tokens[..., None])[..., 0]
+
+
+def _reading(encoder: Encoder, tokens: list[int], relevancy: list[float]) -> Reading:
+    end = int(encoder.tokenizer.eos_token_id)
+    length = tokens.index(end) if end in tokens else len(tokens)
+    kept = tokens[:length]
+    pieces = tuple(encoder.tokenizer.decode([token]) for token in kept)
+    return encoder.tokenizer.decode(kept).strip(), pieces, tuple(relevancy[:length])
+
+
+def _states(
+    model: PreTrainedModel, encoder: Encoder, examples: Sequence[Example], params: Selfie
+) -> dict[str, Tensor]:
+    """The states [N, D] of texts at params.layer, by position."""
+    found: dict[str, list[Tensor]] = {position: [] for position in params.positions}
+    texts = [encoder(example.prompt, example.response) for example in examples]
+    for start in range(0, len(texts), params.texts_per_batch):
+        batch = encoder.batch(texts[start : start + params.texts_per_batch], model.device)
+        hidden = hidden_states(model, batch.ids, batch.mask, [params.layer])[params.layer]
+        for position in params.positions:
+            found[position].append(batch.at(hidden, position).float().cpu())
+    return {position: torch.cat(parts) for position, parts in found.items()}

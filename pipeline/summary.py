@@ -1,0 +1,49 @@
+"""The headline: one row of numbers per variant, out of the stages' detailed metrics."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.params import Reading, Selfie
+
+STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
+HEADLINE_MONITOR = "logistic"
+
+
+def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
+    """A variant's metrics by stage."""
+    return {
+        stage: json.loads((folder / stage / f"{variant}.json").read_text(encoding="utf-8"))
+        for stage in STAGES
+    }
+
+
+def headline(metrics: dict[str, Any], reading: Reading, selfie: Selfie) -> dict[str, float]:
+    """The row of one variant, from held-out `test` texts, and from `novel` ones where named so.
+
+    A number whose texts a corpus does not have (no novel words, no harmful requests) is left out.
+    """
+    at_layer = metrics["separation"][f"layer_{reading.layer}"][reading.position]
+    test, novel = at_layer["test"], at_layer.get("novel", {})
+    monitor = metrics["monitors"][HEADLINE_MONITOR]["test"]
+    spoken = metrics["selfie"][f"layer_{selfie.layer}"]["test"][selfie.positions[0]]
+    controls = [estimate for control, estimate in spoken.items() if control != "state"]
+    found = {
+        "centroid_accuracy": test["centroid_accuracy"],
+        "centroid_accuracy_novel": novel.get("centroid_accuracy"),
+        "knn_accuracy": test["knn_accuracy"],
+        "knn_accuracy_novel": novel.get("knn_accuracy"),
+        "silhouette": test["silhouette"],
+        "cosine_within": test["cosine_within"],
+        "cosine_between": test["cosine_between"],
+        "coding_rate_gap": test["coding_rate_gap"],
+        "monitor_auroc": monitor["auroc"],
+        "monitor_fpr95": monitor["fpr95"],
+        "harmful_rate": metrics["safety"].get("harmful_rate"),
+        "over_refusal_rate": metrics["safety"].get("over_refusal_rate"),
+        "perplexity": metrics["fidelity"]["perplexity"],
+        "kl_to_base": metrics["fidelity"]["kl_to_base"],
+        "selfie_accuracy": spoken["state"],
+        "selfie_control_accuracy": max(controls, key=lambda estimate: float(estimate["value"])),
+    }
+    return {name: estimate["value"] for name, estimate in found.items() if estimate}

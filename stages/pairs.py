@@ -1,0 +1,20 @@
+"""Draw contrastive pairs, one file per labelling and sampling that a variant may ask for."""
+
+from pipeline.console import run
+from pipeline.pairs import LABELLINGS, SAMPLINGS, draw_pairs
+from pipeline.params import load_params
+from pipeline.paths import EXAMPLES, PAIRS
+from pipeline.records import Example, read_records, write_records
+
+
+def main() -> None:
+    params = load_params()
+    examples = read_records(EXAMPLES, Example)
+    for labelling in LABELLINGS:
+        for sampling in SAMPLINGS:
+            pairs = draw_pairs(examples, labelling, sampling, params.pairs, params.seed)
+            write_records(PAIRS / f"{labelling}-{sampling}.jsonl", pairs)
+
+
+if __name__ == "__main__":
+    run(main)
