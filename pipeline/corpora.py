@@ -1,7 +1,6 @@
 """Labelled texts from tables, and the checks that every corpus passes, whatever its source."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.console import InputError
-from pipeline.files import write_json
+from pipeline.files import read_json, write_json
 from pipeline.params import CsvCorpora
 from pipeline.records import Document, Example, Request, Split
 
@@ -120,7 +119,7 @@ def write_manifest(path: Path, corpus: Corpus) -> None:
 
 def safe_concepts(manifest: Path) -> tuple[str, ...]:
     """The harmless concepts that a manifest names; none where no concept means harm."""
-    return tuple(json.loads(manifest.read_text(encoding="utf-8"))["safe"])
+    return tuple(read_json(manifest)["safe"])
 
 
 def normalised(text: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 Tree = Mapping[str, "Tree | float | int | str | bool"]
 
@@ -39,6 +40,10 @@ def write_json(path: Path, tree: Tree) -> None:
     text = json.dumps(_rounded(tree, ()), indent=2, sort_keys=True, allow_nan=False)
     with whole(path) as draft:
         draft.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _rounded(value: object, place: tuple[str, ...]) -> object:

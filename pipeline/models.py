@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
@@ -128,11 +130,13 @@ def token_batches(texts: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def prepare(runtime: Runtime, seed: int) -> torch.device:
-    """Seed torch, set its threads, and give the device to work on."""
+def prepare(runtime: Runtime) -> torch.device:
+    """Set torch's threads, quiet the libraries, and give the device to work on."""
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    torch.manual_seed(seed)
+    transformers.utils.logging.disable_progress_bar()
+    # PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
     return torch.device(runtime.device)
 
 

@@ -120,6 +120,7 @@ Record = TypeVar(
     "Record",
     Example, Document, Request, Pair, Completion, Verdict, Likelihood, Interpretation,
 )  # fmt: skip
+Labelled = TypeVar("Labelled", Example, Interpretation)
 
 
 def spoken(concept: str) -> str:
@@ -127,13 +128,13 @@ def spoken(concept: str) -> str:
     return concept.replace("_", " ").replace("-", " ")
 
 
-def evenly(examples: Sequence[Example], count: int) -> list[Example]:
-    """At most `count` examples, taken from each concept in turn."""
-    queues: dict[str, list[Example]] = {}
-    for example in examples:
-        queues.setdefault(example.concept, []).append(example)
+def evenly(texts: Sequence[Labelled], count: int) -> list[Labelled]:
+    """At most `count` texts, taken from each concept in turn."""
+    queues: dict[str, list[Labelled]] = {}
+    for text in texts:
+        queues.setdefault(text.concept, []).append(text)
     turns = zip_longest(*queues.values())
-    return [example for turn in turns for example in turn if example is not None][:count]
+    return [text for turn in turns for text in turn if text is not None][:count]
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_samples
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
 from pipeline.intervals import Estimate, Indices, bootstrap, bootstrap_mean
@@ -44,7 +44,7 @@ def separation(
     centre = train[0].mean(0)
     seen, known = unit(train[0] - centre), train[1]
     vectors, labels = unit(held_out[0] - centre), held_out[1]
-    by_centroid = NearestCentroid().fit(seen, known).predict(vectors) == labels
+    by_centroid = nearest_centroid(seen, known, vectors) == labels
     nearest = KNeighborsClassifier(min(neighbours, len(seen)), metric="cosine", algorithm="brute")
     by_neighbours = nearest.fit(seen, known).predict(vectors) == labels
     return Separation(
@@ -64,6 +64,18 @@ def separation(
             len(labels), max(10, resamples // 10), seed,
         ),
     )  # fmt: skip
+
+
+def nearest_centroid(seen: Vectors, known: Labels, vectors: Vectors) -> Labels:
+    """The concept of the nearest mean of `seen` [M, D], for each vector [N, D].
+
+    One neighbour among the means: unlike scikit-learn's NearestCentroid it is also defined where
+    all vectors are the same, as at the prompt's end of the embeddings.
+    """
+    concepts = np.unique(known)
+    means = np.stack([seen[known == concept].mean(0) for concept in concepts])
+    predicted: Labels = KNeighborsClassifier(1).fit(means, concepts).predict(vectors)
+    return predicted
 
 
 def unit(vectors: Vectors) -> Vectors:

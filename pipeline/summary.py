@@ -1,9 +1,9 @@
 """The headline: one row of numbers per variant, out of the stages' detailed metrics."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.files import read_json
 from pipeline.params import Reading, Selfie
 
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
@@ -13,7 +13,7 @@ HEADLINE_MONITOR = "logistic"
 def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
     """A variant's metrics by stage."""
     return {
-        stage: json.loads((folder / stage / f"{variant}.json").read_text(encoding="utf-8"))
+        stage: read_json(folder / stage / f"{variant}.json")
         for stage in STAGES
     }
 

@@ -11,7 +11,7 @@ from pipeline.records import Document, Example, Pair, read_records
 def main() -> None:
     params, name = load_params(), variant_name()
     variant = find_variant(params.variants, name)
-    device = prepare(params.runtime, params.seed)
+    device = prepare(params.runtime)
     model, tokenizer = load_base(BASE_MODEL, device)
     adapted, curve = finetune(
         model,

@@ -10,7 +10,7 @@ from pipeline.records import Document, Example, read_records
 
 def main() -> None:
     params = load_params()
-    device = prepare(params.runtime, params.seed)
+    device = prepare(params.runtime)
     model, tokenizer = pretrain(
         read_records(DOCUMENTS, Document),
         read_records(DESCRIBED, Example),

@@ -11,7 +11,7 @@ from pipeline.representations import Representations, save_representations
 
 def main() -> None:
     params, name = load_params(), variant_name()
-    device = prepare(params.runtime, params.seed)
+    device = prepare(params.runtime)
     model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
     encoder = Encoder(tokenizer, params.text)
     examples = read_records(EXAMPLES, Example)
