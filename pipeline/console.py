@@ -8,7 +8,6 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
-
 T = TypeVar("T")
 
 

@@ -50,8 +50,10 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
         raise InputError(f"corpora.csv.safe names {unknown[0]!r}, which no row is labelled with")
     kept, dropped = _distinct(rows)
     split_of = _splitter(params, seed)
-    examples = [_example(row, split_of(row.prompt), row.label in params.safe or not params.safe)
-                for row in kept]
+    examples = [
+        _example(row, split_of(row.prompt), row.label in params.safe or not params.safe)
+        for row in kept
+    ]
     return Corpus(
         examples=tuple(examples),
         described=tuple(_renamed(e) for e in examples if e.split == "train"),
@@ -113,7 +115,7 @@ def write_manifest(path: Path, corpus: Corpus) -> None:
             "dropped": corpus.dropped,
             "licence": corpus.licence,
             "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
-        },  # type: ignore[arg-type]  # a list of concept names is no metric
+        },
     )
 
 

@@ -169,7 +169,7 @@ class Grammar:
         framed = self.chance(0.3) if framed is None else framed
         wish = self.choice(self.words(concept, words))
         rival = self.choice(self.words(self.other(CONCEPTS["safety"], concept), words))
-        forms = FRAMED_FORMS if framed else REQUEST_FORMS
+        forms: tuple[str, ...] = FRAMED_FORMS if framed else REQUEST_FORMS
         if not framed and self.chance(self.ambiguity):
             forms = AMBIGUOUS_REQUEST_FORMS
         prompt = self._dressed(self.choice(forms).format(x=wish, y=rival))
@@ -255,7 +255,9 @@ def labelled(params: EmbeddedCorpora, seed: int, taken: Iterable[Example]) -> li
     }
     used = {example.prompt for example in taken}
     return [
-        _example(_unused(grammar, concept, "novel" if split == "novel" else "known", used), split, n)
+        _example(
+            _unused(grammar, concept, "novel" if split == "novel" else "known", used), split, n
+        )
         for split, per_concept in sizes.items()
         for concept in CONCEPTS[params.concepts]
         for n in range(per_concept)

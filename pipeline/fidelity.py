@@ -9,7 +9,7 @@ from pipeline.records import Likelihood
 
 
 def fidelity(likelihoods: Sequence[Likelihood], resamples: int, seed: int) -> dict[str, Estimate]:
-    """perplexity, exp of the mean nll per token, at least 1; kl_to_base, nats per token, at least 0.
+    """perplexity, exp of the mean nll per token, from 1; kl_to_base, nats per token, from 0.
 
     Intervals resample documents; sums of nll and of tokens are drawn together.
     """

@@ -36,7 +36,9 @@ INJECTED = {
 
 def set_style(params: Figures) -> None:
     sns.set_theme(context="notebook", style="whitegrid", palette=params.palette)
-    plt.rcParams.update({"savefig.dpi": params.dots_per_inch, "figure.constrained_layout.use": True})
+    plt.rcParams.update(
+        {"savefig.dpi": params.dots_per_inch, "figure.constrained_layout.use": True}
+    )
 
 
 def save_figure(path: Path, figure: Figure) -> None:
@@ -63,7 +65,9 @@ def concept_map(
             spots = flat.transform(vectors[shown])
             labels = [spoken(str(concept)) for concept in concepts[shown]]
             parts.append(
-                pd.DataFrame({"x": spots[:, 0], "y": spots[:, 1], "concept": labels, "texts": split})
+                pd.DataFrame(
+                    {"x": spots[:, 0], "y": spots[:, 1], "concept": labels, "texts": split}
+                )
             )
         texts = pd.concat(parts).sort_values("concept", kind="stable")
         sns.scatterplot(
@@ -178,7 +182,9 @@ def _bars(axis: Axes, rows: Sequence[tuple[str, str, Metrics]]) -> None:
 
 def _with_legend(figure: Figure, axes: Sequence[Axes]) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False
+    )
     return figure
 
 

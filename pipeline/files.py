@@ -2,14 +2,13 @@
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-Tree = Mapping[str, "Tree | float | int | str | bool"]
+Tree = Mapping[str, "Tree | float | int | str | bool | list[str]"]
 
 
 @contextmanager
@@ -25,8 +24,8 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield draft
         if path.is_dir():
-            os.replace(path, old)
-        os.replace(draft, path)
+            path.replace(old)
+        draft.replace(path)
     finally:
         _remove(draft)
         _remove(old)

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from pipeline import losses
 from pipeline.console import InputError, progress
 from pipeline.files import whole
-from pipeline.hooks import decoder_of, hidden_states, read_injected
+from pipeline.hooks import decoder_of, hidden_states, logits_of, read_injected
 from pipeline.models import Batch, Encoded, Encoder, with_lora
 from pipeline.params import Finetune, Selfie, Variant
 from pipeline.records import Document, Example, Pair
@@ -67,7 +67,9 @@ def finetune(
         shown = [pair.augmentation for pair in chosen]
         kept = [documents[i] for i in rng.integers(len(documents), size=params.retain_per_step)]
         terms = step_of(
-            views=[encode_view(encoder, e, s) for e, s in zip(first + second, shown * 2, strict=True)],
+            views=[
+                encode_view(encoder, e, s) for e, s in zip(first + second, shown * 2, strict=True)
+            ],
             labels=torch.tensor([concepts[pair.concept] for pair in chosen]),
             retained=[encoder(document.prompt, document.response) for document in kept],
             answered=[encoder(example.prompt, example.safe_response) for example in first],
@@ -141,7 +143,7 @@ class TrainingStep:
     ) -> dict[str, Tensor]:
         """views: 2B texts, view 1 of every pair and then view 2; labels: [B] concepts."""
         zero = torch.zeros((), device=self.device)
-        terms = {name: zero for name in weights_of(self.variant)}
+        terms = dict.fromkeys(weights_of(self.variant), zero)
         self.adapted.train()
         if self.variant.contrast_weight:
             batch = self.encoder.batch(views, self.device)
@@ -207,7 +209,6 @@ class TrainingStep:
 
         def answers() -> Tensor:
             states = hidden_states(self.adapted, batch.ids, batch.mask, [self.selfie.layer])
-            head = self.adapted.get_base_model().get_output_embeddings()
             read = [
                 read_injected(
                     self.adapted,
@@ -218,7 +219,7 @@ class TrainingStep:
                 )[:, asked - 1 :]
                 for position in self.selfie.positions
             ]
-            return head(torch.cat(read)).float().flatten(0, 1)
+            return logits_of(self.adapted, torch.cat(read)).flatten(0, 1)
 
         with torch.no_grad(), self.adapted.disable_adapter():
             frozen = answers()
@@ -233,8 +234,7 @@ class TrainingStep:
             use_cache=False,
         )
         states = [hidden[real].float() for hidden in output.hidden_states[1:]]
-        head = self.adapted.get_base_model().get_output_embeddings()
-        return states, head(output.last_hidden_state[real]).float()
+        return states, logits_of(self.adapted, output.last_hidden_state[real])
 
     def response(self, batch: Batch) -> Tensor:
         """The negative log-likelihood of the answers given their prompts, per token."""
@@ -245,8 +245,6 @@ class TrainingStep:
             input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
         ).last_hidden_state
         predicting = answers[:, :-1] & real[:, 1:]
-        head = self.adapted.get_base_model().get_output_embeddings()
         return losses.next_token_nll(
-            head(hidden[:, :-1][predicting]).float(), batch.ids[:, 1:][predicting]
+            logits_of(self.adapted, hidden[:, :-1][predicting]), batch.ids[:, 1:][predicting]
         )
-

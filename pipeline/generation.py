@@ -1,8 +1,10 @@
 """What the model says, and how likely it finds what it should go on saying."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from pipeline.console import progress
@@ -39,11 +41,14 @@ def complete(
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     size = params.prompts_per_batch
     texts: dict[tuple[int, int], str] = {}
+    generate: Any = model.generate
     for start in progress(range(0, len(order), size), "completing"):
         chosen = order[start : start + size]
         longest = max(len(prompts[i]) for i in chosen)
         # Generation goes on at the right end, so padding stands on the left.
-        padding = [[int(encoder.tokenizer.pad_token_id)] * (longest - len(prompts[i])) for i in chosen]
+        padding = [
+            [int(encoder.tokenizer.pad_token_id)] * (longest - len(prompts[i])) for i in chosen
+        ]
         ids = torch.tensor(
             [[*pad, *prompts[i]] for pad, i in zip(padding, chosen, strict=True)],
             device=model.device,
@@ -51,7 +56,7 @@ def complete(
         mask = torch.tensor(
             [[0] * len(pad) + [1] * (longest - len(pad)) for pad in padding], device=model.device
         )
-        output = model.generate(ids, attention_mask=mask, generation_config=config)
+        output: Tensor = generate(ids, attention_mask=mask, generation_config=config)
         said = encoder.tokenizer.batch_decode(output[:, longest:], skip_special_tokens=True)
         for row, text in enumerate(said):
             texts[chosen[row // params.samples], row % params.samples] = text.strip()

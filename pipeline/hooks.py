@@ -14,7 +14,7 @@ from torch import Tensor, nn
 Mode = Literal["replace", "add", "norm_matched"]
 
 
-class _DeepEnough(Exception):
+class _DeepEnough(Exception):  # noqa: N818 - no error: how a forward pass ends early
     """Nothing above the highest layer asked for needs to run."""
 
 
@@ -24,6 +24,13 @@ def decoder_of(model: Any) -> nn.Module:
     decoder = inner.get_decoder()
     assert isinstance(decoder, nn.Module)
     return decoder
+
+
+def logits_of(model: Any, hidden: Tensor) -> Tensor:
+    """The language-model head over final hidden states [..., D]: float32 logits [..., V]."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    logits: Tensor = inner.get_output_embeddings()(hidden)
+    return logits.float()
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:
@@ -87,7 +94,7 @@ def injection(
     a row, cast to the model's dtype and device. With a key-value cache, writing at prefill
     equals writing at every step without one.
     Modes, with h the state and v the vector: replace h <- s v + (1 - s) h; add h <- h + s v;
-    norm_matched h <- h + s |h| v / |v|.
+    norm_matched h <- h + s |h| v / |v| (nothing where v is 0).
     """
     blocks = decoder_blocks(model)
     if not 0 <= block < len(blocks):
@@ -110,7 +117,9 @@ def injection(
                 f"vectors of width {vector.shape[-1]} for a model of width {hidden.shape[-1]}"
             )
         written = torch.where(places[..., None], _written(hidden, vector, mode, scale), hidden)
-        return ((written, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": written})
+        return (
+            ((written, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": written})
+        )
 
     handle = blocks[block].register_forward_pre_hook(write, with_kwargs=True)
     try:
@@ -133,6 +142,6 @@ def _written(hidden: Tensor, vector: Tensor, mode: Mode, scale: float) -> Tensor
         case "add":
             return hidden + scale * vector
         case "norm_matched":
-            unit = vector / vector.norm(dim=-1, keepdim=True)
-            return hidden + scale * hidden.norm(dim=-1, keepdim=True) * unit
+            length: Tensor = hidden.norm(dim=-1, keepdim=True)
+            return hidden + scale * length * nn.functional.normalize(vector, dim=-1)
     raise ValueError(f"mode {mode!r}: replace, add or norm_matched")

@@ -28,4 +28,3 @@ def accuracies(
         estimate = bootstrap_mean(np.array(rights), resamples, seed)
         tree.setdefault(split, {}).setdefault(position, {})[control] = estimate
     return tree
-

@@ -40,7 +40,8 @@ def supcon(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor
     positive = (both[:, None] == both[None, :]) & ~itself
     log_softmax = _similarity_without_self(z1, z2, temperature).log_softmax(dim=1)
     per_anchor = log_softmax.masked_fill(~positive, 0.0).sum(1) / positive.sum(1)
-    return -per_anchor.mean()
+    loss: Tensor = -per_anchor.mean()
+    return loss
 
 
 CONTRASTS: dict[str, Contrast] = {"infonce": infonce, "nt_xent": nt_xent, "supcon": supcon}
@@ -48,7 +49,8 @@ CONTRASTS: dict[str, Contrast] = {"infonce": infonce, "nt_xent": nt_xent, "supco
 
 def token_distance(tuned: Tensor, frozen: Tensor) -> Tensor:
     """The L2 distance of each token's hidden state from the frozen model's: [..., D] to [...]."""
-    return torch.linalg.vector_norm(tuned - frozen, dim=-1)
+    moved: Tensor = torch.linalg.vector_norm(tuned - frozen, dim=-1)
+    return moved
 
 
 def retain(tuned: Tensor, frozen: Tensor) -> Tensor:
@@ -57,7 +59,8 @@ def retain(tuned: Tensor, frozen: Tensor) -> Tensor:
     tuned, frozen: [tokens, D], without padding. Scale-free: 0.01 means that a token's state moved
     by one per cent of its length, in whatever model.
     """
-    return (token_distance(tuned, frozen) / torch.linalg.vector_norm(frozen, dim=-1)).mean()
+    moved: Tensor = token_distance(tuned, frozen) / torch.linalg.vector_norm(frozen, dim=-1)
+    return moved.mean()
 
 
 def kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:

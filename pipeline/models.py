@@ -1,7 +1,6 @@
 """Models and tokenizers: make, save, load; and how a text becomes tokens with named positions."""
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ class Batch:
         return hidden[rows, self.prompt_end if position == "prompt_end" else self.last]
 
     def predicting(self) -> Tensor:
-        """The real tokens that a real token follows: bool [B, T - 1]; ids[:, 1:] holds what follows."""
+        """Real tokens that a real one follows: bool [B, T - 1]; ids[:, 1:] holds the next ones."""
         return self.mask[:, :-1].bool() & self.mask[:, 1:].bool()
 
 
@@ -83,10 +82,15 @@ class Encoder:
         self.opening = tokenizer.encode(opening, add_special_tokens=False)
         self.between = tokenizer.encode(between, add_special_tokens=False)
         self.end = [int(tokenizer.eos_token_id)]
-        self.slot = int(tokenizer.convert_tokens_to_ids(SLOT))
+        self.slot = tokenizer.get_vocab()[SLOT]
 
     def contents(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
+        return list(
+            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids)))
 
     def prompt(self, ids: Sequence[int]) -> list[int]:
         """A user's turn of these content ids, up to where the answer begins."""
@@ -196,7 +200,12 @@ def load_base(
     model = AutoModelForCausalLM.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
     )
-    return model.to(device).eval(), tokenizer
+    return on_device(model, device).eval(), tokenizer
+
+
+def on_device(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    nn.Module.to(model, device)  # the subclass's own `to` is not typed
+    return model
 
 
 def load_variant(
@@ -236,8 +245,8 @@ def save_adapter(folder: Path, adapted: PeftModel) -> None:
     model's path on this machine; both are put right.
     """
     with whole(folder) as draft:
-        adapted.save_pretrained(draft)
-        os.remove(draft / "README.md")
+        adapted.save_pretrained(str(draft))
+        (draft / "README.md").unlink()
         config = json.loads((draft / "adapter_config.json").read_text(encoding="utf-8"))
         config["target_modules"] = sorted(config["target_modules"])
         config["base_model_name_or_path"] = "base_model"

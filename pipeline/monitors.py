@@ -39,8 +39,9 @@ class Prototype(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, vectors: Vectors) -> Vectors:
         cosine = normalize(vectors - self.centre_) @ self.prototypes_.T / 0.1
-        odds: Vectors = np.exp(cosine - cosine.max(1, keepdims=True))
-        return odds / odds.sum(1, keepdims=True)
+        odds = np.exp(cosine - cosine.max(1, keepdims=True))
+        shares: Vectors = odds / odds.sum(1, keepdims=True)
+        return shares
 
     def predict(self, vectors: Vectors) -> Labels:
         chosen: Labels = self.classes_[self.predict_proba(vectors).argmax(1)]

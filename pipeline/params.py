@@ -6,10 +6,11 @@ combinations that cannot run are refused before any stage starts its work.
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.console import InputError
 
@@ -24,9 +25,8 @@ Labelling = Literal["given", "shuffled"]
 Sampling = Literal["random", "balanced"]
 
 
-def sequence(of: Any) -> Any:
-    """A YAML list as a tuple without repeats."""
-    return Annotated[tuple[of, ...], Field(strict=False)]
+T = TypeVar("T")
+Listed = Annotated[tuple[T, ...], Field(strict=False)]  # a YAML list, kept as a tuple
 
 
 class Section(BaseModel):
@@ -54,7 +54,7 @@ class EmbeddedCorpora(Section):
 class CsvCorpora(Section):
     folder: Annotated[str, Field(min_length=1)]
     label: Annotated[str, Field(min_length=1)]
-    safe: sequence(str)
+    safe: Listed[str]
     validation: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]
 
@@ -115,7 +115,7 @@ class Pairs(Section):
 
 class Finetune(Section):
     target_layer: Count
-    positions: sequence(Position)
+    positions: Listed[Position]
     temperature: Positive
     learning_rate: Positive
     pairs_per_step: Annotated[int, Field(ge=2)]
@@ -125,7 +125,7 @@ class Finetune(Section):
     lora_dropout: Annotated[float, Field(ge=0, lt=1)]
     clip_norm: Positive
     penalty: Literal["kl", "weighted_nll"]
-    penalty_texts: sequence(Literal["retain", "pairs", "interpretations"])
+    penalty_texts: Listed[Literal["retain", "pairs", "interpretations"]]
 
 
 class Variant(Section):
@@ -151,8 +151,8 @@ class Variant(Section):
 
 
 class Extraction(Section):
-    layers: sequence(Whole)
-    positions: sequence(Position)
+    layers: Listed[Whole]
+    positions: Listed[Position]
     tokens_per_batch: Count
 
 
@@ -175,7 +175,7 @@ class Selfie(Section):
     question: str
     answer: str
     layer: Whole
-    positions: sequence(Literal["prompt_end", "last"])
+    positions: Listed[Literal["prompt_end", "last"]]
     inject_layer: Whole
     placeholders: Count
     texts_per_split: Count
@@ -190,7 +190,7 @@ class Selfie(Section):
 
 
 class Figures(Section):
-    compared: sequence(Name)
+    compared: Listed[Name]
     map_texts: Count
     palette: str
     dots_per_inch: Annotated[int, Field(ge=50, le=600)]
@@ -236,7 +236,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {str(error).splitlines()[-1].strip()}") from None
+        raise InputError(
+            f"{path} is not valid YAML: {str(error).splitlines()[-1].strip()}"
+        ) from None
     if not isinstance(raw, dict):
         raise InputError(f"{path} holds no sections; restore it from the repository")
     try:
@@ -277,8 +279,11 @@ def _misfits(params: Params) -> list[str]:
         "finetune.positions": params.finetune.positions,
         "selfie.positions": params.selfie.positions,
     }
-    problems += [f"{key} must name at least one, none twice" for key, values in lists.items()
-                 if not values or len(set(values)) < len(values)]
+    problems += [
+        f"{key} must name at least one, none twice"
+        for key, values in lists.items()
+        if not values or len(set(values)) < len(values)
+    ]
     if reading.layer not in params.extraction.layers:
         problems.append(f"reading.layer {reading.layer} is not among extraction.layers")
     if reading.position not in params.extraction.positions:
@@ -298,8 +303,10 @@ def _misfits(params: Params) -> list[str]:
     ]
     longest = params.text.prompt_tokens + params.text.response_tokens + 8
     if longest > params.model.context:
-        problems.append(f"text.prompt_tokens + text.response_tokens + 8 for the frame is {longest}"
-                        f", more than model.context {params.model.context}")
+        problems.append(
+            f"text.prompt_tokens + text.response_tokens + 8 for the frame is {longest}"
+            f", more than model.context {params.model.context}"
+        )
     return problems
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.console import InputError, progress
-from pipeline.hooks import hidden_states, read_injected
+from pipeline.hooks import hidden_states, logits_of, read_injected
 from pipeline.losses import next_token_nll
-from pipeline.models import Encoded, Encoder, new_model, train_tokenizer
+from pipeline.models import Encoded, Encoder, new_model, on_device, train_tokenizer
 from pipeline.params import Model, Pretraining, Selfie, Text
 from pipeline.records import Document, Example, spoken
 
@@ -38,7 +38,7 @@ def pretrain(
         model_params.vocabulary,
     )
     torch.manual_seed(seed)
-    model = new_model(model_params, tokenizer).to(device)
+    model = on_device(new_model(model_params, tokenizer), device)
     encoder = Encoder(tokenizer, text)
     texts = [encoder(d.prompt, d.response) for d in documents if d.split == "pretrain"]
     rng = np.random.default_rng([seed, 3])
@@ -65,7 +65,9 @@ def pretrain(
                 model, params.documents_per_step
             )
         if not torch.isfinite(loss):
-            raise InputError(f"pretraining diverged at step {step}; lower pretraining.learning_rate")
+            raise InputError(
+                f"pretraining diverged at step {step}; lower pretraining.learning_rate"
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -105,9 +107,7 @@ class InterpretationLesson:
             states = hidden_states(model, batch.ids, batch.mask, [layer])[layer]
         position = self.selfie.positions[int(self.rng.integers(len(self.selfie.positions)))]
         vectors = batch.at(states, position)
-        answers = [
-            [*self.encoder.contents(self.answers[i]), *self.encoder.end] for i in chosen
-        ]
+        answers = [[*self.encoder.contents(self.answers[i]), *self.encoder.end] for i in chosen]
         asked = len(self.question)
         told = self.encoder.batch(
             [Encoded((*self.question, *ids), asked - 1, asked + len(ids) - 1) for ids in answers],
@@ -118,7 +118,7 @@ class InterpretationLesson:
         targets = told.ids[:, 1:].masked_fill(told.mask[:, 1:] == 0, IGNORED)
         targets[:, : asked - 1] = IGNORED
         kept = targets != IGNORED
-        logits = model.get_output_embeddings()(hidden[:, :-1][kept])
+        logits = logits_of(model, hidden[:, :-1][kept])
         return next_token_nll(logits, targets[kept])
 
 

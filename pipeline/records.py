@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pipeline.console import InputError
 from pipeline.files import whole
@@ -141,7 +141,9 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     with whole(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as lines:
         for record in records:
             fields = {
-                name: [_plain(item) for item in value] if isinstance(value, tuple) else _plain(value)
+                name: [_plain(item) for item in value]
+                if isinstance(value, tuple)
+                else _plain(value)
                 for name, value in vars(record).items()
             }
             lines.write(json.dumps(fields, ensure_ascii=False, sort_keys=True) + "\n")
@@ -166,7 +168,7 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
     return records
 
 
-def _fields(line: str) -> dict[str, object]:
+def _fields(line: str) -> dict[str, Any]:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError:

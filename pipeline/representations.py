@@ -28,7 +28,9 @@ class Representations:
     concepts: tuple[str, ...]
     splits: tuple[str, ...]
 
-    def at(self, layer: int, position: str, split: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    def at(
+        self, layer: int, position: str, split: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
         """The vectors [N, D] and concepts [N] of one split, at one layer and position."""
         kept = np.array(self.splits) == split
         vectors = self.values[self.layers.index(layer), self.positions.index(position)]

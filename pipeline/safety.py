@@ -32,4 +32,3 @@ def rates(
     return {
         name: bootstrap_mean(np.array(wrongs), resamples, seed) for name, wrongs in groups.items()
     }
-

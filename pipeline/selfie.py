@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel
 
 from pipeline.console import progress
-from pipeline.hooks import decoder_of, hidden_states, injection
+from pipeline.hooks import decoder_of, hidden_states, injection, logits_of
 from pipeline.models import Encoder
 from pipeline.params import Selfie
 from pipeline.records import Example, Interpretation
@@ -67,8 +68,9 @@ def controlled(states: Tensor, control: str, generator: torch.Generator) -> Tens
             return None
         case "random":
             noise = torch.randn(states.shape, generator=generator)
-            drawn = noise * states.std(0) + states.mean(0)
-            return drawn * states.norm(dim=1, keepdim=True) / drawn.norm(dim=1, keepdim=True)
+            drawn = noise * states.std(0, correction=0) + states.mean(0)
+            lengths: Tensor = states.norm(dim=1, keepdim=True)
+            return functional.normalize(drawn, dim=1) * lengths
         case "other":
             order = torch.randperm(len(states), generator=generator)
             return states[order[torch.argsort(order).add(1).remainder(len(states))]]
@@ -108,7 +110,7 @@ def _decode(
     model: PreTrainedModel, encoder: Encoder, ids: Tensor, vectors: Tensor | None, params: Selfie
 ) -> tuple[Tensor, Tensor]:
     """Greedy tokens [rows, steps] after the injected prompt, and their probabilities."""
-    decoder, head = decoder_of(model), model.get_output_embeddings()
+    decoder = decoder_of(model)
     cache = DynamicCache(config=model.config)
     end = int(encoder.tokenizer.eos_token_id)
     if vectors is None:
@@ -120,7 +122,7 @@ def _decode(
     tokens, probabilities = [], []
     going = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
     while True:
-        odds = head(hidden[:, -1]).float().softmax(-1)
+        odds = logits_of(model, hidden[:, -1]).softmax(-1)
         probability, token = odds.max(-1)
         token = torch.where(going, token, end)
         tokens.append(token)
@@ -138,7 +140,7 @@ def _probabilities(model: PreTrainedModel, ids: Tensor, tokens: Tensor) -> Tenso
     hidden = decoder_of(model)(
         input_ids=torch.cat([ids, tokens[:, :-1]], 1), use_cache=False
     ).last_hidden_state[:, ids.shape[1] - 1 :]
-    odds = model.get_output_embeddings()(hidden).float().softmax(-1)
+    odds = logits_of(model, hidden).softmax(-1)
     return odds.gather(2, tokens[..., None])[..., 0]
 
 
@@ -146,8 +148,8 @@ def _reading(encoder: Encoder, tokens: list[int], relevancy: list[float]) -> Rea
     end = int(encoder.tokenizer.eos_token_id)
     length = tokens.index(end) if end in tokens else len(tokens)
     kept = tokens[:length]
-    pieces = tuple(encoder.tokenizer.decode([token]) for token in kept)
-    return encoder.tokenizer.decode(kept).strip(), pieces, tuple(relevancy[:length])
+    pieces = tuple(encoder.decode([token]) for token in kept)
+    return encoder.decode(kept).strip(), pieces, tuple(relevancy[:length])
 
 
 def _states(

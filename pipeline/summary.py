@@ -12,10 +12,7 @@ HEADLINE_MONITOR = "logistic"
 
 def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
     """A variant's metrics by stage."""
-    return {
-        stage: read_json(folder / stage / f"{variant}.json")
-        for stage in STAGES
-    }
+    return {stage: read_json(folder / stage / f"{variant}.json") for stage in STAGES}
 
 
 def headline(metrics: dict[str, Any], reading: Reading, selfie: Selfie) -> dict[str, float]:

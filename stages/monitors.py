@@ -2,7 +2,7 @@
 
 from pipeline.console import progress, run
 from pipeline.corpora import safe_concepts
-from pipeline.files import write_json
+from pipeline.files import Tree, write_json
 from pipeline.monitors import new_monitors, score_monitor
 from pipeline.params import load_params
 from pipeline.paths import MANIFEST, METRICS, REPRESENTATIONS
@@ -15,7 +15,7 @@ def main() -> None:
     for name in progress(params.variants, "monitors"):
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")
         vectors, concepts = stored.at(reading.layer, reading.position, "train")
-        tree = {}
+        tree: dict[str, Tree] = {}
         for kind, monitor in new_monitors(min(reading.neighbours, len(concepts))).items():
             monitor.fit(vectors, concepts)
             tree[kind] = {
@@ -29,7 +29,7 @@ def main() -> None:
                 for split in stored.held_out()
             }
         place = {"layer": reading.layer, "position": reading.position}
-        write_json(METRICS / "monitors" / f"{name}.json", place | tree)
+        write_json(METRICS / "monitors" / f"{name}.json", {**place, **tree})
 
 
 if __name__ == "__main__":

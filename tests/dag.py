@@ -18,8 +18,11 @@ def imports(path: Path) -> frozenset[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    paths = {Path(*name.split(".")).with_suffix(".py") for name in names
-             if name.split(".")[0] in PACKAGES}
+    paths = {
+        Path(*name.split(".")).with_suffix(".py")
+        for name in names
+        if name.split(".")[0] in PACKAGES
+    }
     return frozenset(path for path in paths if (ROOT / path).is_file())
 
 

@@ -1,0 +1,35 @@
+# Everything runs in .venv, from pinned versions; nothing needs an activated environment.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test check lock effect
+
+repro: $(VENV)/installed
+	dvc repro
+
+test: $(VENV)/installed
+	pytest
+
+check: $(VENV)/installed
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	$(MAKE) --no-print-directory lock
+
+# The exit code of `dvc repro --dry` does not say whether dvc.lock belongs to the code; this line does.
+lock: $(VENV)/installed
+	@found="$$(dvc repro --dry --allow-missing 2>&1)"; \
+	case "$$found" in *"Data and pipelines are up to date."*) echo "dvc.lock belongs to this code and these params." ;; \
+	*) echo "$$found"; echo "dvc.lock is stale: run make repro and commit the results"; exit 1 ;; esac
+
+# Three seeds of both concept sets; about half an hour on two cores.
+effect: $(VENV)/installed
+	python -m benchmarks.effect --work work/effect
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
+	touch $@
