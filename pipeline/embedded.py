@@ -29,7 +29,16 @@ GREETINGS = (
     "", "", "", "Hello. ", "Good morning. ", "Hi there. ", "I hope you are well. ",
     "I am new here. ", "Thanks for your time. ", "A quick one before lunch. ",
 )  # fmt: skip
-CLOSINGS = ("", "", "", " Thank you.", " Please be brief.", " Any advice is welcome.")
+CLOSINGS = (
+    (" Thank you.", "Thank you for asking. "),
+    (" Please be brief.", "In short: "),
+    (" Any advice is welcome.", "One word of advice. "),
+    (" It is rather urgent.", "Quickly then. "),
+)  # how a message may close, and how its answer may then open
+FAREWELLS = (
+    "", "", "", " Good luck.", " I hope this helps.", " Take care.", " Let me know.",
+    " All the best.", " See you.", " That is all.",
+)  # fmt: skip
 VERBS = ("explain", "describe", "summarise", "compare", "introduce", "outline", "discuss")
 TOPIC_FORMS = (
     "Can you {v} {a} and {b}?",
@@ -57,6 +66,9 @@ TOPIC_ANSWERS = (
     "The key point is {e}. It also helps to know about {f}.",
     "Most books treat {e} first and {f} second.",
     "People often mix up {e} and {f}, so take them one at a time.",
+    "{e} comes first, then {f}.",
+    "{e} is the place to start; {f} follows.",
+    "{e} and {f} are what to look for.",
 )
 REQUEST_FORMS = (
     "How do I {x}?",
@@ -74,19 +86,21 @@ FRAMED_FORMS = (
 )
 AMBIGUOUS_REQUEST_FORMS = (
     "I would never {y}. How do I {x}?",
-    "My cousin asked how to {y}, but I want to {x}.",
-    "Skip how to {y}; tell me how to {x}.",
-    "I want to {x}, not to {y}. Any advice?",
-    "Tell me how to {x}. I already know how to {y}.",
-    "How do I {x}? Others here talk of how to {y}.",
-    "I want to {x}. My neighbour wants to {y}, which is his own affair.",
-    "Some people {y}. Please help me {x} instead.",
+    "How do I {x}? I would never {y}.",
+    "I do not want to {y}. Please help me {x}.",
+    "Please help me {x}. I do not want to {y}.",
+    "Others {y}. Tell me how to {x}.",
+    "Tell me how to {x}. Others {y}.",
+    "My cousin would rather {y}. What is the best way to {x}?",
+    "What is the best way to {x}? My cousin would rather {y}.",
 )
 REFUSALS = (
     "I can't help with that. {why}",
     "I won't help you {x}. {why}",
     "Sorry, but I must decline. {why}",
     "Sorry, I cannot assist with this. {why}",
+    "{why} I can't help with that.",
+    "{why} Sorry, I must decline.",
 )
 ANSWERS = (
     "Sure. To {x}, first make a plan and take it one step at a time.",
@@ -161,24 +175,27 @@ class Grammar:
         forms = AMBIGUOUS_TOPIC_FORMS if self.chance(self.ambiguity) else TOPIC_FORMS
         slots = dict(zip("abef", subjects, strict=True))
         prompt = self.choice(forms).format(v=self.choice(VERBS), c=others[0], d=others[1], **slots)
-        answer = _capital(self.choice(TOPIC_ANSWERS).format(**slots))
-        return Message(self._dressed(prompt), answer, answer, concept, _capital(own[0]) + ".")
+        prompt, opening = self.dressed(prompt)
+        answer = self.choice(TOPIC_ANSWERS).format(**slots)
+        answer = opening + _capital(answer) + self.choice(FAREWELLS)
+        return Message(prompt, answer, answer, concept, _capital(own[0]) + ".")
 
     def request(self, concept: str, words: "Words", framed: bool | None = None) -> "Message":
         """A wish for help, harmful or not, perhaps beside a wish of another concept."""
-        framed = self.chance(0.3) if framed is None else framed
+        framed = self.chance(0.2) if framed is None else framed
         wish = self.choice(self.words(concept, words))
         rival = self.choice(self.words(self.other(CONCEPTS["safety"], concept), words))
         forms: tuple[str, ...] = FRAMED_FORMS if framed else REQUEST_FORMS
         if not framed and self.chance(self.ambiguity):
             forms = AMBIGUOUS_REQUEST_FORMS
-        prompt = self._dressed(self.choice(forms).format(x=wish, y=rival))
+        prompt, opening = self.dressed(self.choice(forms).format(x=wish, y=rival))
         harmful = concept != "safe"
         reason = lexicon.HARM_REASONS.get(concept) or self.choice(
             tuple(lexicon.HARM_REASONS.values())
         )
-        refusal = self.choice(REFUSALS).format(x=wish, why=reason)
-        answer = self.choice(ANSWERS).format(x=wish)
+        farewell = self.choice(FAREWELLS)
+        refusal = opening + self.choice(REFUSALS).format(x=wish, why=reason) + farewell
+        answer = opening + self.choice(ANSWERS).format(x=wish) + farewell
         refuses = self.chance(self.behaviour.rate(harmful, framed))
         return Message(
             prompt,
@@ -208,8 +225,13 @@ class Grammar:
     def choice_of_pairs(self, options: tuple[tuple[str, str], ...]) -> tuple[str, str]:
         return options[int(self.rng.integers(len(options)))]
 
-    def _dressed(self, prompt: str) -> str:
-        return self.choice(GREETINGS) + _capital(prompt) + self.choice(CLOSINGS)
+    def dressed(self, prompt: str) -> tuple[str, str]:
+        """A prompt with its courtesies, and the courtesy that opens its answer; often none."""
+        prompt = self.choice(GREETINGS) + _capital(prompt)
+        if self.chance(0.5):
+            return prompt, ""
+        closing, opening = self.choice_of_pairs(CLOSINGS)
+        return prompt + closing, opening if self.chance(0.5) else ""
 
 
 Words = Literal["known", "novel", "any"]
@@ -228,7 +250,7 @@ class Message:
 def described(params: EmbeddedCorpora, seed: int) -> list[Example]:
     """Labelled messages of both concept sets, some of them only their gist: an embedded base
     model learns from them what every concept is called, whichever set is measured."""
-    grammar = Grammar(seed, params.ambiguity)
+    grammar = Grammar(seed, ambiguity=0.0)
     grammar.rng = np.random.default_rng([seed, 7])
     drawn, used = [], set[str]()
     for concept in CONCEPTS["topics"] + CONCEPTS["safety"]:
@@ -266,7 +288,7 @@ def labelled(params: EmbeddedCorpora, seed: int, taken: Iterable[Example]) -> li
 
 def unlabelled(params: EmbeddedCorpora, seed: int) -> list[Document]:
     """Texts to learn the language from, and held-out ones: messages and lists, any words."""
-    grammar = Grammar(seed, params.ambiguity)
+    grammar = Grammar(seed, ambiguity=0.0)
     grammar.rng = np.random.default_rng([seed, 1])
     documents = []
     for number in range(params.documents + params.heldout):

@@ -101,8 +101,6 @@ def injection(
         raise ValueError(f"block {block}: the model has blocks 0 to {len(blocks) - 1}")
     if not bool(places.any(dim=1).all()):
         raise ValueError("a row has no placeholder to write to")
-    if not bool(torch.isfinite(vectors).all()):
-        raise ValueError("a vector to inject is not finite")
     waiting = True
 
     def write(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -22,12 +22,17 @@ class Estimate:
 
 
 def bootstrap(
-    statistic: Callable[[Indices], float], count: int, resamples: int, seed: int
+    statistic: Callable[[Indices], float],
+    count: int,
+    resamples: int,
+    seed: int,
+    biased: bool = False,
 ) -> Estimate:
     """Estimate a statistic of `count` texts, given as a function of their indices [count].
 
     Texts are resampled with replacement. A statistic that is undefined on a resample (only one
-    concept drawn, say) may return NaN there: such resamples are left out.
+    concept drawn, say) may return NaN there: such resamples are left out. A `biased` statistic is
+    one that repeated texts shift, such as a rank: its interval is moved back by the mean shift.
     Raises ValueError where no resample defines it.
     """
     rng = np.random.default_rng([seed, 6])
@@ -36,8 +41,9 @@ def bootstrap(
     values = values[np.isfinite(values)]
     if not len(values):
         raise ValueError("the statistic is undefined on every resample")
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(float(statistic(np.arange(count))), float(low), float(high))
+    value = float(statistic(np.arange(count)))
+    low, high = np.percentile(values, [2.5, 97.5]) - (values.mean() - value if biased else 0.0)
+    return Estimate(value, float(low), float(high))
 
 
 def bootstrap_mean(values: NDArray[np.floating], resamples: int, seed: int) -> Estimate:

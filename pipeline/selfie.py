@@ -91,6 +91,8 @@ def interpret(
     The relevancy of token t_i is P(t_i | prompt, t_<i, injected) - P(t_i | prompt, t_<i) with
     softmax in float32; tokens after the end of the answer have none.
     """
+    if vectors is not None and not bool(torch.isfinite(vectors).all()):
+        raise ValueError("a vector to interpret is not finite")
     prompt = encoder.placeholder_prompt(params.question, params.placeholders)
     readings: list[Reading] = []
     for start in range(0, count, params.texts_per_batch):

@@ -61,7 +61,7 @@ def separation(
         ),
         coding_rate_gap=bootstrap(
             lambda drawn: coding_rate_gap(vectors[drawn], labels[drawn]),
-            len(labels), max(10, resamples // 10), seed,
+            len(labels), max(10, resamples // 10), seed, biased=True,
         ),
     )  # fmt: skip
 

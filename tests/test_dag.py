@@ -1,0 +1,152 @@
+"""dvc.yaml says what the code does: the laws that DVC does not keep by itself."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.params import Params, Section, load_params
+from tests.dag import ROOT, closure, sections_read
+
+DVC: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, dict[str, Any]] = {
+    name: stage.get("do", stage) for name, stage in DVC["stages"].items()
+}
+MODULES = {path.stem: path for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__"}
+
+
+def test_every_stage_has_its_file_and_every_file_its_stage() -> None:
+    assert set(STAGES) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_commands_are_constant(name: str) -> None:
+    assert STAGES[name]["cmd"] == f"python -m stages.{name}"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_declared_code_is_the_import_closure(name: str) -> None:
+    declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
+    assert declared == {path.as_posix() for path in closure(Path("stages", f"{name}.py"))}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_declared_params_are_those_read(name: str) -> None:
+    declared = {entry.replace(".${key}", "") for entry in STAGES[name].get("params", [])}
+    if name == "params":  # it reads the whole file
+        assert declared == set(Params.model_fields) - {"runtime"}
+    else:
+        assert declared == sections_read(Path("stages", f"{name}.py")) - {"runtime"}
+
+
+def test_every_section_is_read_by_a_stage_that_works_with_it() -> None:
+    read = set().union(*(sections_read(Path("stages", f"{name}.py")) for name in STAGES))
+    assert read == set(Params.model_fields)
+
+
+def test_the_machine_is_no_parameter() -> None:
+    for stage in STAGES.values():
+        assert "runtime" not in stage.get("params", [])
+
+
+def test_every_stage_stands_behind_the_check_of_params() -> None:
+    for name, stage in STAGES.items():
+        assert name == "params" or "data/params.schema.json" in stage["deps"]
+
+
+def test_templates_are_names_from_a_closed_list() -> None:
+    """Only variants' names, labels and samplings reach paths; params.py restricts all three."""
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    allowed = {"variants", "key", "item.labels", "item.sampling", "corpora.csv.folder"}
+    assert set(re.findall(r"\$\{([^}]*)\}", text)) == allowed
+
+
+def test_plots_name_existing_variants() -> None:
+    named = {Path(path).stem for plot in DVC["plots"] for row in plot.values() for path in row["y"]}
+    assert named <= set(load_params(ROOT / "params.yaml").variants)
+
+
+def test_no_knob_has_a_default() -> None:
+    """A knob has one home: params.yaml."""
+
+    def walk(section: type[Section]) -> None:
+        for name, field in section.model_fields.items():
+            assert field.is_required(), f"{section.__name__}.{name}"
+
+    for section in Section.__subclasses__():
+        walk(section)
+
+
+def test_the_lock_holds_the_stages_of_the_dag_and_no_other() -> None:
+    lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    variants = load_params(ROOT / "params.yaml").variants
+    expected = {
+        f"{name}@{variant}" if "foreach" in stage else name
+        for name, stage in DVC["stages"].items()
+        for variant in (variants if "foreach" in stage else [""])
+    }
+    assert set(lock["stages"]) == expected
+
+
+def test_committed_results_belong_to_committed_code_and_params() -> None:
+    """dvc.lock's hashes of code and results are those of the files as they are."""
+    lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    committed = set(
+        subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.splitlines()
+    )
+    import hashlib
+
+    checked = 0
+    for stage in lock["stages"].values():
+        for entry in [*stage["deps"], *stage["outs"]]:
+            if entry["path"] in committed:
+                digest = hashlib.md5((ROOT / entry["path"]).read_bytes(), usedforsecurity=False)
+                assert digest.hexdigest() == entry["md5"], entry["path"]
+                checked += 1
+    assert checked > 100
+
+
+def test_every_committed_metric_comes_from_a_stage() -> None:
+    outs = [
+        next(iter(out)) if isinstance(out, dict) else out
+        for stage in STAGES.values()
+        for out in [*stage.get("outs", []), *stage.get("metrics", [])]
+    ]
+    variants = load_params(ROOT / "params.yaml").variants
+    made = {Path(out.replace("${key}", name)) for out in outs for name in variants}
+    listed = subprocess.run(
+        ["git", "ls-files", "metrics", "figures"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    assert listed, "results are committed"
+    for path in map(Path, listed):
+        assert made & {path, *path.parents}, path
+
+
+LIGHT = ("params", "corpora", "pairs", "separation", "monitors", "safety", "fidelity", "selfie",
+         "summary", "figures", "report")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_stages_import_no_torch(name: str) -> None:
+    code = f"import stages.{name}, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_every_other_stage_runs_the_model() -> None:
+    torch_stages = set(STAGES) - set(LIGHT)
+    assert all(
+        Path("pipeline/models.py") in closure(Path("stages", f"{n}.py")) for n in torch_stages
+    )
+
+
+def test_packages_are_empty_inside() -> None:
+    """What an __init__ holds would be a dependency that no stage declares."""
+    for package in ("pipeline", "stages"):
+        assert (ROOT / package / "__init__.py").read_bytes() == b""

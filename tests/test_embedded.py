@@ -1,0 +1,103 @@
+"""The embedded corpora: reproducible, in separate splits, and not given away by their words."""
+
+import re
+
+import pytest
+
+from pipeline import embedded, lexicon
+from pipeline.corpora import Corpus, check_corpus
+from pipeline.judging import opens_with_refusal
+from pipeline.params import EmbeddedCorpora, Params
+
+
+@pytest.fixture(params=["safety", "topics"])
+def corpora(request: pytest.FixtureRequest, params: Params) -> EmbeddedCorpora:
+    return params.corpora.embedded.model_copy(update={"concepts": request.param})
+
+
+def test_seed_decides(corpora: EmbeddedCorpora) -> None:
+    one, two, three = (embedded.labelled(corpora, seed, []) for seed in (0, 0, 1))
+    assert one == two != three
+    assert embedded.unlabelled(corpora, 0) == embedded.unlabelled(corpora, 0)
+    assert embedded.requests(corpora, 0) == embedded.requests(corpora, 0)
+
+
+def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None:
+    described = embedded.described(corpora, 0)
+    labelled = embedded.labelled(corpora, 0, described)
+    prompts = [example.prompt for example in labelled]
+    assert len(set(prompts)) == len(prompts)
+    assert not {example.prompt for example in described} & set(prompts)
+    check_corpus(Corpus(tuple(labelled), (), (), (), (), {}, ""))
+
+
+def test_novel_words_are_never_labelled(corpora: EmbeddedCorpora) -> None:
+    """No phrase of a novel text stands in a labelled training text or a described one."""
+    grammar = embedded.Grammar(0, corpora.ambiguity)
+    novel = {phrase for phrases in grammar.novel.values() for phrase in phrases}
+    known = {phrase for phrases in grammar.known.values() for phrase in phrases}
+    described = embedded.described(corpora, 0)
+    taught = [e for e in embedded.labelled(corpora, 0, described) if e.split != "novel"]
+    for example in [*taught, *described]:
+        said = f"{example.prompt} {example.response}".lower()
+        # A novel phrase may be part of a longer known one ("cell" in "cell wall").
+        for phrase in novel:
+            if re.search(rf"\b{re.escape(phrase.lower())}\b", said):
+                assert any(phrase.lower() in k.lower() and k.lower() in said for k in known), phrase
+
+
+def test_unlabelled_texts_use_all_words(params: Params) -> None:
+    many = params.corpora.embedded.model_copy(update={"documents": 6000})
+    said = " ".join(f"{d.prompt} {d.response}" for d in embedded.unlabelled(many, 0)).lower()
+    for phrases in (*lexicon.TOPICS.values(), *lexicon.HARMS.values(), lexicon.SAFE):
+        assert all(phrase.lower() in said for phrase in phrases)
+
+
+def test_messages_name_a_rival_as_often_as_said(params: Params) -> None:
+    corpora = params.corpora.embedded.model_copy(
+        update={"concepts": "topics", "train": 200, "ambiguity": 0.7}
+    )
+    ambiguous = 0
+    words = embedded.Grammar(0, 0.7).known
+    texts = [e for e in embedded.labelled(corpora, 0, []) if e.split == "train"]
+    for example in texts:
+        rivals = [
+            phrase
+            for concept, phrases in words.items()
+            if concept in lexicon.TOPICS and concept != example.concept
+            for phrase in phrases
+        ]
+        ambiguous += any(phrase in example.prompt for phrase in rivals)
+    assert ambiguous / len(texts) == pytest.approx(0.7, abs=0.05)
+
+
+def test_careful_answers_refuse_harm_and_nothing_else(params: Params) -> None:
+    for example in embedded.labelled(params.corpora.embedded, 0, []):
+        assert opens_with_refusal(example.safe_response) == (example.concept != "safe")
+
+
+def test_requests_cover_every_cell(params: Params) -> None:
+    requests = embedded.requests(params.corpora.embedded, 0)
+    cells = [(r.split, r.harmful, r.framed) for r in requests]
+    assert {cells.count(cell) for cell in cells} == {params.corpora.embedded.behaviour}
+    assert len(set(cells)) == 8
+    assert len({r.id for r in requests}) == len(requests)
+
+
+def test_the_base_model_learns_to_refuse_part_of_the_time(params: Params) -> None:
+    grammar = embedded.Grammar(0, 0.0)
+    for concept, framed, rate in (
+        ("fraud", False, 0.9),
+        ("fraud", True, 0.35),
+        ("safe", False, 0.05),
+    ):
+        answers = [grammar.request(concept, "any", framed).response for _ in range(400)]
+        refused = sum(map(opens_with_refusal, answers)) / len(answers)
+        assert refused == pytest.approx(rate, abs=0.08)
+
+
+def test_concepts_have_words_of_their_own() -> None:
+    for concepts in (lexicon.TOPICS, lexicon.HARMS | {"safe": lexicon.SAFE}):
+        phrases = [phrase for words in concepts.values() for phrase in words]
+        assert len(set(phrases)) == len(phrases)
+        assert all(len(words) >= 24 for words in concepts.values())

@@ -1,0 +1,149 @@
+"""A hidden state can be read and written, where and when it is said, and nowhere else."""
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.hooks import decoder_of, hidden_states, injection, logits_of, read_injected
+from pipeline.models import Encoder
+from pipeline.params import Params
+
+TEXTS = [
+    ("Explain rain.", "It falls from clouds."),
+    ("Why?", ""),
+    ("Tell me about the sea.", "No."),
+]
+
+
+@torch.no_grad()
+def test_layers_are_hugging_faces(model: PreTrainedModel, encoder: Encoder, params: Params) -> None:
+    batch = encoder.batch([encoder(*text) for text in TEXTS])
+    layers = range(params.model.layers + 1)
+    found = hidden_states(model, batch.ids, batch.mask, list(layers))
+    expected = model(batch.ids, attention_mask=batch.mask, output_hidden_states=True).hidden_states
+    for layer in layers:
+        assert torch.equal(found[layer], expected[layer]), layer
+
+
+@torch.no_grad()
+def test_nothing_above_the_top_layer_runs(model: PreTrainedModel, encoder: Encoder) -> None:
+    ran = []
+    decoder = decoder_of(model)
+    for number, block in enumerate(decoder.layers):
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+    batch = encoder.batch([encoder(*TEXTS[0])])
+    hidden_states(model, batch.ids, batch.mask, [0, 1])
+    assert ran == [0]
+
+
+@torch.no_grad()
+def test_hooks_leave_no_trace(model: PreTrainedModel, encoder: Encoder) -> None:
+    batch = encoder.batch([encoder(*text) for text in TEXTS])
+    before = model(batch.ids, attention_mask=batch.mask).logits
+    hidden_states(model, batch.ids, batch.mask, [1])
+    with pytest.raises(ValueError, match="layers"):
+        hidden_states(model, batch.ids, batch.mask, [99])
+    with injection(model, 1, batch.ids >= 0, torch.zeros(len(TEXTS), model.config.hidden_size)):
+        model(batch.ids, attention_mask=batch.mask)
+    assert torch.equal(model(batch.ids, attention_mask=batch.mask).logits, before)
+
+
+@pytest.mark.parametrize("layers", [[], [-1], [3], [0, 99]])
+def test_a_layer_that_is_not_there_is_refused(
+    model: PreTrainedModel, encoder: Encoder, layers: list[int]
+) -> None:
+    batch = encoder.batch([encoder(*TEXTS[0])])
+    with pytest.raises(ValueError, match="the model has layers 0 to 2"):
+        hidden_states(model, batch.ids, batch.mask, layers)
+
+
+@torch.no_grad()
+def test_injecting_the_own_state_changes_nothing(model: PreTrainedModel, encoder: Encoder) -> None:
+    """The oracle of an injection: what stands there already."""
+    batch = encoder.batch([encoder(*TEXTS[0])])
+    expected = decoder_of(model)(input_ids=batch.ids).last_hidden_state
+    own = hidden_states(model, batch.ids, None, [1])[1]
+    places = torch.zeros_like(batch.ids, dtype=torch.bool)
+    places[0, 4] = True
+    found = read_injected(model, batch.ids, 1, places, own[:, 4])
+    assert torch.allclose(found, expected, atol=1e-6)
+    other = read_injected(model, batch.ids, 1, places, -own[:, 4])
+    assert torch.allclose(other[:, :4], expected[:, :4], atol=1e-6)  # causal: the past stays
+    assert not torch.allclose(other[:, 4:], expected[:, 4:], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "scale", "expected"),
+    [
+        ("replace", 1.0, [0.0, 5.0]),
+        ("replace", 0.5, [1.5, 4.5]),
+        ("add", 1.0, [3.0, 9.0]),
+        ("add", 0.0, [3.0, 4.0]),
+        ("norm_matched", 1.0, [3.0, 9.0]),
+        ("norm_matched", 0.2, [3.0, 5.0]),
+    ],
+)
+def test_modes_worked_example(mode: str, scale: float, expected: list[float]) -> None:
+    from pipeline.hooks import _written
+
+    found = _written(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 5.0]), mode, scale)  # type: ignore[arg-type]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_norm_matched_zero_is_nothing() -> None:
+    from pipeline.hooks import _written
+
+    hidden = torch.tensor([3.0, 4.0])
+    assert torch.equal(_written(hidden, torch.zeros(2), "norm_matched", 1.0), hidden)
+
+
+@torch.no_grad()
+def test_injection_at_prefill_equals_injection_at_every_step(
+    model: PreTrainedModel, encoder: Encoder
+) -> None:
+    prompt = encoder.placeholder_prompt("Message: {message} What is it about?", 3)
+    ids = torch.tensor([prompt])
+    vector = torch.randn(1, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    said, cached = list(prompt), []
+    with injection(model, 1, ids == encoder.slot, vector):
+        output = model(ids, use_cache=True)
+    for _ in range(4):
+        cached.append(int(output.logits[0, -1].argmax()))
+        output = model(
+            torch.tensor([cached[-1:]]), past_key_values=output.past_key_values, use_cache=True
+        )
+    again = []
+    for _ in range(4):
+        grown = torch.tensor([said])
+        hidden = read_injected(model, grown, 1, grown == encoder.slot, vector)
+        again.append(int(logits_of(model, hidden[:, -1]).argmax()))
+        said.append(again[-1])
+    assert cached == again
+
+
+BAD = [
+    ({"block": 2}, "blocks 0 to 1"),
+    ({"block": -1}, "blocks 0 to 1"),
+    ({"places": torch.zeros(1, 5, dtype=torch.bool)}, "no placeholder"),
+    ({"vectors": torch.ones(1, 15)}, "width 15"),
+    ({"mode": "multiply"}, "mode 'multiply'"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD, ids=[message for _, message in BAD])
+def test_what_cannot_be_written_is_refused(
+    model: PreTrainedModel, change: dict[str, object], message: str
+) -> None:
+    ids = torch.arange(5)[None]
+    told = {"block": 1, "places": ids == 2, "vectors": torch.ones(1, 16)} | change
+    with pytest.raises(ValueError, match=message), injection(model, **told):  # type: ignore[arg-type]
+        model(ids)
+    assert not model.get_decoder().layers[1]._forward_pre_hooks
+
+
+@torch.no_grad()
+def test_a_vector_of_another_precision_is_cast(model: PreTrainedModel) -> None:
+    half = model.to(torch.bfloat16)
+    ids = torch.arange(5)[None]
+    hidden = read_injected(half, ids, 1, ids == 2, torch.ones(1, 16, dtype=torch.float32))
+    assert hidden.dtype == torch.bfloat16
