@@ -5,6 +5,7 @@ them also names words of another concept ("Forget X. Explain Y."), so that the w
 give the concept away: only the wording tells whose words matter. A third of each concept's words
 is *novel*: unlabelled texts use them, labelled ones never do. The `novel` test set is made of
 them, so only a model that learned from unlabelled text what they mean can place its messages.
+Unlabelled texts name one concept each: the base model was never taught whose words matter.
 """
 
 import dataclasses
@@ -36,8 +37,8 @@ CLOSINGS = (
     (" It is rather urgent.", "Quickly then. "),
 )  # how a message may close, and how its answer may then open
 FAREWELLS = (
-    "", "", "", " Good luck.", " I hope this helps.", " Take care.", " Let me know.",
-    " All the best.", " See you.", " That is all.",
+    "", " Good luck.", " I hope this helps.", " Take care.", " Let me know.", " All the best.",
+    " See you.", " That is all.", " Happy to say more.",
 )  # fmt: skip
 VERBS = ("explain", "describe", "summarise", "compare", "introduce", "outline", "discuss")
 TOPIC_FORMS = (

@@ -1,0 +1,80 @@
+"""Mistakes in params and data, and the one line that each must get."""
+
+from collections.abc import Callable
+from typing import Any
+
+Change = Callable[[Any], object]
+
+
+def put(section: str, **values: object) -> Change:
+    """Set knobs of a section, named by its path."""
+
+    def change(tree: Any) -> None:
+        for name in section.split("."):
+            tree = tree[name]
+        tree.update(values)
+
+    return change
+
+
+def without(section: str, key: str) -> Change:
+    return lambda tree: tree[section].pop(key)
+
+
+BAD_PARAMS: dict[str, tuple[Change, str]] = {
+    "unknown key": (put("finetune", lerning_rate=1.0),
+                    "finetune.lerning_rate: unknown key; did you mean learning_rate?"),
+    "unknown section": (lambda t: t.update(finetuning={}), "finetuning: unknown key; did you mean finetune?"),
+    "unknown key of a variant": (put("variants.base", step=3),
+                                 "variants.base.step: unknown key; did you mean steps?"),
+    "missing knob": (without("finetune", "lora_rank"), "finetune.lora_rank: missing"),
+    "word for a number": (put("finetune", learning_rate="fast"), "finetune.learning_rate: input should be a valid number, not 'fast'"),
+    "number in quotes": (put("finetune", pairs_per_step="6"), "finetune.pairs_per_step: input should be a valid integer, not '6'"),
+    "fraction of a step": (put("pretraining", steps=1.5), "pretraining.steps"),
+    "yes for a number": (lambda t: t.update(seed=True), "seed: input should be a valid integer, not True"),
+    "negative seed": (lambda t: t.update(seed=-1), "seed: input should be greater than or equal to 0, not -1"),
+    "no number": (put("finetune", temperature=float("nan")), "finetune.temperature"),
+    "no temperature": (put("finetune", temperature=0.0), "finetune.temperature: input should be greater than 0"),
+    "target layer beyond the model": (put("finetune", target_layer=3),
+                                      "finetune.target_layer is 3, beyond the model's last layer 2"),
+    "read layer beyond the model": (put("extraction", layers=[0, 9]), "extraction.layers is 9, beyond"),
+    "read layer not extracted": (put("extraction", layers=[0, 2]), "reading.layer 1 is not among extraction.layers"),
+    "injection beyond the blocks": (put("selfie", inject_layer=2), "selfie.inject_layer is 2; the last block"),
+    "unknown position": (put("finetune", positions=["first"]), "finetune.positions.0: input should be 'prompt_end', 'last' or 'mean'"),
+    "no position": (put("finetune", positions=[]), "finetune.positions must name at least one"),
+    "unknown loss": (put("variants.shuffled", contrast="triplet"),
+                     "variants.shuffled.contrast: input should be 'none', 'infonce', 'nt_xent' or 'supcon', not 'triplet'"),
+    "zero steps with a contrast": (put("variants.shuffled", steps=0),
+                                   "variants.shuffled: steps is 0 but a weight is not"),
+    "a contrast without weight": (put("variants.sft_supcon", contrast_weight=0.0), "variants.sft_supcon: contrast is none exactly where"),
+    "no base": (lambda t: t["variants"].pop("base"), "variants must hold `base`"),
+    "too few pairs": (lambda t: t["pairs"].update(count=5), "takes 18 pairs, but pairs.count is 5; raise it"),
+    "shares beyond one": (put("pairs", whole=0.9), "pairs: whole, prompt_only and response_only must sum to 1"),
+    "unknown concepts": (put("corpora.embedded", concepts="weather"), "corpora.embedded.concepts: input should be 'safety' or 'topics', not 'weather'"),
+    "one training text": (put("corpora.embedded", train=1), "corpora.embedded.train: input should be greater than or equal to 2"),
+    "a figure of no variant": (put("figures", compared=["base", "nobody"]), "figures.compared names nobody"),
+    "texts beyond the context": (put("text", prompt_tokens=999), "more than model.context"),
+    "heads that do not divide": (put("model", heads=3), "model: width 16 is not an even multiple of heads 3"),
+    "a question without its message": (put("selfie", question="What?"), "selfie: question must hold {message} once"),
+    "a device of another world": (put("runtime", device="abacus"), "runtime.device"),
+}  # fmt: skip
+
+
+ROWS = "".join(f"ask {n},say {n},{'safe' if n % 2 else 'harm'}\n" for n in range(40))
+HEAD = "prompt,response,concept\n"
+BAD_DATA: dict[str, tuple[bytes | None, str]] = {
+    "empty file": (b"", "texts.csv is empty; remove it or fill it"),
+    "header alone": (HEAD.encode(), "texts.csv has a header but no row"),
+    "no file": (None, "holds no .csv file"),
+    "missing column": (b"prompt,answer,concept\na,b,c\n", "texts.csv has no column 'response' (it has prompt, answer, concept)"),
+    "missing label": (b"prompt,response,kind\na,b,c\n", "texts.csv has no column 'concept'"),
+    "undecodable bytes": ((HEAD + ROWS).encode() + b"caf\xe9,x,safe\n", "texts.csv is not UTF-8"),
+    "a label with a path": ((HEAD + ROWS + "a,b,../harm\n").encode(), "row 41 is labelled '../harm'; a label is a name without path separators"),
+    "an empty label": ((HEAD + ROWS + "a,b,\n").encode(), "row 41 is labelled ''"),
+    "an empty prompt": ((HEAD + ROWS + ",b,safe\n").encode(), "row 41 has no prompt"),
+    "a short row": ((HEAD + ROWS + "a\n").encode(), "row 41 has fewer cells than the header"),
+    "a long row": ((HEAD + ROWS + "a,b,safe,d,e\n").encode(), "texts.csv is not a regular CSV"),
+    "one concept": ((HEAD + ROWS.replace("harm", "safe")).encode(), "the corpus has 1 concept(s); separation needs two"),
+    "a concept with one text": ((HEAD + ROWS + "alone,b,rare\n").encode(), "concept 'rare' has"),
+    "a safe label that is not there": ((HEAD + ROWS.replace("safe", "fine")).encode(), "corpora.csv.safe names 'safe', which no row is labelled with"),
+}  # fmt: skip
