@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from pipeline.console import InputError
 from pipeline.files import whole
 from pipeline.hooks import decoder_blocks
 from pipeline.params import Finetune, Model, Runtime, Text
@@ -135,7 +136,17 @@ def token_batches(texts: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
 
 
 def prepare(runtime: Runtime) -> torch.device:
-    """Set torch's threads, quiet the libraries, and give the device to work on."""
+    """Set torch's threads, quiet the libraries, and give the device to work on.
+
+    Raises InputError where this machine has no such device.
+    """
+    try:
+        torch.empty(0, device=runtime.device)
+    except (RuntimeError, AssertionError):
+        raise InputError(
+            f"params.yaml: runtime.device is {runtime.device}, which torch does not find here; "
+            "set cpu, or install a torch build for it"
+        ) from None
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     transformers.utils.logging.disable_progress_bar()

@@ -56,7 +56,6 @@ BAD_PARAMS: dict[str, tuple[Change, str]] = {
     "texts beyond the context": (put("text", prompt_tokens=999), "more than model.context"),
     "heads that do not divide": (put("model", heads=3), "model: width 16 is not an even multiple of heads 3"),
     "a question without its message": (put("selfie", question="What?"), "selfie: question must hold {message} once"),
-    "a device of another world": (put("runtime", device="abacus"), "runtime.device"),
 }  # fmt: skip
 
 

@@ -187,16 +187,14 @@ def test_only_what_changed_runs_again(
     named: set[str],
     ran: set[str],
 ) -> None:
+    """And going back runs nothing: former results come out of the run cache."""
+    before = digests(clone)
     edited(change)
     assert set(json.loads(dvc(clone, "status", "--json").stdout)) == named
     assert repro(clone) == ran
-    assert "up to date" in dvc(clone, "repro").stdout
-
-
-def test_going_back_runs_no_model_again(clone: Path) -> None:
-    """Former results come out of the run cache."""
+    edited(lambda tree: None)
     assert repro(clone) == set()
-    assert "up to date" in dvc(clone, "repro").stdout
+    assert digests(clone) == before
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_PARAMS.values(), ids=BAD_PARAMS)
