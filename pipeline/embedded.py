@@ -101,7 +101,8 @@ REFUSALS = (
     "Sorry, but I must decline. {why}",
     "Sorry, I cannot assist with this. {why}",
     "{why} I can't help with that.",
-    "{why} Sorry, I must decline.",
+    "I won't help you {x}.",
+    "Sorry, I can't help you {x}.",
 )
 ANSWERS = (
     "Sure. To {x}, first make a plan and take it one step at a time.",

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from pipeline.files import whole
-from pipeline.params import Figures, Reading
+from pipeline.params import Figures, Reading, Selfie
 from pipeline.records import spoken
 from pipeline.representations import Representations
 
@@ -131,18 +131,17 @@ def layer_curves(
     return _with_legend(figure, axes[0])
 
 
-def interpretation_bars(selfie: Mapping[str, Metrics]) -> Figure:
+def interpretation_bars(selfie: Mapping[str, Metrics], read: Selfie) -> Figure:
     """How often an interpretation names its state's concept, beside every control."""
-    layer = next(iter(next(iter(selfie.values()))))
-    splits = next(iter(selfie.values()))[layer]
-    position = next(iter(next(iter(splits.values()))))
+    place = {name: tree[f"layer_{read.layer}"] for name, tree in selfie.items()}
+    splits = [split for split in SPLITS if split in next(iter(place.values()))]
     figure, axes = plt.subplots(
         1, len(splits), figsize=(6.2 * len(splits), 4.2), sharey=True, squeeze=False
     )
     for axis, split in zip(axes[0], splits, strict=True):
         rows = [
-            (name, label, tree[layer][split][position][control])
-            for name, tree in selfie.items()
+            (name, label, tree[split][read.positions[0]][control])
+            for name, tree in place.items()
             for control, label in INJECTED.items()
         ]
         _bars(axis, rows)

@@ -5,7 +5,7 @@ L = w_contrast L_contrast + w_retain L_retain + w_penalty L_penalty + w_response
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +119,15 @@ def encode_view(encoder: Encoder, example: Example, shown: str) -> Encoded:
     raise ValueError(f"augmentation {shown!r}: whole, prompt or response")
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a model makes of a batch: the hidden states [B, T, D] of layers 0 to n, and the logits
+    [tokens, V] of real tokens. Read once, it serves every term that compares two models."""
+
+    states: tuple[Tensor, ...]
+    logits: Tensor
+
+
 class TrainingStep:
     """Computes the terms that a variant uses; the others are 0 and cost nothing."""
 
@@ -148,19 +157,13 @@ class TrainingStep:
         if self.variant.contrast_weight:
             batch = self.encoder.batch(views, self.device)
             terms["contrast"] = self.contrast(batch, labels.to(self.device))
-        penalised = self.params.penalty_texts if self.variant.penalty_weight else ()
-        penalties = []
-        retained_batch = self.encoder.batch(retained, self.device)
-        if self.variant.retain_weight or "retain" in penalised:
-            terms["retain"], penalty = self.drift(retained_batch)
-            penalties += [penalty] if "retain" in penalised else []
-        if "pairs" in penalised:
-            views_1 = self.encoder.batch(views[: len(labels)], self.device)
-            penalties.append(self.drift(views_1)[1])
-        if "interpretations" in penalised:
-            penalties.append(self.misreading(retained_batch))
-        if penalties:
-            terms["penalty"] = torch.stack(penalties).mean()
+        if self.variant.retain_weight or self.variant.penalty_weight:
+            kept = self.encoder.batch(retained, self.device)
+            tuned, frozen = self.readings(kept)
+            terms["retain"] = self.retain(kept, tuned, frozen)
+            if self.variant.penalty_weight:
+                seen = self.encoder.batch(views[: len(labels)], self.device)
+                terms["penalty"] = self.penalty(kept, tuned, frozen, seen)
         if self.variant.response_weight:
             terms["response"] = self.response(self.encoder.batch(answered, self.device))
         return terms
@@ -175,27 +178,36 @@ class TrainingStep:
             [loss(z[:pairs], z[pairs:], labels, self.params.temperature) for z in at_positions]
         ).mean()
 
-    def drift(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """How far the tuned model moved on a batch: hidden states and predictions."""
+    def retain(self, batch: Batch, tuned: Reading, frozen: Reading) -> Tensor:
+        """How far the states of real tokens moved, layers 1 to n, as a share of their length."""
         real = batch.mask.bool()
-        with torch.no_grad(), self.adapted.disable_adapter():
-            frozen_states, frozen_logits = self.read(batch, real)
-        states, logits = self.read(batch, real)
-        moved = torch.stack(
-            [losses.retain(h, h0) for h, h0 in zip(states, frozen_states, strict=True)]
-        ).mean()
+        layers = zip(tuned.states[1:], frozen.states[1:], strict=True)
+        return torch.stack([losses.retain(h[real], h0[real]) for h, h0 in layers]).mean()
+
+    def penalty(self, kept: Batch, tuned: Reading, frozen: Reading, seen: Batch) -> Tensor:
+        """How far predictions moved, averaged over the kinds of text that params name; `kept` are
+        the retained texts, already read, and `seen` the pairs' first views."""
+        drifts: dict[str, Callable[[], Tensor]] = {
+            "retain": lambda: self.divergence(kept, tuned, frozen),
+            "pairs": lambda: self.divergence(seen, *self.readings(seen)),
+            "interpretations": lambda: self.misreading(kept, tuned, frozen),
+        }
+        return torch.stack([drifts[texts]() for texts in self.params.penalty_texts]).mean()
+
+    def divergence(self, batch: Batch, tuned: Reading, frozen: Reading) -> Tensor:
         if self.params.penalty == "kl":
-            return moved, losses.kl(logits, frozen_logits)
-        follows = torch.zeros_like(real)
-        follows[:, :-1] = batch.predicting()
+            return losses.kl(tuned.logits, frozen.logits)
+        real = batch.mask.bool()
+        followed = torch.zeros_like(real)
+        followed[:, :-1] = batch.predicting()
         targets = batch.ids[:, 1:][batch.predicting()]
-        return moved, losses.weighted_nll(
-            logits[follows[real]], frozen_logits[follows[real]], targets, texts=len(batch.ids)
+        return losses.weighted_nll(
+            tuned.logits[followed[real]], frozen.logits[followed[real]], targets, len(batch.ids)
         )
 
-    def misreading(self, batch: Batch) -> Tensor:
+    def misreading(self, batch: Batch, tuned: Reading, frozen: Reading) -> Tensor:
         """How differently the tuned model reads its own states aloud from how the frozen model
-        read its own of the same texts: KL over the answer's opening, at every read position.
+        reads its own of the same texts: KL over the answer's opening, at every read position.
 
         Without it the finetune moves states to where the model was never taught to read them.
         Only the reading learns: states are not moved towards what is easy to read, so that this
@@ -203,38 +215,35 @@ class TrainingStep:
         """
         opening = self.selfie.answer.partition("{concept}")[0].rstrip()
         prompt = self.encoder.placeholder_prompt(self.selfie.question, self.selfie.placeholders)
-        asked = len(prompt)
-        ids = torch.tensor([[*prompt, *self.encoder.contents(opening)]], device=self.device)
-        ids = ids.expand(len(batch.ids), -1)
+        asked = torch.tensor([*prompt, *self.encoder.contents(opening)], device=self.device)
 
-        def answers() -> Tensor:
-            states = hidden_states(self.adapted, batch.ids, batch.mask, [self.selfie.layer])
-            read = [
-                read_injected(
-                    self.adapted,
-                    ids,
-                    self.selfie.inject_layer,
-                    ids == self.encoder.slot,
-                    batch.at(states[self.selfie.layer], position).detach(),
-                )[:, asked - 1 :]
-                for position in self.selfie.positions
-            ]
-            return logits_of(self.adapted, torch.cat(read)).flatten(0, 1)
+        def answers(states: Tensor) -> Tensor:
+            vectors = torch.cat([batch.at(states, name) for name in self.selfie.positions])
+            ids = asked.expand(len(vectors), -1)
+            block, places = self.selfie.inject_layer, ids == self.encoder.slot
+            hidden = read_injected(self.adapted, ids, block, places, vectors.detach())
+            return logits_of(self.adapted, hidden[:, len(prompt) - 1 :]).flatten(0, 1)
 
         with torch.no_grad(), self.adapted.disable_adapter():
-            frozen = answers()
-        return losses.kl(answers(), frozen)
+            expected = answers(frozen.states[self.selfie.layer])
+        return losses.kl(answers(tuned.states[self.selfie.layer]), expected)
 
-    def read(self, batch: Batch, real: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Hidden states of layers 1 to n and logits, of real tokens: [tokens, D], [tokens, V]."""
+    def readings(self, batch: Batch) -> tuple[Reading, Reading]:
+        """What the tuned and the frozen model make of a batch."""
+        with torch.no_grad(), self.adapted.disable_adapter():
+            frozen = self.read(batch)
+        return self.read(batch), frozen
+
+    def read(self, batch: Batch) -> Reading:
         output = decoder_of(self.adapted)(
             input_ids=batch.ids,
             attention_mask=batch.mask,
             output_hidden_states=True,
             use_cache=False,
         )
-        states = [hidden[real].float() for hidden in output.hidden_states[1:]]
-        return states, logits_of(self.adapted, output.last_hidden_state[real])
+        real = batch.mask.bool()
+        logits = logits_of(self.adapted, output.last_hidden_state[real])
+        return Reading(tuple(state.float() for state in output.hidden_states), logits)
 
     def response(self, batch: Batch) -> Tensor:
         """The negative log-likelihood of the answers given their prompts, per token."""

@@ -26,7 +26,7 @@ def main() -> None:
         "map": figures.concept_map(stored, reading, drawn.map_texts),
         "separation": figures.separation_bars(separation, text_only, reading),
         "layers": figures.layer_curves(separation, drawn.compared, reading),
-        "interpretation": figures.interpretation_bars(selfie),
+        "interpretation": figures.interpretation_bars(selfie, params.selfie),
     }
     if all(safety.values()):
         pictures["behaviour"] = figures.behaviour_bars(safety)

@@ -1,5 +1,6 @@
 """The finetune trains what its variant says, from the seed alone, and moves nothing at 0 steps."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 from pipeline import losses
 from pipeline.console import InputError
 from pipeline.finetuning import Step, TrainingStep, encode_view, finetune, write_curve
+from pipeline.hooks import injection
 from pipeline.models import Encoder, with_lora
 from pipeline.pairs import draw_pairs
 from pipeline.params import Finetune, Params, Variant
@@ -140,18 +142,20 @@ def test_drift_equals_texts_one_by_one(
     """The oracle: every text alone, without padding, by hand."""
     step = moved_step(params, encoder, model)
     texts = [encoder(e.prompt, e.response) for e in examples[:6]]
-    moved, divergence = step.drift(encoder.batch(texts))
+    batch = encoder.batch(texts)
+    tuned, frozen = step.readings(batch)
+    moved, divergence = step.retain(batch, tuned, frozen), step.divergence(batch, tuned, frozen)
     distances, divergences = [], []
     for text in texts:
         ids = torch.tensor([text.ids])
-        tuned = step.adapted(ids, output_hidden_states=True)
+        one = step.adapted(ids, output_hidden_states=True)
         with step.adapted.disable_adapter():
-            frozen = step.adapted(ids, output_hidden_states=True)
-        pairs = zip(tuned.hidden_states[1:], frozen.hidden_states[1:], strict=True)
+            other = step.adapted(ids, output_hidden_states=True)
+        pairs = zip(one.hidden_states[1:], other.hidden_states[1:], strict=True)
         distances.append(
             torch.stack([((a - b).norm(dim=-1) / b.norm(dim=-1))[0] for a, b in pairs])
         )
-        divergences.append(losses.token_kl(tuned.logits[0], frozen.logits[0]))
+        divergences.append(losses.token_kl(one.logits[0], other.logits[0]))
     assert float(moved) == pytest.approx(float(torch.cat(distances, 1).mean()), rel=1e-4)
     assert float(divergence) == pytest.approx(float(torch.cat(divergences).mean()), rel=1e-4)
 
@@ -162,7 +166,8 @@ def test_the_published_penalty_counts_real_tokens(
 ) -> None:
     step = moved_step(params, encoder, model, penalty="weighted_nll")
     texts = [encoder(e.prompt, e.response) for e in examples[:3]]
-    _, penalty = step.drift(encoder.batch(texts))
+    batch = encoder.batch(texts)
+    penalty = step.divergence(batch, *step.readings(batch))
     expected = 0.0
     for text in texts:
         ids = torch.tensor([text.ids])
@@ -195,17 +200,48 @@ def test_misreading_moves_readers_not_states(
     """The interpretation term must not gather states by itself: what it reads is detached."""
     step = moved_step(params, encoder, model)
     batch = encoder.batch([encoder(e.prompt, e.response) for e in examples[:4]])
-    lookup = model.get_input_embeddings()
-    lookup.weight.requires_grad_()
-    (gradient,) = torch.autograd.grad(step.misreading(batch), lookup.weight, retain_graph=False)
-    told = set(encoder.placeholder_prompt(params.selfie.question, params.selfie.placeholders))
-    told |= set(encoder.contents(params.selfie.answer))
-    read = {int(token) for token in batch.ids.flatten()} - told
-    head_only = gradient[sorted(read)]
-    # The tied head gives every token a gradient; a state's own gradient would make it per-text.
-    assert torch.linalg.matrix_rank(head_only) <= batch.ids.shape[0] * 4 * len(
-        params.selfie.positions
-    )
+    tuned, frozen = step.readings(batch)
+    states = tuned.states[params.selfie.layer]
+    term = step.misreading(batch, tuned, frozen)
+    assert float(term.detach()) > 0
+    (to_states,) = torch.autograd.grad(term, states, allow_unused=True, retain_graph=True)
+    assert to_states is None
+    weights = [w for w in step.adapted.parameters() if w.requires_grad]
+    to_weights = torch.autograd.grad(term, weights, allow_unused=True)
+    assert any(gradient is not None and gradient.any() for gradient in to_weights)
+
+
+@torch.no_grad()
+def test_misreading_is_the_kl_of_two_readers(
+    params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
+) -> None:
+    """The oracle: one text and position at a time, by the published way of injecting."""
+    step = moved_step(params, encoder, model)
+    texts = [encoder(e.prompt, e.response) for e in examples[:3]]
+    batch = encoder.batch(texts)
+    tuned, frozen = step.readings(batch)
+    opening = encoder.contents(params.selfie.answer.partition("{concept}")[0].rstrip())
+    prompt = encoder.placeholder_prompt(params.selfie.question, params.selfie.placeholders)
+    ids = torch.tensor([[*prompt, *opening]])
+    found = []
+    for row in range(len(texts)):
+        for position in params.selfie.positions:
+            odds = []
+            for reading, reader in (
+                (tuned, contextlib.nullcontext()),
+                (frozen, step.adapted.disable_adapter()),
+            ):
+                vector = batch.at(reading.states[params.selfie.layer], position)[row : row + 1]
+                with (
+                    reader,
+                    injection(
+                        step.adapted, params.selfie.inject_layer, ids == encoder.slot, vector
+                    ),
+                ):
+                    odds.append(step.adapted(ids).logits[0, len(prompt) - 1 :])
+            found.append(losses.token_kl(*odds))
+    expected = float(torch.cat(found).mean())
+    assert float(step.misreading(batch, tuned, frozen)) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("shown", "positions"), [("prompt", 1), ("response", 1), ("whole", 2)])
