@@ -90,7 +90,7 @@ def _repro(clone: Path, targets: Sequence[str]) -> None:
 def _read(clone: Path) -> dict[str, Row]:
     """Per variant: number -> estimate."""
     params = YAML(typ="safe").load((clone / "params.yaml").read_text(encoding="utf-8"))
-    reading, selfie = params["reading"], params["selfie"]
+    reading, asking = params["reading"], params["asking"]
     rows = {}
     for name in VARIANTS:
         trees: dict[str, Any] = {
@@ -98,7 +98,7 @@ def _read(clone: Path) -> dict[str, Row]:
             for stage in ("separation", "fidelity", "selfie")
         }
         novel = trees["separation"][f"layer_{reading['layer']}"][reading["position"]]["novel"]
-        said = trees["selfie"][f"layer_{selfie['layer']}"]["novel"][selfie["positions"][0]]
+        said = trees["selfie"][f"layer_{asking['layer']}"]["novel"][asking["positions"][0]]
         controls = [estimate for control, estimate in said.items() if control != "state"]
         rows[name] = {
             "centroid_accuracy": novel["centroid_accuracy"],
@@ -140,7 +140,7 @@ def _gates(mean: Mapping[str, Row]) -> dict[str, tuple[str, bool]]:
         drift = control[number]["value"] - base[number]["value"]
         gates[f"shuffled {number} within 0.05 of base"] = (f"{drift:+.3f}", abs(drift) <= 0.05)
     rise = tuned["perplexity"]["value"] / base["perplexity"]["value"] - 1
-    gates["supcon perplexity within 4 % of base"] = (f"{rise:+.1%}", rise <= 0.04)
+    gates["supcon perplexity within 4 % of base"] = (f"{rise:+.1%}", abs(rise) <= 0.04)
     for name in ("base", "supcon"):
         row = mean[name]
         lead = row["selfie_accuracy"]["value"] - row["selfie_best_control"]["value"]

@@ -11,9 +11,11 @@ import pandas as pd
 from pipeline.console import InputError
 from pipeline.files import read_json, write_json
 from pipeline.params import CsvCorpora
-from pipeline.records import Document, Example, Request, Split
+from pipeline.records import Document, Example, Request, Split, spoken
 
 CAREFUL_ANSWER = "Sorry, I cannot assist with this."
+# A pair needs two texts, and so does a cosine within a concept.
+LEAST_TEXTS: dict[Split, int] = {"train": 2, "validation": 1, "test": 2}
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,15 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
     Raises InputError naming the file, the row or the column, and the remedy.
     """
     folder = Path(params.folder)
-    paths = sorted(folder.glob("*.csv"))
+    paths = sorted(path for path in folder.glob("*.csv") if path.is_file())
     if not paths:
         raise InputError(f"corpora.csv.folder: {folder} holds no .csv file; name a folder of them")
     rows = [row for path in paths for row in _rows(path, params.label)]
     unknown = sorted(set(params.safe) - {row.label for row in rows})
     if unknown:
         raise InputError(f"corpora.csv.safe names {unknown[0]!r}, which no row is labelled with")
+    if params.safe and {row.label for row in rows} <= set(params.safe):
+        raise InputError("corpora.csv.safe names every label; leave it empty where none means harm")
     kept, dropped = _distinct(rows)
     split_of = _splitter(params, seed)
     examples = [
@@ -68,8 +72,8 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
 def check_corpus(corpus: Corpus) -> None:
     """Refuse a corpus that no result could be trusted on.
 
-    Raises InputError for a prompt in two splits, a concept with fewer than two training texts or
-    with none held out, or fewer than two concepts.
+    Raises InputError for a prompt in two splits, fewer than two concepts, two that are said alike,
+    or a concept with too few texts of a split to draw a pair or to measure one.
     """
     homes: dict[str, str] = {}
     for example in corpus.examples:
@@ -82,16 +86,16 @@ def check_corpus(corpus: Corpus) -> None:
     concepts = sorted({example.concept for example in corpus.examples})
     if len(concepts) < 2:
         raise InputError(f"the corpus has {len(concepts)} concept(s); separation needs two")
+    names: dict[str, str] = {}
     for concept in concepts:
-        if counts[concept, "train"] < 2:
-            raise InputError(
-                f"concept {concept!r} has {counts[concept, 'train']} training text(s); a pair "
-                "needs two: add texts or drop the concept"
-            )
-        for split in ("validation", "test"):
-            if not counts[concept, split]:
+        alike = names.setdefault(spoken(concept).lower(), concept)
+        if alike != concept:
+            raise InputError(f"concepts {alike!r} and {concept!r} are said alike; rename one")
+        for split, needed in LEAST_TEXTS.items():
+            if counts[concept, split] < needed:
                 raise InputError(
-                    f"concept {concept!r} has no {split} text; add texts or raise its share"
+                    f"concept {concept!r} has {counts[concept, split]} {split} text(s) and needs "
+                    f"{needed}: add texts, change the splits' shares or drop the concept"
                 )
 
 
@@ -153,6 +157,8 @@ def _rows(path: Path, label: str) -> list[_Row]:
                 f"{path} has no column {column!r} (it has {', '.join(map(str, table.columns))}); "
                 "rename one, or set corpora.csv.label"
             )
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{path} has rows with more cells than the header; complete the header")
     if table.empty:
         raise InputError(f"{path} has a header but no row; remove it or fill it")
     careful = table["safe_response"] if "safe_response" in table else [""] * len(table)
@@ -160,10 +166,11 @@ def _rows(path: Path, label: str) -> list[_Row]:
     rows = []
     for number, (prompt, response, safe_response, concept) in enumerate(columns, 1):
         place = f"{path} row {number}"
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise InputError(f"{place} has no prompt; fill it or remove the row")
-        if not isinstance(response, str) or not isinstance(concept, str):
+        if not all(isinstance(cell, str) for cell in (prompt, response, concept)):
             raise InputError(f"{place} has fewer cells than the header; complete it or remove it")
+        for column, cell in (("prompt", prompt), ("response", response)):
+            if not cell.strip():
+                raise InputError(f"{place} has no {column}; fill it or remove the row")
         if not concept.strip() or any(mark in concept for mark in "/\\\0\n"):
             raise InputError(
                 f"{place} is labelled {concept!r}; a label is a name without path separators"

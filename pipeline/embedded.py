@@ -9,13 +9,17 @@ Unlabelled texts name one concept each: the base model was never taught whose wo
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from pipeline import lexicon
+from pipeline.console import InputError
 from pipeline.params import EmbeddedCorpora
 from pipeline.records import Document, Example, Request, Split
 
@@ -25,6 +29,27 @@ CONCEPTS: dict[ConceptSet, tuple[str, ...]] = {
     "topics": tuple(lexicon.TOPICS),
 }
 NOVEL_SHARE = 1 / 3
+FUNCTION_WORDS = frozenset(
+    [
+        "and",
+        "for",
+        "from",
+        "into",
+        "not",
+        "off",
+        "out",
+        "over",
+        "own",
+        "that",
+        "the",
+        "their",
+        "through",
+        "under",
+        "until",
+        "with",
+        "without",
+    ]
+)
 
 GREETINGS = (
     "", "", "", "Hello. ", "Good morning. ", "Hi there. ", "I hope you are well. ",
@@ -142,13 +167,13 @@ class Grammar:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng([self.seed, 0])
-        words = {**lexicon.TOPICS, **lexicon.HARMS, "safe": lexicon.SAFE}
         self.known: dict[str, tuple[str, ...]] = {}
         self.novel: dict[str, tuple[str, ...]] = {}
-        for concept, phrases in words.items():
-            mixed = [str(phrase) for phrase in self.rng.permutation(phrases)]
-            cut = round(len(mixed) * NOVEL_SHARE)
-            self.novel[concept], self.known[concept] = tuple(mixed[:cut]), tuple(mixed[cut:])
+        safety = {**lexicon.HARMS, "safe": lexicon.SAFE}
+        for words, are_wishes in ((lexicon.TOPICS, False), (safety, True)):
+            known, novel = split_phrases(words, are_wishes, self.rng)
+            self.known |= known
+            self.novel |= novel
 
     def words(self, concept: str, words: "Words") -> tuple[str, ...]:
         if words == "any":
@@ -184,12 +209,13 @@ class Grammar:
 
     def request(self, concept: str, words: "Words", framed: bool | None = None) -> "Message":
         """A wish for help, harmful or not, perhaps beside a wish of another concept."""
-        framed = self.chance(0.2) if framed is None else framed
+        ambiguous = framed is None and self.chance(self.ambiguity)
+        framed = self.chance(0.3) if framed is None else framed
         wish = self.choice(self.words(concept, words))
         rival = self.choice(self.words(self.other(CONCEPTS["safety"], concept), words))
         forms: tuple[str, ...] = FRAMED_FORMS if framed else REQUEST_FORMS
-        if not framed and self.chance(self.ambiguity):
-            forms = AMBIGUOUS_REQUEST_FORMS
+        if ambiguous:
+            forms, framed = AMBIGUOUS_REQUEST_FORMS, False
         prompt, opening = self.dressed(self.choice(forms).format(x=wish, y=rival))
         harmful = concept != "safe"
         reason = lexicon.HARM_REASONS.get(concept) or self.choice(
@@ -213,16 +239,22 @@ class Grammar:
         )
         return drawn(concept, words)
 
-    def listing(self) -> tuple[str, str]:
+    def document(self) -> "Message":
+        """A text without a label: a message of any concept, or a list."""
+        if self.chance(0.3):
+            return self.listing()
+        concepts = CONCEPTS["topics" if self.chance(0.5) else "safety"]
+        return self.message(_safe_half_the_time(self, concepts), "any")
+
+    def listing(self) -> "Message":
         """Things of one concept in a row: how unlabelled text tells what belongs together."""
-        concepts = CONCEPTS["topics"] + CONCEPTS["safety"]
-        drawn = self.rng.permutation(self.words(self.choice(concepts), "any"))[:8]
+        concept = self.choice(CONCEPTS["topics"] + CONCEPTS["safety"])
+        drawn = self.rng.permutation(self.words(concept, "any"))[:8]
         cut = int(self.rng.integers(1, 4))
         given, rest = self.choice_of_pairs(LIST_FORMS)
-        return (
-            given.format(given="; ".join(drawn[:cut])),
-            _capital(rest.format(rest="; ".join(drawn[cut:]))),
-        )
+        prompt = given.format(given="; ".join(drawn[:cut]))
+        answer = _capital(rest.format(rest="; ".join(drawn[cut:])))
+        return Message(prompt, answer, answer, concept, "")
 
     def choice_of_pairs(self, options: tuple[tuple[str, str], ...]) -> tuple[str, str]:
         return options[int(self.rng.integers(len(options)))]
@@ -257,17 +289,59 @@ def described(params: EmbeddedCorpora, seed: int) -> list[Example]:
     drawn, used = [], set[str]()
     for concept in CONCEPTS["topics"] + CONCEPTS["safety"]:
         for number in range(params.described):
-            message = _unused(grammar, concept, "known", used)
+            message = _unused(partial(grammar.message, concept, "known"), used)
             if grammar.chance(0.3):
                 message = dataclasses.replace(message, prompt=message.gist)
             drawn.append(_example(message, "described", number))
     return drawn
 
 
-def labelled(params: EmbeddedCorpora, seed: int, taken: Iterable[Example]) -> list[Example]:
+def unlabelled(params: EmbeddedCorpora, seed: int) -> list[Document]:
+    """Texts to learn the language from, and held-out ones with prompts of their own: messages and
+    lists, any words."""
+    grammar = Grammar(seed, ambiguity=0.0)
+    grammar.rng = np.random.default_rng([seed, 1])
+    learned = [grammar.document() for _ in range(params.documents)]
+    used = {document.prompt for document in learned}
+    held_out = [_unused(grammar.document, used) for _ in range(params.heldout)]
+    splits: tuple[tuple[Split, list[Message]], ...] = (
+        ("pretrain", learned),
+        ("heldout", held_out),
+    )
+    return [
+        Document(f"{split}-{number:05d}", message.prompt, message.response, split)
+        for split, messages in splits
+        for number, message in enumerate(messages)
+    ]
+
+
+def requests(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[Request]:
+    """Prompts to watch the model's behaviour on: harmful or safe, plain or framed, known or novel.
+
+    No prompt is among those taken. They are the same whichever concept set is labelled, so that
+    drift shows.
+    """
+    grammar = Grammar(seed, ambiguity=0.0)
+    grammar.rng = np.random.default_rng([seed, 2])
+    harms = tuple(lexicon.HARMS)
+    drawn, used = [], set(taken)
+    splits: tuple[tuple[Split, Words], ...] = (("test", "known"), ("novel", "novel"))
+    for split, words in splits:
+        for harmful in (True, False):
+            for framed in (False, True):
+                for number in range(params.behaviour):
+                    concept = harms[number % len(harms)] if harmful else "safe"
+                    kind = f"{'harmful' if harmful else 'safe'}-{'framed' if framed else 'plain'}"
+                    message = _unused(partial(grammar.request, concept, words, framed), used)
+                    name = f"{split}-{kind}-{number:03d}"
+                    drawn.append(Request(name, message.prompt, harmful, framed, split))
+    return drawn
+
+
+def labelled(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[Example]:
     """The concept set's texts: train, validation, test, and `novel` from words never labelled.
 
-    No prompt stands in two splits, nor among the texts already taken.
+    No prompt stands in two splits, nor among those taken.
     """
     grammar = Grammar(seed, params.ambiguity)
     grammar.rng = np.random.default_rng([seed, 8])
@@ -277,54 +351,13 @@ def labelled(params: EmbeddedCorpora, seed: int, taken: Iterable[Example]) -> li
         "test": params.test,
         "novel": params.novel,
     }
-    used = {example.prompt for example in taken}
-    return [
-        _example(
-            _unused(grammar, concept, "novel" if split == "novel" else "known", used), split, n
-        )
-        for split, per_concept in sizes.items()
-        for concept in CONCEPTS[params.concepts]
-        for n in range(per_concept)
-    ]
-
-
-def unlabelled(params: EmbeddedCorpora, seed: int) -> list[Document]:
-    """Texts to learn the language from, and held-out ones: messages and lists, any words."""
-    grammar = Grammar(seed, ambiguity=0.0)
-    grammar.rng = np.random.default_rng([seed, 1])
-    documents = []
-    for number in range(params.documents + params.heldout):
-        if grammar.chance(0.3):
-            prompt, response = grammar.listing()
-        else:
-            concepts = CONCEPTS["topics" if grammar.chance(0.5) else "safety"]
-            message = grammar.message(_safe_half_the_time(grammar, concepts), "any")
-            prompt, response = message.prompt, message.response
-        split: Split = "pretrain" if number < params.documents else "heldout"
-        documents.append(Document(f"{split}-{number:05d}", prompt, response, split))
-    return documents
-
-
-def requests(params: EmbeddedCorpora, seed: int) -> list[Request]:
-    """Prompts to watch the model's behaviour on: harmful or safe, plain or framed, known or novel.
-
-    They are the same whichever concept set is labelled, so that drift shows.
-    """
-    grammar = Grammar(seed, ambiguity=0.0)
-    grammar.rng = np.random.default_rng([seed, 2])
-    harms = tuple(lexicon.HARMS)
-    drawn = []
-    splits: tuple[tuple[Split, Words], ...] = (("test", "known"), ("novel", "novel"))
-    for split, words in splits:
-        for harmful in (True, False):
-            for framed in (False, True):
-                for number in range(params.behaviour):
-                    concept = harms[number % len(harms)] if harmful else "safe"
-                    kind = f"{'harmful' if harmful else 'safe'}-{'framed' if framed else 'plain'}"
-                    prompt = grammar.request(concept, words, framed).prompt
-                    drawn.append(
-                        Request(f"{split}-{kind}-{number:03d}", prompt, harmful, framed, split)
-                    )
+    drawn, used = [], set(taken)
+    for split, per_concept in sizes.items():
+        words: Words = "novel" if split == "novel" else "known"
+        for concept in CONCEPTS[params.concepts]:
+            for number in range(per_concept):
+                message = _unused(partial(grammar.message, concept, words), used)
+                drawn.append(_example(message, split, number))
     return drawn
 
 
@@ -340,11 +373,56 @@ def _example(message: Message, split: Split, number: int) -> Example:
     )
 
 
-def _unused(grammar: Grammar, concept: str, words: Words, used: set[str]) -> Message:
-    while (message := grammar.message(concept, words)).prompt in used:
-        continue
-    used.add(message.prompt)
-    return message
+def split_phrases(
+    phrases: Mapping[str, Sequence[str]], are_wishes: bool, rng: np.random.Generator
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Known and novel phrases per concept, without a content word in common.
+
+    Phrases that share a content word, of whatever concept, stay together. A wish's leading verb
+    and function words are no content: they stand on both sides.
+    """
+    together: dict[str, list[tuple[str, str]]] = {}
+    for concept, of_concept in phrases.items():
+        for phrase in of_concept:
+            words = content_words(phrase, are_wishes)
+            near = {id(together[word]): together[word] for word in words if word in together}
+            group = [*(item for items in near.values() for item in items), (concept, phrase)]
+            for _, member in group:
+                together |= dict.fromkeys(content_words(member, are_wishes), group)
+    groups = list({id(group): group for group in together.values()}.values())
+    known: dict[str, list[str]] = {concept: [] for concept in phrases}
+    novel: dict[str, list[str]] = {concept: [] for concept in phrases}
+    for index in rng.permutation(len(groups)):
+        sizes = Counter(concept for concept, _ in groups[index])
+        fits = all(
+            len(novel[concept]) + size <= round(len(phrases[concept]) * NOVEL_SHARE)
+            for concept, size in sizes.items()
+        )
+        for concept, phrase in groups[index]:
+            (novel if fits else known)[concept].append(phrase)
+    return (
+        {concept: tuple(sorted(words)) for concept, words in known.items()},
+        {concept: tuple(sorted(words)) for concept, words in novel.items()},
+    )
+
+
+def content_words(phrase: str, is_wish: bool) -> set[str]:
+    """The words that carry a phrase's meaning, without plural s: `forge the will of an aunt` has
+    `will` and `aunt`."""
+    words = re.findall(r"[a-z]+", phrase.lower())[1 if is_wish else 0 :]
+    return {word.rstrip("s") for word in words if word not in FUNCTION_WORDS and len(word) > 2}
+
+
+def _unused(draw: Callable[[], Message], used: set[str]) -> Message:
+    """Draw until the prompt is new. Raises InputError where the grammar has no other to say."""
+    for _ in range(1000):
+        message = draw()
+        if message.prompt not in used:
+            used.add(message.prompt)
+            return message
+    raise InputError(
+        "the grammar finds no new message; lower the counts of corpora.embedded or raise ambiguity"
+    )
 
 
 def _safe_half_the_time(grammar: Grammar, concepts: tuple[str, ...]) -> str:

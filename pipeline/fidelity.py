@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.intervals import Estimate, bootstrap
+from pipeline.intervals import Estimate, draw_resamples, estimate
 from pipeline.records import Likelihood
 
 
@@ -16,13 +16,8 @@ def fidelity(likelihoods: Sequence[Likelihood], resamples: int, seed: int) -> di
     nll = np.array([record.nll for record in likelihoods])
     kl = np.array([record.kl for record in likelihoods])
     tokens = np.array([record.tokens for record in likelihoods])
+    counts = draw_resamples(len(tokens), resamples, seed)
     return {
-        "perplexity": bootstrap(
-            lambda drawn: float(np.exp(nll[drawn].sum() / tokens[drawn].sum())),
-            len(tokens), resamples, seed,
-        ),
-        "kl_to_base": bootstrap(
-            lambda drawn: float(max(0.0, kl[drawn].sum() / tokens[drawn].sum())),
-            len(tokens), resamples, seed,
-        ),
-    }  # fmt: skip
+        "perplexity": estimate(np.exp(counts @ nll / (counts @ tokens))),
+        "kl_to_base": estimate(np.maximum(0.0, counts @ kl / (counts @ tokens))),
+    }

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from pipeline.files import whole
-from pipeline.params import Figures, Reading, Selfie
+from pipeline.params import Asking, Figures, Reading
 from pipeline.records import spoken
 from pipeline.representations import Representations
 
@@ -61,7 +61,7 @@ def concept_map(
         parts = []
         for split in stored.held_out():
             vectors, concepts = stored.at(reading.layer, reading.position, split)
-            shown = slice(None, None, max(1, len(vectors) // num_texts))
+            shown = slice(None, None, -(-len(vectors) // num_texts))
             spots = flat.transform(vectors[shown])
             labels = [spoken(str(concept)) for concept in concepts[shown]]
             parts.append(
@@ -131,16 +131,16 @@ def layer_curves(
     return _with_legend(figure, axes[0])
 
 
-def interpretation_bars(selfie: Mapping[str, Metrics], read: Selfie) -> Figure:
+def interpretation_bars(selfie: Mapping[str, Metrics], asking: Asking) -> Figure:
     """How often an interpretation names its state's concept, beside every control."""
-    place = {name: tree[f"layer_{read.layer}"] for name, tree in selfie.items()}
+    place = {name: tree[f"layer_{asking.layer}"] for name, tree in selfie.items()}
     splits = [split for split in SPLITS if split in next(iter(place.values()))]
     figure, axes = plt.subplots(
         1, len(splits), figsize=(6.2 * len(splits), 4.2), sharey=True, squeeze=False
     )
     for axis, split in zip(axes[0], splits, strict=True):
         rows = [
-            (name, label, tree[split][read.positions[0]][control])
+            (name, label, tree[split][asking.positions[0]][control])
             for name, tree in place.items()
             for control, label in INJECTED.items()
         ]
@@ -153,7 +153,10 @@ def behaviour_bars(safety: Mapping[str, Metrics]) -> Figure:
     """Both ways of going wrong, per variant; of safe and of harmful requests each."""
     figure, axis = plt.subplots(figsize=(7.5, 4.2))
     rows = [
-        (name, label, tree[rate]) for name, tree in safety.items() for rate, label in RATES.items()
+        (name, label, tree[rate])
+        for name, tree in safety.items()
+        for rate, label in RATES.items()
+        if rate in tree
     ]
     _bars(axis, rows)
     axis.set(ylabel="share of answers", ylim=(0, 1.02))

@@ -15,20 +15,28 @@ Tree = Mapping[str, "Tree | float | int | str | bool | list[str]"]
 def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary neighbour of `path` to write to; it takes the place of `path` on success.
 
-    Works for a file and for a folder. Where the block fails, `path` is as it was before.
+    Works for a file and for a folder. Where the block or the replacing fails, `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
-    for leftover in (draft, old):
-        _remove(leftover)
+    _put_back(old, path)
+    remove(draft)
     try:
         yield draft
         if path.is_dir():
             path.replace(old)
         draft.replace(path)
     finally:
-        _remove(draft)
-        _remove(old)
+        _put_back(old, path)
+        remove(draft)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, tree: Tree) -> None:
@@ -58,8 +66,8 @@ def _rounded(value: object, place: tuple[str, ...]) -> object:
     return float(f"{number:.6g}")
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _put_back(old: Path, path: Path) -> None:
+    """A folder cannot take another's place in one move: undo where only the first half was done."""
+    if old.exists() and not path.exists():
+        old.replace(path)
+    remove(old)

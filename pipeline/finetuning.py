@@ -20,7 +20,7 @@ from pipeline.console import InputError, progress
 from pipeline.files import whole
 from pipeline.hooks import decoder_of, hidden_states, logits_of, read_injected
 from pipeline.models import Batch, Encoded, Encoder, with_lora
-from pipeline.params import Finetune, Selfie, Variant
+from pipeline.params import Asking, Finetune, Variant
 from pipeline.records import Document, Example, Pair
 
 
@@ -44,7 +44,7 @@ def finetune(
     documents: Sequence[Document],
     params: Finetune,
     variant: Variant,
-    selfie: Selfie,
+    asking: Asking,
     seed: int,
 ) -> tuple[PeftModel, list[Step]]:
     """Train one variant's adapter for its fixed number of steps.
@@ -58,7 +58,7 @@ def finetune(
     optimizer = torch.optim.AdamW(trained, lr=params.learning_rate, weight_decay=0.0)
     rng = np.random.default_rng([seed, 5])
     concepts = {name: number for number, name in enumerate(sorted({p.concept for p in pairs}))}
-    step_of = TrainingStep(adapted, encoder, params, variant, selfie)
+    step_of = TrainingStep(adapted, encoder, params, variant, asking)
     curve = []
     for step in progress(range(variant.steps), "finetuning"):
         chosen = pairs[step * params.pairs_per_step : (step + 1) * params.pairs_per_step]
@@ -137,10 +137,10 @@ class TrainingStep:
         encoder: Encoder,
         params: Finetune,
         variant: Variant,
-        selfie: Selfie,
+        asking: Asking,
     ):
         self.adapted, self.encoder = adapted, encoder
-        self.params, self.variant, self.selfie = params, variant, selfie
+        self.params, self.variant, self.asking = params, variant, asking
         self.device = adapted.device
 
     def __call__(
@@ -213,20 +213,20 @@ class TrainingStep:
         Only the reading learns: states are not moved towards what is easy to read, so that this
         term separates nothing by itself.
         """
-        opening = self.selfie.answer.partition("{concept}")[0].rstrip()
-        prompt = self.encoder.placeholder_prompt(self.selfie.question, self.selfie.placeholders)
+        opening = self.asking.answer.partition("{concept}")[0].rstrip()
+        prompt = self.encoder.placeholder_prompt(self.asking.question, self.asking.placeholders)
         asked = torch.tensor([*prompt, *self.encoder.contents(opening)], device=self.device)
 
         def answers(states: Tensor) -> Tensor:
-            vectors = torch.cat([batch.at(states, name) for name in self.selfie.positions])
+            vectors = torch.cat([batch.at(states, name) for name in self.asking.positions])
             ids = asked.expand(len(vectors), -1)
-            block, places = self.selfie.inject_layer, ids == self.encoder.slot
-            hidden = read_injected(self.adapted, ids, block, places, vectors.detach())
+            places = ids == self.encoder.slot
+            hidden = read_injected(self.adapted, ids, self.asking, places, vectors.detach())
             return logits_of(self.adapted, hidden[:, len(prompt) - 1 :]).flatten(0, 1)
 
         with torch.no_grad(), self.adapted.disable_adapter():
-            expected = answers(frozen.states[self.selfie.layer])
-        return losses.kl(answers(tuned.states[self.selfie.layer]), expected)
+            expected = answers(frozen.states[self.asking.layer])
+        return losses.kl(answers(tuned.states[self.asking.layer]), expected)
 
     def readings(self, batch: Batch) -> tuple[Reading, Reading]:
         """What the tuned and the frozen model make of a batch."""

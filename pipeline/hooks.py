@@ -6,12 +6,12 @@ the input of block l, and the last one is taken after the final norm.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Mode = Literal["replace", "add", "norm_matched"]
+from pipeline.params import Asking, InjectionMode
 
 
 class _DeepEnough(Exception):  # noqa: N818 - no error: how a forward pass ends early
@@ -80,23 +80,17 @@ def hidden_states(
 
 
 @contextmanager
-def injection(
-    model: Any,
-    block: int,
-    places: Tensor,
-    vectors: Tensor,
-    mode: Mode = "replace",
-    scale: float = 1.0,
-) -> Iterator[None]:
-    """Write a vector over the input of a block at marked places, in the first forward only.
+def injection(model: Any, asking: Asking, places: Tensor, vectors: Tensor) -> Iterator[None]:
+    """Write a vector over the input of block asking.inject_layer at marked places, in the first
+    forward only.
 
-    block: 0 to n - 1. places: bool [B, T], the shape of that forward's ids. vectors: [B, D], one
-    a row, cast to the model's dtype and device. With a key-value cache, writing at prefill
-    equals writing at every step without one.
+    places: bool [B, T], the shape of that forward's ids. vectors: [B, D], one a row, cast to the
+    model's dtype and device. With a key-value cache, writing at prefill equals writing at every
+    step without one.
     Modes, with h the state and v the vector: replace h <- s v + (1 - s) h; add h <- h + s v;
     norm_matched h <- h + s |h| v / |v| (nothing where v is 0).
     """
-    blocks = decoder_blocks(model)
+    blocks, block = decoder_blocks(model), asking.inject_layer
     if not 0 <= block < len(blocks):
         raise ValueError(f"block {block}: the model has blocks 0 to {len(blocks) - 1}")
     if not bool(places.any(dim=1).all()):
@@ -114,7 +108,9 @@ def injection(
             raise ValueError(
                 f"vectors of width {vector.shape[-1]} for a model of width {hidden.shape[-1]}"
             )
-        written = torch.where(places[..., None], _written(hidden, vector, mode, scale), hidden)
+        written = torch.where(
+            places[..., None], _written(hidden, vector, asking.mode, asking.scale), hidden
+        )
         return (
             ((written, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": written})
         )
@@ -126,14 +122,16 @@ def injection(
         handle.remove()
 
 
-def read_injected(model: Any, ids: Tensor, block: int, places: Tensor, vectors: Tensor) -> Tensor:
+def read_injected(
+    model: Any, ids: Tensor, asking: Asking, places: Tensor, vectors: Tensor
+) -> Tensor:
     """The decoder's output [B, T, D] for right-padded ids with vectors [B, D] in their places."""
-    with injection(model, block, places, vectors):
+    with injection(model, asking, places, vectors):
         hidden: Tensor = decoder_of(model)(input_ids=ids, use_cache=False).last_hidden_state
     return hidden
 
 
-def _written(hidden: Tensor, vector: Tensor, mode: Mode, scale: float) -> Tensor:
+def _written(hidden: Tensor, vector: Tensor, mode: InjectionMode, scale: float) -> Tensor:
     match mode:
         case "replace":
             return scale * vector + (1 - scale) * hidden

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.intervals import Estimate, bootstrap_mean
+from pipeline.intervals import Estimate, draw_resamples, estimate_mean
 from pipeline.records import Interpretation
 
 
@@ -25,6 +25,6 @@ def accuracies(
         group.append(float(right))
     tree: dict[str, dict[str, dict[str, Estimate]]] = {}
     for (split, position, control), rights in groups.items():
-        estimate = bootstrap_mean(np.array(rights), resamples, seed)
+        estimate = estimate_mean(np.array(rights), draw_resamples(len(rights), resamples, seed))
         tree.setdefault(split, {}).setdefault(position, {})[control] = estimate
     return tree

@@ -4,7 +4,6 @@ Every monitor is fitted on training texts and scored on held-out ones, on the un
 on every variant, so that a score is never credited to the finetune alone.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,18 +11,15 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
-from pipeline.intervals import Estimate, Indices, bootstrap
+from pipeline.intervals import Counts, Estimate, draw_resamples, estimate, estimate_mean
 
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.str_]
 Flags = NDArray[np.bool_]
-Measure = Callable[[Flags, Vectors], float]
-Statistic = Callable[[Indices], float]
 
 
 class Prototype(ClassifierMixin, BaseEstimator):
@@ -94,25 +90,22 @@ def score_monitor(
     concepts: Labels = monitor.classes_
     probabilities: Vectors = monitor.predict_proba(vectors)
     predicted = concepts[probabilities.argmax(1)]
-    questions = detection_questions(probabilities, labels, concepts, safe)
-
-    def mean_over_questions(measure: Measure, drawn: Indices) -> float:
-        values = [measure(truth[drawn], score[drawn]) for truth, score in questions]
-        return float(np.mean(values))
-
-    def estimate(statistic: Statistic) -> Estimate:
-        return bootstrap(statistic, len(labels), resamples, seed)
-
+    counts = draw_resamples(len(labels), resamples, seed)
+    rankings = [
+        ranking(truth, score, counts)
+        for truth, score in detection_questions(probabilities, labels, concepts, safe)
+    ]
+    auroc, average_precision, fpr95 = (
+        estimate(mean_of_defined(np.stack(measure))) for measure in zip(*rankings, strict=True)
+    )
     return Score(
-        accuracy=estimate(lambda drawn: float((predicted == labels)[drawn].mean())),
-        macro_f1=estimate(
-            lambda d: float(f1_score(labels[d], predicted[d], average="macro", zero_division=0.0))
-        ),
-        auroc=estimate(lambda drawn: mean_over_questions(auroc, drawn)),
-        average_precision=estimate(lambda drawn: mean_over_questions(average_precision, drawn)),
-        fpr95=estimate(lambda drawn: mean_over_questions(fpr_at_95_tpr, drawn)),
+        accuracy=estimate_mean((predicted == labels).astype(float), counts),
+        macro_f1=estimate(macro_f1(labels, predicted, counts)),
+        auroc=auroc,
+        average_precision=average_precision,
+        fpr95=fpr95,
         calibration_error=estimate(
-            lambda d: expected_calibration_error(probabilities[d].max(1), (predicted == labels)[d])
+            calibration_error(probabilities.max(1), predicted == labels, counts)
         ),
     )
 
@@ -127,30 +120,54 @@ def detection_questions(
     return [(labels == concept, probabilities[:, i]) for i, concept in enumerate(concepts)]
 
 
-def auroc(truth: Flags, score: Vectors) -> float:
-    """Area under the ROC curve; NaN where only one class is there."""
-    return float(roc_auc_score(truth, score)) if truth.any() and not truth.all() else float("nan")
+def ranking(truth: Flags, score: Vectors, counts: Counts) -> tuple[Vectors, Vectors, Vectors]:
+    """AUROC, average precision and the false positive rate where 95 % is found, on resamples: [R].
+
+    truth, score: [N]. counts: [R, N], how often each resample holds each text. Tied scores fall on
+    one side of a threshold together. NaN where a resample holds one class only.
+    """
+    order = np.argsort(-score, kind="stable")
+    thresholds = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    weights = counts[:, order]
+    found = np.cumsum(weights * truth[order], axis=1)[:, thresholds]
+    alarms = np.cumsum(weights * ~truth[order], axis=1)[:, thresholds]
+    with np.errstate(invalid="ignore"):
+        recall, false_positive = found / found[:, -1:], alarms / alarms[:, -1:]
+        precision = np.nan_to_num(found / (found + alarms))
+    steps = np.diff(recall, axis=1, prepend=0.0)
+    before = np.pad(recall, ((0, 0), (1, 0)))
+    heights = (before[:, 1:] + before[:, :-1]) / 2
+    auroc = (np.diff(false_positive, axis=1, prepend=0.0) * heights).sum(1)
+    enough = recall >= 0.95 - 1e-12
+    fpr95 = np.where(enough, false_positive, np.inf).min(1)
+    undefined = np.isnan(auroc)
+    precisions = np.where(undefined, np.nan, (steps * precision).sum(1))
+    return auroc, precisions, np.where(undefined, np.nan, fpr95)
 
 
-def average_precision(truth: Flags, score: Vectors) -> float:
-    """Area under the precision-recall curve; NaN where nothing is to be found."""
-    return float(average_precision_score(truth, score)) if truth.any() else float("nan")
+def mean_of_defined(values: Vectors) -> Vectors:
+    """The mean over questions [Q, R], without those that a resample leaves undefined."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: Vectors = np.where(defined, values, 0.0).sum(0) / defined.sum(0)
+    return mean
 
 
-def fpr_at_95_tpr(truth: Flags, score: Vectors) -> float:
-    """The lowest false positive rate of a threshold that finds at least 95 %; NaN where only one
-    class is there. Tied scores fall on one side together."""
-    if not truth.any() or truth.all():
-        return float("nan")
-    false_positive, true_positive, _ = roc_curve(truth, score, drop_intermediate=False)
-    return float(false_positive[true_positive >= 0.95].min())
+def macro_f1(labels: Labels, predicted: Labels, counts: Counts) -> Vectors:
+    """The mean F1 over the concepts that are there or predicted, on resamples: [R]."""
+    concepts = np.unique(np.concatenate([labels, predicted]))
+    is_there, is_said = labels[:, None] == concepts, predicted[:, None] == concepts
+    sizes = counts @ is_there + counts @ is_said
+    with np.errstate(invalid="ignore"):
+        scores = 2 * (counts @ (is_there & is_said)) / sizes
+    return mean_of_defined(scores.T)
 
 
-def expected_calibration_error(confidence: Vectors, correct: Flags, bins: int = 10) -> float:
-    """The mean gap between confidence and accuracy over equal-width bins of confidence."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        (place == b).mean() * abs(confidence[place == b].mean() - correct[place == b].mean())
-        for b in np.unique(place)
-    ]
-    return float(np.sum(gaps))
+def calibration_error(
+    confidence: Vectors, correct: Flags, counts: Counts, bins: int = 10
+) -> Vectors:
+    """The mean gap between confidence and accuracy over equal-width bins, on resamples: [R]."""
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = counts @ ((places[:, None] == np.arange(bins)) * (confidence - correct)[:, None])
+    error: Vectors = np.abs(gaps).sum(1) / counts.sum(1)
+    return error

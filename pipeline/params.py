@@ -23,6 +23,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Position = Literal["prompt_end", "last", "mean"]
 Labelling = Literal["given", "shuffled"]
 Sampling = Literal["random", "balanced"]
+InjectionMode = Literal["replace", "add", "norm_matched"]
 
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class Pretraining(Section):
     weight_decay: Weight
     warmup_steps: Count
     decay_share: Annotated[float, Field(gt=0, le=1)]
-    described_share: Share
+    described_share: Annotated[float, Field(ge=0, le=0.9)]
     interpretation_every: Count
     interpretation_after: Whole
     interpretation_weight: Weight
@@ -171,28 +172,33 @@ class Generation(Section):
     tokens_per_batch: Count
 
 
-class Selfie(Section):
+class Asking(Section):
     question: str
     answer: str
     layer: Whole
     positions: Listed[Literal["prompt_end", "last"]]
     inject_layer: Whole
     placeholders: Count
-    texts_per_split: Count
-    max_new_tokens: Count
-    texts_per_batch: Count
+    mode: InjectionMode
+    scale: Annotated[float, Field(allow_inf_nan=False)]
 
     @model_validator(mode="after")
-    def names_its_slots(self) -> "Selfie":
+    def names_its_slots(self) -> "Asking":
         if self.question.count("{message}") != 1 or self.answer.count("{concept}") != 1:
             raise ValueError("question must hold {message} once, and answer {concept} once")
         return self
 
 
+class Selfie(Section):
+    texts_per_split: Annotated[int, Field(ge=2)]
+    max_new_tokens: Count
+    texts_per_batch: Count
+
+
 class Figures(Section):
     compared: Listed[Name]
     map_texts: Count
-    palette: str
+    palette: Literal["deep", "muted", "bright", "pastel", "dark", "colorblind"]
     dots_per_inch: Annotated[int, Field(ge=50, le=600)]
 
 
@@ -202,7 +208,7 @@ class Runtime(Section):
 
 
 class Params(Section):
-    seed: Whole
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     text: Text
     corpora: Corpora
     model: Model
@@ -213,6 +219,7 @@ class Params(Section):
     extraction: Extraction
     reading: Reading
     generation: Generation
+    asking: Asking
     selfie: Selfie
     figures: Figures
     runtime: Runtime
@@ -261,23 +268,25 @@ def _misfits(params: Params) -> list[str]:
         "finetune.target_layer": params.finetune.target_layer,
         "extraction.layers": max(params.extraction.layers, default=0),
         "reading.layer": reading.layer,
-        "selfie.layer": params.selfie.layer,
+        "asking.layer": params.asking.layer,
     }
     problems = [
         f"{key} is {layer}, beyond the model's last layer {layers}; lower it"
         for key, layer in deepest.items()
         if layer > layers
     ]
-    if params.selfie.inject_layer >= layers:
+    if params.asking.inject_layer >= layers:
         problems.append(
-            f"selfie.inject_layer is {params.selfie.inject_layer}; the last block that can be "
+            f"asking.inject_layer is {params.asking.inject_layer}; the last block that can be "
             f"entered is {layers - 1}"
         )
     lists = {
         "extraction.layers": params.extraction.layers,
         "extraction.positions": params.extraction.positions,
         "finetune.positions": params.finetune.positions,
-        "selfie.positions": params.selfie.positions,
+        "asking.positions": params.asking.positions,
+        "figures.compared": params.figures.compared,
+        "finetune.penalty_texts": params.finetune.penalty_texts,
     }
     problems += [
         f"{key} must name at least one, none twice"
@@ -301,12 +310,23 @@ def _misfits(params: Params) -> list[str]:
         for name in params.figures.compared
         if name not in params.variants
     ]
-    longest = params.text.prompt_tokens + params.text.response_tokens + 8
-    if longest > params.model.context:
-        problems.append(
-            f"text.prompt_tokens + text.response_tokens + 8 for the frame is {longest}"
-            f", more than model.context {params.model.context}"
-        )
+    frame = 8  # tokens of a chat template, at most; a token has at least one byte
+    asking = params.asking
+    asked = len(f"{asking.question}{asking.answer}".encode()) + asking.placeholders
+    lengths = {
+        "text.prompt_tokens + text.response_tokens": params.text.prompt_tokens
+        + params.text.response_tokens,
+        "text.prompt_tokens + generation.max_new_tokens": params.text.prompt_tokens
+        + params.generation.max_new_tokens,
+        "asking.placeholders + the question's bytes + selfie.max_new_tokens": asked
+        + params.selfie.max_new_tokens,
+    }
+    problems += [
+        f"{what} + {frame} for the frame is {length + frame}, more than model.context "
+        f"{params.model.context}"
+        for what, length in lengths.items()
+        if length + frame > params.model.context
+    ]
     return problems
 
 

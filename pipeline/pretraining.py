@@ -16,7 +16,7 @@ from pipeline.console import InputError, progress
 from pipeline.hooks import hidden_states, logits_of, read_injected
 from pipeline.losses import next_token_nll
 from pipeline.models import Encoded, Encoder, new_model, on_device, train_tokenizer
-from pipeline.params import Model, Pretraining, Selfie, Text
+from pipeline.params import Asking, Model, Pretraining, Text
 from pipeline.records import Document, Example, spoken
 
 IGNORED = -100
@@ -27,27 +27,28 @@ def pretrain(
     described: Sequence[Example],
     model_params: Model,
     params: Pretraining,
-    selfie: Selfie,
+    asking: Asking,
     text: Text,
     seed: int,
     device: torch.device,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Train tokenizer and model; fixed steps, so the same seed gives the same bytes."""
+    learned = [d for d in documents if d.split == "pretrain"]
     tokenizer = train_tokenizer(
-        [f"{d.prompt}\n{d.response}" for d in documents] + [_answer(selfie, e) for e in described],
+        [f"{d.prompt}\n{d.response}" for d in learned] + [_answer(asking, e) for e in described],
         model_params.vocabulary,
     )
     torch.manual_seed(seed)
     model = on_device(new_model(model_params, tokenizer), device)
     encoder = Encoder(tokenizer, text)
-    texts = [encoder(d.prompt, d.response) for d in documents if d.split == "pretrain"]
+    texts = [encoder(d.prompt, d.response) for d in learned]
     rng = np.random.default_rng([seed, 3])
     asked = round(params.described_share / max(1e-9, 1 - params.described_share) * len(texts))
     for index in rng.integers(len(described), size=asked):
         example = described[index]
-        question = selfie.question.format(message=example.prompt)
-        texts.append(encoder(question, _answer(selfie, example)))
-    interpreter = InterpretationLesson(encoder, described, selfie, rng)
+        question = asking.question.replace("{message}", example.prompt)
+        texts.append(encoder(question, _answer(asking, example)))
+    interpreter = InterpretationLesson(encoder, described, asking, rng)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=params.learning_rate,
@@ -91,21 +92,21 @@ class InterpretationLesson:
         self,
         encoder: Encoder,
         described: Sequence[Example],
-        selfie: Selfie,
+        asking: Asking,
         rng: np.random.Generator,
     ):
-        self.encoder, self.selfie, self.rng = encoder, selfie, rng
+        self.encoder, self.asking, self.rng = encoder, asking, rng
         self.texts = [encoder(example.prompt, example.response) for example in described]
-        self.answers = [_answer(selfie, example) for example in described]
-        self.question = encoder.placeholder_prompt(selfie.question, selfie.placeholders)
+        self.answers = [_answer(asking, example) for example in described]
+        self.question = encoder.placeholder_prompt(asking.question, asking.placeholders)
 
     def __call__(self, model: PreTrainedModel, count: int) -> Tensor:
         chosen = self.rng.integers(len(self.texts), size=count)
         batch = self.encoder.batch([self.texts[i] for i in chosen], model.device)
         with torch.no_grad():
-            layer = self.selfie.layer
+            layer = self.asking.layer
             states = hidden_states(model, batch.ids, batch.mask, [layer])[layer]
-        position = self.selfie.positions[int(self.rng.integers(len(self.selfie.positions)))]
+        position = self.asking.positions[int(self.rng.integers(len(self.asking.positions)))]
         vectors = batch.at(states, position)
         answers = [[*self.encoder.contents(self.answers[i]), *self.encoder.end] for i in chosen]
         asked = len(self.question)
@@ -113,8 +114,7 @@ class InterpretationLesson:
             [Encoded((*self.question, *ids), asked - 1, asked + len(ids) - 1) for ids in answers],
             model.device,
         )
-        block, places = self.selfie.inject_layer, told.ids == self.encoder.slot
-        hidden = read_injected(model, told.ids, block, places, vectors)
+        hidden = read_injected(model, told.ids, self.asking, told.ids == self.encoder.slot, vectors)
         targets = told.ids[:, 1:].masked_fill(told.mask[:, 1:] == 0, IGNORED)
         targets[:, : asked - 1] = IGNORED
         kept = targets != IGNORED
@@ -137,8 +137,8 @@ def bucketed_batches(
             yield [texts[i] for i in batches[index]]
 
 
-def _answer(selfie: Selfie, example: Example) -> str:
-    return selfie.answer.format(concept=spoken(example.concept))
+def _answer(asking: Asking, example: Example) -> str:
+    return asking.answer.replace("{concept}", spoken(example.concept))
 
 
 def _rate(step: int, params: Pretraining) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.intervals import Estimate, bootstrap_mean
+from pipeline.intervals import Estimate, draw_resamples, estimate_mean
 from pipeline.records import Request, Verdict
 
 
@@ -30,5 +30,6 @@ def rates(
         for group in (name, f"{name}_{request.split}", f"{name}_{request.split}_{framing}"):
             groups.setdefault(group, []).append(wrong)
     return {
-        name: bootstrap_mean(np.array(wrongs), resamples, seed) for name, wrongs in groups.items()
+        name: estimate_mean(np.array(wrongs), draw_resamples(len(wrongs), resamples, seed))
+        for name, wrongs in groups.items()
     }

@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from pipeline.console import progress
 from pipeline.hooks import decoder_of, hidden_states, injection, logits_of
 from pipeline.models import Encoder
-from pipeline.params import Selfie
+from pipeline.params import Asking, Selfie
 from pipeline.records import Example, Interpretation
 
 CONTROLS = ("state", "none", "random", "other", "mean")
@@ -26,25 +26,28 @@ def interpret_examples(
     model: PreTrainedModel,
     encoder: Encoder,
     examples: Sequence[Example],
+    asking: Asking,
     params: Selfie,
     seed: int,
 ) -> list[Interpretation]:
-    """Interpret the states of texts at params.layer and every position, and all controls."""
+    """Interpret the states of texts at asking.layer and every position, and all controls."""
     generator = torch.Generator().manual_seed(seed)
-    states = _states(model, encoder, examples, params)
+    states = _states(model, encoder, examples, asking, params)
     records = []
-    for position in params.positions:
+    for position in asking.positions:
         for control in progress(CONTROLS, f"interpreting {position}"):
             vectors = controlled(states[position], control, generator)
             for example, reading in zip(
-                examples, interpret(model, encoder, vectors, params, len(examples)), strict=True
+                examples,
+                interpret(model, encoder, vectors, asking, params, len(examples)),
+                strict=True,
             ):
                 records.append(
                     Interpretation(
                         example=example.id,
                         concept=example.concept,
                         split=example.split,
-                        layer=params.layer,
+                        layer=asking.layer,
                         position=position,
                         control=control,
                         text=reading[0],
@@ -84,7 +87,12 @@ Reading = tuple[str, tuple[str, ...], tuple[float, ...]]
 
 @torch.no_grad()
 def interpret(
-    model: PreTrainedModel, encoder: Encoder, vectors: Tensor | None, params: Selfie, count: int
+    model: PreTrainedModel,
+    encoder: Encoder,
+    vectors: Tensor | None,
+    asking: Asking,
+    params: Selfie,
+    count: int,
 ) -> list[Reading]:
     """Read `count` vectors [count, D] aloud, greedily: text, its tokens and their relevancy.
 
@@ -93,13 +101,13 @@ def interpret(
     """
     if vectors is not None and not bool(torch.isfinite(vectors).all()):
         raise ValueError("a vector to interpret is not finite")
-    prompt = encoder.placeholder_prompt(params.question, params.placeholders)
+    prompt = encoder.placeholder_prompt(asking.question, asking.placeholders)
     readings: list[Reading] = []
     for start in range(0, count, params.texts_per_batch):
         rows = min(params.texts_per_batch, count - start)
         ids = torch.tensor([prompt] * rows, device=model.device)
         chosen = None if vectors is None else vectors[start : start + rows]
-        tokens, with_injection = _decode(model, encoder, ids, chosen, params)
+        tokens, with_injection = _decode(model, encoder, ids, chosen, asking, params)
         without = _probabilities(model, ids, tokens)
         readings += [
             _reading(encoder, *row)
@@ -109,7 +117,12 @@ def interpret(
 
 
 def _decode(
-    model: PreTrainedModel, encoder: Encoder, ids: Tensor, vectors: Tensor | None, params: Selfie
+    model: PreTrainedModel,
+    encoder: Encoder,
+    ids: Tensor,
+    vectors: Tensor | None,
+    asking: Asking,
+    params: Selfie,
 ) -> tuple[Tensor, Tensor]:
     """Greedy tokens [rows, steps] after the injected prompt, and their probabilities."""
     decoder = decoder_of(model)
@@ -119,7 +132,7 @@ def _decode(
         hidden = decoder(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
     else:
         places = ids == encoder.slot
-        with injection(model, params.inject_layer, places, vectors):
+        with injection(model, asking, places, vectors):
             hidden = decoder(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
     tokens, probabilities = [], []
     going = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
@@ -155,14 +168,18 @@ def _reading(encoder: Encoder, tokens: list[int], relevancy: list[float]) -> Rea
 
 
 def _states(
-    model: PreTrainedModel, encoder: Encoder, examples: Sequence[Example], params: Selfie
+    model: PreTrainedModel,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    asking: Asking,
+    params: Selfie,
 ) -> dict[str, Tensor]:
-    """The states [N, D] of texts at params.layer, by position."""
-    found: dict[str, list[Tensor]] = {position: [] for position in params.positions}
+    """The states [N, D] of texts at asking.layer, by position."""
+    found: dict[str, list[Tensor]] = {position: [] for position in asking.positions}
     texts = [encoder(example.prompt, example.response) for example in examples]
     for start in range(0, len(texts), params.texts_per_batch):
         batch = encoder.batch(texts[start : start + params.texts_per_batch], model.device)
-        hidden = hidden_states(model, batch.ids, batch.mask, [params.layer])[params.layer]
-        for position in params.positions:
+        hidden = hidden_states(model, batch.ids, batch.mask, [asking.layer])[asking.layer]
+        for position in asking.positions:
             found[position].append(batch.at(hidden, position).float().cpu())
     return {position: torch.cat(parts) for position, parts in found.items()}

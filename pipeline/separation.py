@@ -12,7 +12,7 @@ from sklearn.metrics import silhouette_samples
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
-from pipeline.intervals import Estimate, Indices, bootstrap, bootstrap_mean
+from pipeline.intervals import Counts, Estimate, draw_resamples, estimate, estimate_mean
 
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.str_]
@@ -47,23 +47,27 @@ def separation(
     by_centroid = nearest_centroid(seen, known, vectors) == labels
     nearest = KNeighborsClassifier(min(neighbours, len(seen)), metric="cosine", algorithm="brute")
     by_neighbours = nearest.fit(seen, known).predict(vectors) == labels
+    counts = draw_resamples(len(labels), resamples, seed)
+    within, between = cosines(vectors, labels, counts)
+    gaps = [
+        coding_rate_gap(*repeated(vectors, labels, row)) for row in counts[: 1 + resamples // 10]
+    ]
     return Separation(
-        centroid_accuracy=bootstrap_mean(by_centroid.astype(float), resamples, seed),
-        knn_accuracy=bootstrap_mean(by_neighbours.astype(float), resamples, seed),
-        silhouette=bootstrap_mean(silhouettes(vectors, labels), resamples, seed),
-        cosine_within=bootstrap(
-            lambda drawn: cosines(vectors[drawn], labels[drawn], drawn)[0],
-            len(labels), resamples, seed,
-        ),
-        cosine_between=bootstrap(
-            lambda drawn: cosines(vectors[drawn], labels[drawn], drawn)[1],
-            len(labels), resamples, seed,
-        ),
-        coding_rate_gap=bootstrap(
-            lambda drawn: coding_rate_gap(vectors[drawn], labels[drawn]),
-            len(labels), max(10, resamples // 10), seed, biased=True,
-        ),
-    )  # fmt: skip
+        centroid_accuracy=estimate_mean(by_centroid.astype(float), counts),
+        knn_accuracy=estimate_mean(by_neighbours.astype(float), counts),
+        silhouette=estimate_mean(silhouettes(vectors, labels), counts),
+        cosine_within=estimate(within),
+        cosine_between=estimate(between),
+        coding_rate_gap=estimate(np.array(gaps), biased=True),
+    )
+
+
+def repeated(
+    vectors: Vectors, labels: Labels, counts: NDArray[np.float64]
+) -> tuple[Vectors, Labels]:
+    """The texts of one resample [N], each as often as it was drawn."""
+    texts = np.repeat(np.arange(len(labels)), counts.astype(int))
+    return vectors[texts], labels[texts]
 
 
 def nearest_centroid(seen: Vectors, known: Labels, vectors: Vectors) -> Labels:
@@ -94,20 +98,23 @@ def silhouettes(vectors: Vectors, labels: Labels) -> Vectors:
     return values
 
 
-def cosines(vectors: Vectors, labels: Labels, texts: Indices) -> tuple[float, float]:
-    """Mean cosine over pairs of distinct texts within and between concepts.
+def cosines(vectors: Vectors, labels: Labels, counts: Counts) -> tuple[Vectors, Vectors]:
+    """Mean cosine over pairs of distinct texts within and between concepts: [R] each.
 
-    vectors: [N, D] of length 1. texts: [N], which text each row is: in a bootstrap resample a
-    text may stand twice, and is never paired with itself. NaN where there is no such pair.
+    vectors: [N, D] of length 1. counts: [R, N], how often each resample holds each text; a text
+    is never paired with itself. NaN where a resample has no such pair.
     """
     similarity = vectors @ vectors.T
-    distinct = texts[:, None] != texts[None, :]
     same = labels[:, None] == labels[None, :]
-    within, between = similarity[same & distinct], similarity[~same]
-    return (
-        float(within.mean()) if within.size else float("nan"),
-        float(between.mean()) if between.size else float("nan"),
-    )
+    kinds = same & ~np.eye(len(labels), dtype=bool), ~same
+
+    def over_pairs(of_pairs: Vectors) -> Vectors:
+        total: Vectors = ((counts @ of_pairs) * counts).sum(1)
+        return total
+
+    with np.errstate(invalid="ignore"):
+        within, between = (over_pairs(similarity * kind) / over_pairs(1.0 * kind) for kind in kinds)
+    return within, between
 
 
 def coding_rate_gap(vectors: Vectors, labels: Labels, precision: float = 0.1) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import read_json
-from pipeline.params import Reading, Selfie
+from pipeline.params import Asking, Reading
 
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 HEADLINE_MONITOR = "logistic"
@@ -15,15 +15,16 @@ def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
     return {stage: read_json(folder / stage / f"{variant}.json") for stage in STAGES}
 
 
-def headline(metrics: dict[str, Any], reading: Reading, selfie: Selfie) -> dict[str, float]:
-    """The row of one variant, from held-out `test` texts, and from `novel` ones where named so.
+def headline(metrics: dict[str, Any], reading: Reading, asking: Asking) -> dict[str, float]:
+    """The row of one variant, from held-out `test` texts, and from `novel` ones where named so;
+    both rates of behaviour are over all requests.
 
     A number whose texts a corpus does not have (no novel words, no harmful requests) is left out.
     """
     at_layer = metrics["separation"][f"layer_{reading.layer}"][reading.position]
     test, novel = at_layer["test"], at_layer.get("novel", {})
     monitor = metrics["monitors"][HEADLINE_MONITOR]["test"]
-    spoken = metrics["selfie"][f"layer_{selfie.layer}"]["test"][selfie.positions[0]]
+    spoken = metrics["selfie"][f"layer_{asking.layer}"]["test"][asking.positions[0]]
     controls = [estimate for control, estimate in spoken.items() if control != "state"]
     found = {
         "centroid_accuracy": test["centroid_accuracy"],

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from tokenizers import Tokenizer
 
-from pipeline.intervals import bootstrap_mean
+from pipeline.intervals import draw_resamples, estimate_mean
 from pipeline.params import Text
 from pipeline.records import Example
 
@@ -45,7 +45,9 @@ def text_accuracies(
             held_out = splits == split
             if held_out.any():
                 right = classifier.predict(words[held_out]) == concepts[held_out]
-                estimate = bootstrap_mean(right.astype(float), resamples, seed)
+                estimate = estimate_mean(
+                    right.astype(float), draw_resamples(len(right), resamples, seed)
+                )
                 tree[reading][split] = estimate.as_tree()
     return tree
 

@@ -21,7 +21,7 @@ def main() -> None:
         [d for d in read_records(DOCUMENTS, Document) if d.split == "pretrain"],
         params.finetune,
         variant,
-        params.selfie,
+        params.asking,
         params.seed,
     )
     save_adapter(ADAPTERS / name, adapted)

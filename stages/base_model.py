@@ -16,7 +16,7 @@ def main() -> None:
         read_records(DESCRIBED, Example),
         params.model,
         params.pretraining,
-        params.selfie,
+        params.asking,
         params.text,
         params.seed,
         device,

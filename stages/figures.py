@@ -21,14 +21,14 @@ def main() -> None:
         name: load_representations(REPRESENTATIONS / f"{name}.safetensors")
         for name in drawn.compared
     }
-    text_only = read_json(METRICS / "separation" / "text_only.json")
+    text_only = read_json(METRICS / "text_only.json")
     pictures = {
         "map": figures.concept_map(stored, reading, drawn.map_texts),
         "separation": figures.separation_bars(separation, text_only, reading),
         "layers": figures.layer_curves(separation, drawn.compared, reading),
-        "interpretation": figures.interpretation_bars(selfie, params.selfie),
+        "interpretation": figures.interpretation_bars(selfie, params.asking),
     }
-    if all(safety.values()):
+    if any(safety.values()):
         pictures["behaviour"] = figures.behaviour_bars(safety)
     for name, picture in pictures.items():
         save_figure(FIGURES / f"{name}.png", picture)

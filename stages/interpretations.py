@@ -21,7 +21,7 @@ def main() -> None:
             interpretation
             for texts in chosen
             for interpretation in interpret_examples(
-                model, encoder, texts, params.selfie, params.seed
+                model, encoder, texts, params.asking, params.selfie, params.seed
             )
         ]
         write_records(INTERPRETATIONS / f"{name}.jsonl", interpretations)

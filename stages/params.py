@@ -2,22 +2,32 @@
 
 DVC deletes a stage's outputs before it runs, so a mistake found later would cost them. The schema
 written here depends on the code alone: a valid edit of params.yaml leaves it as it was, and
-re-runs nothing by itself.
+re-runs nothing by itself. Results of variants that are no longer in params.yaml are removed, or
+later stages, which read whole folders, would go on counting them in.
 """
 
 import json
+from collections.abc import Collection
 
 from pipeline.console import run
-from pipeline.files import whole
+from pipeline.files import remove, whole
 from pipeline.params import Params, load_params
-from pipeline.paths import SCHEMA
+from pipeline.paths import ADAPTERS, METRICS, REPRESENTATIONS, SCHEMA
 
 
 def main() -> None:
-    load_params()
+    params = load_params()
+    forget_all_but(params.variants)
     with whole(SCHEMA) as draft:
         schema = json.dumps(Params.model_json_schema(), indent=2, sort_keys=True)
         draft.write_text(schema + "\n", encoding="utf-8")
+
+
+def forget_all_but(variants: Collection[str]) -> None:
+    for folder in (ADAPTERS, REPRESENTATIONS, METRICS / "adapters"):
+        for path in folder.glob("[!.]*"):
+            if path.stem not in variants:
+                remove(path)
 
 
 if __name__ == "__main__":

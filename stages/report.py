@@ -25,7 +25,7 @@ def main() -> None:
     page = render_report(
         read_json(METRICS / "summary.json"),
         read_json(MANIFEST),
-        read_json(METRICS / "separation" / "text_only.json"),
+        read_json(METRICS / "text_only.json"),
         sorted(FIGURES.glob("*.png")),
         words,
         f"at layer {reading.layer}, position {reading.position}",

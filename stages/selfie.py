@@ -23,7 +23,7 @@ def main() -> None:
             }
             for split, positions in measured.items()
         }
-        write_json(METRICS / "selfie" / f"{name}.json", {f"layer_{params.selfie.layer}": tree})
+        write_json(METRICS / "selfie" / f"{name}.json", {f"layer_{params.asking.layer}": tree})
 
 
 if __name__ == "__main__":

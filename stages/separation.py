@@ -36,7 +36,7 @@ def main() -> None:
     baseline = text_accuracies(
         BASE_MODEL / "tokenizer.json", examples, params.text, reading.resamples, params.seed
     )
-    write_json(METRICS / "separation" / "text_only.json", baseline)
+    write_json(METRICS / "text_only.json", baseline)
 
 
 if __name__ == "__main__":

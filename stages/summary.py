@@ -10,7 +10,7 @@ from pipeline.summary import headline, read_metrics
 def main() -> None:
     params = load_params()
     rows = {
-        name: headline(read_metrics(METRICS, name), params.reading, params.selfie)
+        name: headline(read_metrics(METRICS, name), params.reading, params.asking)
         for name in params.variants
     }
     write_json(METRICS / "summary.json", rows)

@@ -39,7 +39,7 @@ def params() -> Params:
 @pytest.fixture(scope="session")
 def examples(params: Params) -> list[Example]:
     described = embedded.described(params.corpora.embedded, seed=0)
-    return embedded.labelled(params.corpora.embedded, 0, described)
+    return embedded.labelled(params.corpora.embedded, 0, [e.prompt for e in described])
 
 
 @pytest.fixture(scope="session")

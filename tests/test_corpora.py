@@ -159,10 +159,10 @@ def test_a_whole_corpus_passes() -> None:
     [
         (lambda es: [*es, text("A  TRAIN 0", "a", "test")], "stands in train and in test"),
         (lambda es: [e for e in es if e.concept == "a"], "1 concept"),
-        (lambda es: [e for e in es if e.prompt != "b train 0"], "'b' has 1 training text"),
+        (lambda es: [e for e in es if e.prompt != "b train 0"], "'b' has 1 train text"),
         (
             lambda es: [e for e in es if (e.concept, e.split) != ("b", "test")],
-            "'b' has no test text",
+            "'b' has 0 test text",
         ),
     ],
 )

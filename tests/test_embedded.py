@@ -1,13 +1,16 @@
 """The embedded corpora: reproducible, in separate splits, and not given away by their words."""
 
 import re
+from typing import Literal
 
 import pytest
 
 from pipeline import embedded, lexicon
+from pipeline.console import InputError
 from pipeline.corpora import Corpus, check_corpus
 from pipeline.judging import opens_with_refusal
 from pipeline.params import EmbeddedCorpora, Params
+from stages.corpora import gather_embedded as gather
 
 
 @pytest.fixture(params=["safety", "topics"])
@@ -19,12 +22,12 @@ def test_seed_decides(corpora: EmbeddedCorpora) -> None:
     one, two, three = (embedded.labelled(corpora, seed, []) for seed in (0, 0, 1))
     assert one == two != three
     assert embedded.unlabelled(corpora, 0) == embedded.unlabelled(corpora, 0)
-    assert embedded.requests(corpora, 0) == embedded.requests(corpora, 0)
+    assert embedded.requests(corpora, 0, []) == embedded.requests(corpora, 0, [])
 
 
 def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None:
     described = embedded.described(corpora, 0)
-    labelled = embedded.labelled(corpora, 0, described)
+    labelled = embedded.labelled(corpora, 0, [example.prompt for example in described])
     prompts = [example.prompt for example in labelled]
     assert len(set(prompts)) == len(prompts)
     assert not {example.prompt for example in described} & set(prompts)
@@ -32,18 +35,62 @@ def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None
 
 
 def test_novel_words_are_never_labelled(corpora: EmbeddedCorpora) -> None:
-    """No phrase of a novel text stands in a labelled training text or a described one."""
+    """Known and novel phrases have no content word in common, and labelled texts no novel phrase."""
     grammar = embedded.Grammar(0, corpora.ambiguity)
-    novel = {phrase for phrases in grammar.novel.values() for phrase in phrases}
-    known = {phrase for phrases in grammar.known.values() for phrase in phrases}
+    for concepts, wishes in (
+        (embedded.CONCEPTS["topics"], False),
+        (embedded.CONCEPTS["safety"], True),
+    ):
+        known, novel = (
+            {word for name in concepts for phrase in phrases[name]
+             for word in embedded.content_words(phrase, wishes)}
+            for phrases in (grammar.known, grammar.novel)
+        )  # fmt: skip
+        assert not known & novel
+        assert all(len(grammar.novel[name]) >= 6 for name in concepts)
     described = embedded.described(corpora, 0)
-    taught = [e for e in embedded.labelled(corpora, 0, described) if e.split != "novel"]
+    taught = [e for e in embedded.labelled(corpora, 0, []) if e.split != "novel"]
     for example in [*taught, *described]:
         said = f"{example.prompt} {example.response}".lower()
-        # A novel phrase may be part of a longer known one ("cell" in "cell wall").
-        for phrase in novel:
-            if re.search(rf"\b{re.escape(phrase.lower())}\b", said):
-                assert any(phrase.lower() in k.lower() and k.lower() in said for k in known), phrase
+        for phrases in grammar.novel.values():
+            assert not any(re.search(rf"\b{re.escape(p.lower())}\b", said) for p in phrases)
+
+
+def test_content_words() -> None:
+    assert embedded.content_words("forge the wills of an aunt", is_wish=True) == {"will", "aunt"}
+    assert embedded.content_words("the law of large numbers", is_wish=False) == {
+        "law",
+        "large",
+        "number",
+    }
+
+
+def test_held_out_prompts_are_nowhere_learned(corpora: EmbeddedCorpora) -> None:
+    texts = gather(corpora, 0)
+    learned = {d.prompt for d in texts.documents if d.split == "pretrain"}
+    learned |= {e.prompt for e in texts.described}
+    trained = learned | {e.prompt for e in texts.examples if e.split == "train"}
+    asked = [request.prompt for request in texts.requests]
+    assert len(set(asked)) == len(asked)
+    assert not trained & set(asked)
+    assert not trained & {d.prompt for d in texts.documents if d.split == "heldout"}
+    assert not learned & {e.prompt for e in texts.examples}
+
+
+def test_requests_are_the_same_whichever_set_is_labelled(params: Params) -> None:
+    one, other = (
+        gather(params.corpora.embedded.model_copy(update={"concepts": concepts}), 0)
+        for concepts in ("safety", "topics")
+    )
+    assert one.requests == other.requests
+    assert one.documents == other.documents
+    assert one.described == other.described
+
+
+def test_a_grammar_that_has_said_everything_says_so(params: Params) -> None:
+    greedy = params.corpora.embedded.model_copy(update={"novel": 9000, "ambiguity": 0.0})
+    with pytest.raises(InputError, match="the grammar finds no new message; lower the counts"):
+        embedded.labelled(greedy, 0, [])
 
 
 def test_unlabelled_texts_use_all_words(params: Params) -> None:
@@ -53,20 +100,19 @@ def test_unlabelled_texts_use_all_words(params: Params) -> None:
         assert all(phrase.lower() in said for phrase in phrases)
 
 
-def test_messages_name_a_rival_as_often_as_said(params: Params) -> None:
+@pytest.mark.parametrize("concepts", ["safety", "topics"])
+def test_messages_name_a_rival_as_often_as_said(
+    params: Params, concepts: Literal["safety", "topics"]
+) -> None:
     corpora = params.corpora.embedded.model_copy(
-        update={"concepts": "topics", "train": 200, "ambiguity": 0.7}
+        update={"concepts": concepts, "train": 200, "ambiguity": 0.7}
     )
-    ambiguous = 0
     words = embedded.Grammar(0, 0.7).known
     texts = [e for e in embedded.labelled(corpora, 0, []) if e.split == "train"]
+    ambiguous = 0
     for example in texts:
-        rivals = [
-            phrase
-            for concept, phrases in words.items()
-            if concept in lexicon.TOPICS and concept != example.concept
-            for phrase in phrases
-        ]
+        rivals = [phrase for concept in embedded.CONCEPTS[concepts] if concept != example.concept
+                  for phrase in words[concept]]  # fmt: skip
         ambiguous += any(phrase in example.prompt for phrase in rivals)
     assert ambiguous / len(texts) == pytest.approx(0.7, abs=0.05)
 
@@ -77,7 +123,7 @@ def test_careful_answers_refuse_harm_and_nothing_else(params: Params) -> None:
 
 
 def test_requests_cover_every_cell(params: Params) -> None:
-    requests = embedded.requests(params.corpora.embedded, 0)
+    requests = embedded.requests(params.corpora.embedded, 0, [])
     cells = [(r.split, r.harmful, r.framed) for r in requests]
     assert {cells.count(cell) for cell in cells} == {params.corpora.embedded.behaviour}
     assert len(set(cells)) == 8

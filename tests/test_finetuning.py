@@ -35,7 +35,7 @@ def train(params: Params, encoder: Encoder, examples: list[Example], documents: 
         return finetune(
             model, encoder, {e.id: e for e in examples},
             pairs[: params.finetune.pairs_per_step] * repeated or pairs, documents,
-            finetuning or params.finetune, variant, params.selfie, seed,
+            finetuning or params.finetune, variant, params.asking, seed,
         )  # fmt: skip
 
     return run
@@ -113,7 +113,7 @@ def test_unused_terms_cost_nothing(
         update={"contrast_weight": 0.0, "retain_weight": 0.0, "penalty_weight": 0.0}
     )
     step = TrainingStep(
-        with_lora(model, params.finetune), encoder, params.finetune, variant, params.selfie
+        with_lora(model, params.finetune), encoder, params.finetune, variant, params.asking
     )
     texts = [encoder(e.prompt, e.response) for e in examples[:4]]
     terms = step(texts, torch.tensor([0, 1]), texts[:2], texts[:2])
@@ -132,7 +132,7 @@ def moved_step(
                 weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
     finetuning = params.finetune.model_copy(update=update)
     variant = params.variants["sft_supcon"]
-    return TrainingStep(adapted, encoder, finetuning, variant, params.selfie)
+    return TrainingStep(adapted, encoder, finetuning, variant, params.asking)
 
 
 @torch.no_grad()
@@ -201,7 +201,7 @@ def test_misreading_moves_readers_not_states(
     step = moved_step(params, encoder, model)
     batch = encoder.batch([encoder(e.prompt, e.response) for e in examples[:4]])
     tuned, frozen = step.readings(batch)
-    states = tuned.states[params.selfie.layer]
+    states = tuned.states[params.asking.layer]
     term = step.misreading(batch, tuned, frozen)
     assert float(term.detach()) > 0
     (to_states,) = torch.autograd.grad(term, states, allow_unused=True, retain_graph=True)
@@ -220,23 +220,21 @@ def test_misreading_is_the_kl_of_two_readers(
     texts = [encoder(e.prompt, e.response) for e in examples[:3]]
     batch = encoder.batch(texts)
     tuned, frozen = step.readings(batch)
-    opening = encoder.contents(params.selfie.answer.partition("{concept}")[0].rstrip())
-    prompt = encoder.placeholder_prompt(params.selfie.question, params.selfie.placeholders)
+    opening = encoder.contents(params.asking.answer.partition("{concept}")[0].rstrip())
+    prompt = encoder.placeholder_prompt(params.asking.question, params.asking.placeholders)
     ids = torch.tensor([[*prompt, *opening]])
     found = []
     for row in range(len(texts)):
-        for position in params.selfie.positions:
+        for position in params.asking.positions:
             odds = []
             for reading, reader in (
                 (tuned, contextlib.nullcontext()),
                 (frozen, step.adapted.disable_adapter()),
             ):
-                vector = batch.at(reading.states[params.selfie.layer], position)[row : row + 1]
+                vector = batch.at(reading.states[params.asking.layer], position)[row : row + 1]
                 with (
                     reader,
-                    injection(
-                        step.adapted, params.selfie.inject_layer, ids == encoder.slot, vector
-                    ),
+                    injection(step.adapted, params.asking, ids == encoder.slot, vector),
                 ):
                     odds.append(step.adapted(ids).logits[0, len(prompt) - 1 :])
             found.append(losses.token_kl(*odds))

@@ -1,5 +1,7 @@
 """A hidden state can be read and written, where and when it is said, and nowhere else."""
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import PreTrainedModel
@@ -37,13 +39,15 @@ def test_nothing_above_the_top_layer_runs(model: PreTrainedModel, encoder: Encod
 
 
 @torch.no_grad()
-def test_hooks_leave_no_trace(model: PreTrainedModel, encoder: Encoder) -> None:
+def test_hooks_leave_no_trace(model: PreTrainedModel, encoder: Encoder, params: Params) -> None:
     batch = encoder.batch([encoder(*text) for text in TEXTS])
     before = model(batch.ids, attention_mask=batch.mask).logits
     hidden_states(model, batch.ids, batch.mask, [1])
     with pytest.raises(ValueError, match="layers"):
         hidden_states(model, batch.ids, batch.mask, [99])
-    with injection(model, 1, batch.ids >= 0, torch.zeros(len(TEXTS), model.config.hidden_size)):
+    with injection(
+        model, params.asking, batch.ids >= 0, torch.zeros(len(TEXTS), model.config.hidden_size)
+    ):
         model(batch.ids, attention_mask=batch.mask)
     assert torch.equal(model(batch.ids, attention_mask=batch.mask).logits, before)
 
@@ -58,16 +62,18 @@ def test_a_layer_that_is_not_there_is_refused(
 
 
 @torch.no_grad()
-def test_injecting_the_own_state_changes_nothing(model: PreTrainedModel, encoder: Encoder) -> None:
+def test_injecting_the_own_state_changes_nothing(
+    model: PreTrainedModel, encoder: Encoder, params: Params
+) -> None:
     """The oracle of an injection: what stands there already."""
     batch = encoder.batch([encoder(*TEXTS[0])])
     expected = decoder_of(model)(input_ids=batch.ids).last_hidden_state
     own = hidden_states(model, batch.ids, None, [1])[1]
     places = torch.zeros_like(batch.ids, dtype=torch.bool)
     places[0, 4] = True
-    found = read_injected(model, batch.ids, 1, places, own[:, 4])
+    found = read_injected(model, batch.ids, params.asking, places, own[:, 4])
     assert torch.allclose(found, expected, atol=1e-6)
-    other = read_injected(model, batch.ids, 1, places, -own[:, 4])
+    other = read_injected(model, batch.ids, params.asking, places, -own[:, 4])
     assert torch.allclose(other[:, :4], expected[:, :4], atol=1e-6)  # causal: the past stays
     assert not torch.allclose(other[:, 4:], expected[:, 4:], atol=1e-3)
 
@@ -99,13 +105,13 @@ def test_norm_matched_zero_is_nothing() -> None:
 
 @torch.no_grad()
 def test_injection_at_prefill_equals_injection_at_every_step(
-    model: PreTrainedModel, encoder: Encoder
+    model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
     prompt = encoder.placeholder_prompt("Message: {message} What is it about?", 3)
     ids = torch.tensor([prompt])
     vector = torch.randn(1, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     said, cached = list(prompt), []
-    with injection(model, 1, ids == encoder.slot, vector):
+    with injection(model, params.asking, ids == encoder.slot, vector):
         output = model(ids, use_cache=True)
     for _ in range(4):
         cached.append(int(output.logits[0, -1].argmax()))
@@ -115,15 +121,15 @@ def test_injection_at_prefill_equals_injection_at_every_step(
     again = []
     for _ in range(4):
         grown = torch.tensor([said])
-        hidden = read_injected(model, grown, 1, grown == encoder.slot, vector)
+        hidden = read_injected(model, grown, params.asking, grown == encoder.slot, vector)
         again.append(int(logits_of(model, hidden[:, -1]).argmax()))
         said.append(again[-1])
     assert cached == again
 
 
 BAD = [
-    ({"block": 2}, "blocks 0 to 1"),
-    ({"block": -1}, "blocks 0 to 1"),
+    ({"inject_layer": 2}, "blocks 0 to 1"),
+    ({"inject_layer": -1}, "blocks 0 to 1"),
     ({"places": torch.zeros(1, 5, dtype=torch.bool)}, "no placeholder"),
     ({"vectors": torch.ones(1, 15)}, "width 15"),
     ({"mode": "multiply"}, "mode 'multiply'"),
@@ -132,18 +138,22 @@ BAD = [
 
 @pytest.mark.parametrize(("change", "message"), BAD, ids=[message for _, message in BAD])
 def test_what_cannot_be_written_is_refused(
-    model: PreTrainedModel, change: dict[str, object], message: str
+    model: PreTrainedModel, params: Params, change: dict[str, Any], message: str
 ) -> None:
     ids = torch.arange(5)[None]
-    told = {"block": 1, "places": ids == 2, "vectors": torch.ones(1, 16)} | change
-    with pytest.raises(ValueError, match=message), injection(model, **told):  # type: ignore[arg-type]
+    asking = params.asking.model_copy(update=change)
+    told = {"places": ids == 2, "vectors": torch.ones(1, 16)}
+    told |= {name: value for name, value in change.items() if name in told}
+    with pytest.raises(ValueError, match=message), injection(model, asking, **told):
         model(ids)
     assert not model.get_decoder().layers[1]._forward_pre_hooks
 
 
 @torch.no_grad()
-def test_a_vector_of_another_precision_is_cast(model: PreTrainedModel) -> None:
+def test_a_vector_of_another_precision_is_cast(model: PreTrainedModel, params: Params) -> None:
     half = model.to(torch.bfloat16)
     ids = torch.arange(5)[None]
-    hidden = read_injected(half, ids, 1, ids == 2, torch.ones(1, 16, dtype=torch.float32))
+    hidden = read_injected(
+        half, ids, params.asking, ids == 2, torch.ones(1, 16, dtype=torch.float32)
+    )
     assert hidden.dtype == torch.bfloat16

@@ -4,24 +4,29 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    roc_auc_score,
+    roc_curve,
+    silhouette_score,
+)
 
 from pipeline import separation as sep
 from pipeline.fidelity import fidelity
 from pipeline.interpretation import accuracies
-from pipeline.intervals import bootstrap, bootstrap_mean
+from pipeline.intervals import draw_resamples, estimate, estimate_mean
 from pipeline.judging import names_concept, opens_with_refusal
 from pipeline.monitors import (
     Prototype,
-    auroc,
-    average_precision,
+    calibration_error,
     detection_questions,
-    expected_calibration_error,
-    fpr_at_95_tpr,
+    macro_f1,
     new_monitors,
+    ranking,
     score_monitor,
 )
-from pipeline.params import Reading, Selfie
+from pipeline.params import Asking, Reading
 from pipeline.records import Interpretation, Likelihood, Request, Verdict
 from pipeline.safety import rates
 from pipeline.summary import headline
@@ -70,26 +75,29 @@ def test_scale_and_shift_change_nothing(seed: int, scale: float, shift: float) -
     (train, known), (test, labels) = clouds(2, seed, per=8), clouds(2, seed + 1, per=8)
     one = measured((train, known), (test, labels))
     other = measured((scale * train + shift, known), (scale * test + shift, labels))
-    for name, estimate in vars(one).items():
-        assert getattr(other, name).value == pytest.approx(estimate.value, abs=1e-6), name
+    for name, found in vars(one).items():
+        assert getattr(other, name).value == pytest.approx(found.value, abs=1e-6), name
 
 
 def test_identical_vectors_are_defined() -> None:
     """The prompt's end of the embeddings is one vector for all texts."""
     same, labels = np.ones((12, 4)), np.repeat(["a", "b", "c"], 4)
     found = measured((same, labels), (same, labels))
-    assert all(np.isfinite(estimate.value) for estimate in vars(found).values())
+    assert all(np.isfinite(number.value) for number in vars(found).values())
     assert found.centroid_accuracy.value == pytest.approx(1 / 3)
 
 
 def test_cosines_worked_example() -> None:
     vectors = sep.unit(np.array([[1.0, 0], [1, 0], [0, 1], [1, 1]]))
     labels = np.array(["a", "a", "b", "b"])
-    within, between = sep.cosines(vectors, labels, np.arange(4))
+    ((within,), (between,)) = sep.cosines(vectors, labels, np.ones((1, 4), dtype=int))
     assert within == pytest.approx((1 + np.sqrt(0.5)) / 2)
     assert between == pytest.approx((0 + 0 + np.sqrt(0.5) * 2) / 4)
-    twice, _ = sep.cosines(vectors[[0, 0]], labels[[0, 0]], np.array([0, 0]))
-    assert np.isnan(twice), "a text drawn twice is no pair"
+    (alone,), (pairs,) = sep.cosines(vectors, labels, np.array([[3, 0, 1, 0]]))
+    assert np.isnan(alone), "a text drawn thrice is no pair"
+    assert pairs == pytest.approx(0)
+    (weighed,), _ = sep.cosines(vectors, labels, np.array([[2, 1, 1, 1]]))
+    assert weighed == pytest.approx((2 * 1 + np.sqrt(0.5)) / 3)
 
 
 def test_silhouettes_are_scikit_learns() -> None:
@@ -114,10 +122,18 @@ def test_coding_rate_by_hand_and_by_either_gram_matrix() -> None:
 
 def test_interval_of_a_mean_is_about_two_standard_errors() -> None:
     values = np.random.default_rng(0).normal(size=400)
-    found = bootstrap_mean(values, 2000, seed=0)
+    found = estimate_mean(values, draw_resamples(400, 2000, seed=0))
     assert found.value == pytest.approx(values.mean())
     assert found.high - found.low == pytest.approx(4 * values.std() / 20, rel=0.1)
-    assert bootstrap_mean(values, 2000, seed=0) == found
+    assert estimate_mean(values, draw_resamples(400, 2000, seed=0)) == found
+
+
+def test_resamples_hold_as_many_texts_and_the_first_holds_each_once() -> None:
+    counts = draw_resamples(7, 50, seed=0)
+    assert counts.shape == (51, 7)
+    assert (counts[0] == 1).all()
+    assert (counts.sum(1) == 7).all()
+    assert (counts[1:] != 1).any()
 
 
 def test_the_interval_of_a_biased_statistic_holds_its_value() -> None:
@@ -126,13 +142,12 @@ def test_the_interval_of_a_biased_statistic_holds_its_value() -> None:
     assert found.low < found.value < found.high
 
 
-def test_undefined_resamples_are_left_out_and_all_undefined_is_refused() -> None:
-    def sometimes(drawn: np.ndarray) -> float:
-        return float("nan") if (drawn == 0).sum() > 1 else 1.0
-
-    assert bootstrap(sometimes, 5, 50, 0).low == 1
-    with pytest.raises(ValueError, match="undefined on every resample"):
-        bootstrap(lambda drawn: float("nan"), 5, 50, 0)
+def test_undefined_resamples_are_left_out_and_an_undefined_value_is_refused() -> None:
+    found = estimate(np.array([1.0, np.nan, 2.0, 3.0]))
+    assert (found.value, found.low, found.high) == pytest.approx((1, 2.025, 2.975))
+    assert estimate(np.array([1.0, np.nan])).high == 1
+    with pytest.raises(ValueError, match="undefined on these texts"):
+        estimate(np.array([np.nan, 1.0]))
 
 
 # Monitors
@@ -158,23 +173,48 @@ def test_prototype_is_the_nearest_mean_by_angle() -> None:
     assert odds.sum() == pytest.approx(1)
 
 
+def ranked(truth: list[bool], score: list[float]) -> list[float]:
+    found = ranking(np.array(truth), np.array(score), np.ones((1, len(truth))))
+    return [float(measure[0]) for measure in found]
+
+
 def test_detection_worked_example_with_ties() -> None:
-    truth = np.array([True, True, False, False])
-    tied = np.array([0.5, 0.5, 0.5, 0.5])
-    assert auroc(truth, tied) == 0.5
-    assert fpr_at_95_tpr(truth, tied) == 1
-    assert average_precision(truth, tied) == 0.5
-    good = np.array([0.9, 0.4, 0.5, 0.1])
-    assert auroc(truth, good) == 0.75
-    assert fpr_at_95_tpr(truth, good) == 0.5
-    assert fpr_at_95_tpr(truth, np.array([0.9, 0.8, 0.2, 0.1])) == 0
+    """AUROC, average precision, false positive rate at 95 %."""
+    truth = [True, True, False, False]
+    assert ranked(truth, [0.5, 0.5, 0.5, 0.5]) == [0.5, 0.5, 1]
+    assert ranked(truth, [0.9, 0.4, 0.5, 0.1]) == pytest.approx([0.75, (1 + 2 / 3) / 2, 0.5])
+    assert ranked(truth, [0.9, 0.8, 0.2, 0.1]) == [1, 1, 0]
+    assert ranked(truth, [0.1, 0.2, 0.8, 0.9])[0] == 0
 
 
-@pytest.mark.parametrize("truth", [np.array([True, True]), np.array([False, False])])
-def test_a_single_class_has_no_ranking(truth: np.ndarray) -> None:
-    score = np.array([0.1, 0.9])
-    assert np.isnan(auroc(truth, score))
-    assert np.isnan(fpr_at_95_tpr(truth, score))
+@pytest.mark.parametrize("truth", [[True, True], [False, False]])
+def test_a_single_class_has_no_ranking(truth: list[bool]) -> None:
+    assert np.isnan(ranked(truth, [0.1, 0.9])).all()
+
+
+@given(st.integers(0, 1000))
+def test_measures_on_resamples_are_scikit_learns(seed: int) -> None:
+    """The oracle, with ties, on every resample by itself."""
+    rng = np.random.default_rng(seed)
+    truth, score = rng.random(30) < 0.4, rng.integers(0, 8, 30) / 8
+    labels, predicted = rng.choice(["a", "b", "c"], (2, 30))
+    counts = draw_resamples(30, 5, seed)
+    auroc, precision, fpr95 = ranking(truth, score, counts)
+    for row, weights in enumerate(counts):
+        kept = weights > 0
+        told = {"y_true": truth[kept], "sample_weight": weights[kept]}
+        if len(set(truth[kept])) == 2:
+            assert auroc[row] == pytest.approx(roc_auc_score(y_score=score[kept], **told))
+            assert precision[row] == pytest.approx(
+                average_precision_score(y_score=score[kept], **told)
+            )
+            false, true, _ = roc_curve(y_score=score[kept], drop_intermediate=False, **told)
+            assert fpr95[row] == pytest.approx(false[true >= 0.95 - 1e-12].min())
+        expected = f1_score(
+            labels[kept], predicted[kept], average="macro", sample_weight=weights[kept],
+            zero_division=0.0,
+        )  # fmt: skip
+        assert macro_f1(labels, predicted, counts)[row] == pytest.approx(expected)
 
 
 def test_what_is_detected_depends_on_what_is_safe() -> None:
@@ -190,7 +230,7 @@ def test_calibration_worked_example() -> None:
     confidence = np.array([0.95, 0.95, 0.55, 1.0])
     correct = np.array([True, False, True, True])
     expected = 0.75 * abs(2.9 / 3 - 2 / 3) + 0.25 * abs(0.55 - 1)
-    assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
+    assert calibration_error(confidence, correct, np.ones((1, 4)))[0] == pytest.approx(expected)
 
 
 # Behaviour, fidelity, interpretation
@@ -225,6 +265,14 @@ def test_naming_two_concepts_names_none() -> None:
     assert not names_concept(said("It is about law and biology."), names)
     assert not names_concept(said("It is about."), names)
     assert names_concept(said("about non violent talk", "non_violent"), names)
+    assert not names_concept(said("a flawless lawn"), names)
+
+
+def test_a_name_inside_a_longer_one_is_not_named() -> None:
+    names = ["safe", "unsafe", "not_quite_safe"]
+    assert names_concept(said("It is about unsafe.", "unsafe"), names)
+    assert names_concept(said("It is not quite safe.", "not_quite_safe"), names)
+    assert not names_concept(said("It is not quite safe.", "safe"), names)
 
 
 def test_rates_worked_example() -> None:
@@ -235,7 +283,7 @@ def test_rates_worked_example() -> None:
     verdicts = [Verdict(r, n, refused) for r, n, refused in
                 [("h1", 0, True), ("h1", 1, False), ("h2", 0, True), ("h2", 1, True),
                  ("s1", 0, True), ("s1", 1, False)]]  # fmt: skip
-    found = {name: estimate.value for name, estimate in rates(requests, verdicts, 20, 0).items()}
+    found = {name: rate.value for name, rate in rates(requests, verdicts, 20, 0).items()}
     assert found == {
         "harmful_rate": 0.25, "harmful_rate_test": 0.25, "harmful_rate_test_plain": 0.5,
         "harmful_rate_test_framed": 0.0, "over_refusal_rate": 0.5, "over_refusal_rate_test": 0.5,
@@ -266,16 +314,16 @@ def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:
          "coding_rate_gap"), one,
     )  # fmt: skip
     reading: Reading = params.reading
-    selfie: Selfie = params.selfie
+    asking: Asking = params.asking
     controls = {"state": one | {"value": 0.9}, "none": one, "mean": one | {"value": 0.2}}
     metrics = {
         "separation": {f"layer_{reading.layer}": {reading.position: {"test": numbers}}},
         "monitors": {"logistic": {"test": {"auroc": one, "fpr95": one}}},
         "safety": {},
         "fidelity": {"perplexity": one, "kl_to_base": one},
-        "selfie": {f"layer_{selfie.layer}": {"test": {selfie.positions[0]: controls}}},
+        "selfie": {f"layer_{asking.layer}": {"test": {asking.positions[0]: controls}}},
     }
-    row = headline(metrics, reading, selfie)
+    row = headline(metrics, reading, asking)
     assert row["selfie_accuracy"] == 0.9
     assert row["selfie_control_accuracy"] == 0.5, "the best control"
     assert {"knn_accuracy_novel", "harmful_rate"}.isdisjoint(row)

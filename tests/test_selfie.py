@@ -18,9 +18,9 @@ def vectors(count: int = 5, width: int = 16) -> torch.Tensor:
 def test_batch_size_changes_no_interpretation(
     model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
-    together = interpret(model, encoder, vectors(), params.selfie, 5)
+    together = interpret(model, encoder, vectors(), params.asking, params.selfie, 5)
     single = params.selfie.model_copy(update={"texts_per_batch": 1})
-    alone = interpret(model, encoder, vectors(), single, 5)
+    alone = interpret(model, encoder, vectors(), params.asking, single, 5)
     assert [r[0] for r in together] == [r[0] for r in alone]
     for one, other in zip(together, alone, strict=True):
         assert one[2] == pytest.approx(other[2], abs=1e-6)
@@ -30,8 +30,10 @@ def test_batch_size_changes_no_interpretation(
 def test_relevancy_by_hand(model: PreTrainedModel, encoder: Encoder, params: Params) -> None:
     """The oracle: one token, its probability with the vector in place minus without."""
     selfie = params.selfie.model_copy(update={"max_new_tokens": 1})
-    (_, tokens, relevancy) = interpret(model, encoder, vectors(1), selfie, 1)[0]
-    ids = torch.tensor([encoder.placeholder_prompt(selfie.question, selfie.placeholders)])
+    (_, tokens, relevancy) = interpret(model, encoder, vectors(1), params.asking, selfie, 1)[0]
+    ids = torch.tensor(
+        [encoder.placeholder_prompt(params.asking.question, params.asking.placeholders)]
+    )
     without = model(ids).logits[0, -1].softmax(-1)
 
     def replaced(_: object, args: tuple[torch.Tensor], kwargs: dict[str, object]) -> object:
@@ -39,7 +41,7 @@ def test_relevancy_by_hand(model: PreTrainedModel, encoder: Encoder, params: Par
         hidden[0, ids[0] == encoder.slot] = vectors(1)[0]
         return (hidden,), kwargs
 
-    block = model.get_decoder().layers[selfie.inject_layer]
+    block = model.get_decoder().layers[params.asking.inject_layer]
     handle = block.register_forward_pre_hook(replaced, with_kwargs=True)
     with_it = model(ids).logits[0, -1].softmax(-1)
     handle.remove()
@@ -52,25 +54,37 @@ def test_relevancy_by_hand(model: PreTrainedModel, encoder: Encoder, params: Par
 def test_nothing_injected_has_no_relevancy(
     model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
-    for _, _, relevancy in interpret(model, encoder, None, params.selfie, 3):
+    for _, _, relevancy in interpret(model, encoder, None, params.asking, params.selfie, 3):
         assert relevancy == pytest.approx([0.0] * len(relevancy), abs=1e-6)
 
 
-@torch.no_grad()
+class EndsAfter:
+    """A head that says one token for some steps, and then the end."""
+
+    def __init__(self, steps: int, token: int, end: int, vocabulary: int):
+        self.steps, self.token, self.end, self.vocabulary = steps, token, end, vocabulary
+
+    def __call__(self, model: object, hidden: torch.Tensor) -> torch.Tensor:
+        said = self.token if self.steps > 0 else self.end
+        self.steps -= 1
+        return 20.0 * torch.nn.functional.one_hot(
+            torch.full(hidden.shape[:-1], said), self.vocabulary
+        )
+
+
+@pytest.mark.parametrize("steps", [0, 2])
 def test_nothing_after_the_end_has_a_score(
-    model: PreTrainedModel, encoder: Encoder, params: Params
-) -> None:
-    """A model that ends at once says nothing, and nothing is scored."""
-    with torch.no_grad():
-        weight = model.get_output_embeddings().weight
-        weight.copy_(torch.zeros_like(weight))
-        weight[encoder.end[0]] = 1.0
-        model.get_decoder().norm.weight.fill_(1.0)
-    bright = torch.ones(2, 16)
-    for text, tokens, relevancy in interpret(model, encoder, bright, params.selfie, 2):
-        assert len(tokens) == len(relevancy)
-        assert len(tokens) <= params.selfie.max_new_tokens
-        assert not tokens or "<|end|>" not in text
+    model: PreTrainedModel, encoder: Encoder, params: Params, steps: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    token = encoder.contents("x")[0]
+    head = EndsAfter(steps, token, encoder.end[0], params.model.vocabulary)
+    monkeypatch.setattr("pipeline.selfie.logits_of", head)
+    longer = params.selfie.model_copy(update={"max_new_tokens": 6})
+    for text, tokens, relevancy in interpret(model, encoder, vectors(2), params.asking, longer, 2):
+        assert text == "x" * steps
+        assert tokens == ("x",) * steps
+        assert len(relevancy) == steps
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -78,7 +92,7 @@ def test_a_vector_that_is_no_number_is_refused(
     model: PreTrainedModel, encoder: Encoder, params: Params, bad: float
 ) -> None:
     with pytest.raises(ValueError, match="not finite"):
-        interpret(model, encoder, torch.full((1, 16), bad), params.selfie, 1)
+        interpret(model, encoder, torch.full((1, 16), bad), params.asking, params.selfie, 1)
 
 
 def test_controls() -> None:
@@ -110,8 +124,10 @@ def test_every_text_position_and_control_is_recorded(
     model: PreTrainedModel, encoder: Encoder, params: Params, examples: list[Example]
 ) -> None:
     chosen = [e for e in examples if e.split == "test"][:4]
-    records = interpret_examples(model, encoder, chosen, params.selfie, seed=0)
+    records = interpret_examples(model, encoder, chosen, params.asking, params.selfie, seed=0)
     keys = {(r.example, r.position, r.control) for r in records}
-    assert len(records) == len(keys) == 4 * len(params.selfie.positions) * len(CONTROLS)
+    assert len(records) == len(keys) == 4 * len(params.asking.positions) * len(CONTROLS)
     assert all(-1 <= score <= 1 for r in records for score in r.relevancy)
-    assert interpret_examples(model, encoder, chosen, params.selfie, seed=0) == records
+    assert (
+        interpret_examples(model, encoder, chosen, params.asking, params.selfie, seed=0) == records
+    )

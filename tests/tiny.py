@@ -30,7 +30,8 @@ def tiny_tree() -> Any:
     tree["extraction"]["layers"] = [0, 1, 2]
     tree["reading"] |= {"layer": 1, "resamples": 20, "neighbours": 3}
     tree["generation"] |= {"max_new_tokens": 3, "samples": 1}
-    tree["selfie"] |= {"layer": 1, "texts_per_split": 6, "max_new_tokens": 3}
+    tree["asking"]["layer"] = 1
+    tree["selfie"] |= {"texts_per_split": 6, "max_new_tokens": 3}
     tree["figures"] |= {"compared": ["base", "shuffled"], "map_texts": 20, "dots_per_inch": 50}
     tree["runtime"]["threads"] = 1
     return tree
