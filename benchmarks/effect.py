@@ -41,7 +41,7 @@ def main() -> None:
     gates = {concepts: _gates(tree["mean"]) for concepts, tree in report.items()}
     write_json(options.out / "effect.json", report)
     with whole(options.out / "effect.md") as draft:
-        draft.write_text(_table(report, gates, options.seeds), encoding="utf-8")
+        draft.write_text(_table(report, gates), encoding="utf-8")
     print((options.out / "effect.md").read_text(encoding="utf-8"))
 
 
@@ -151,14 +151,13 @@ def _gates(mean: Mapping[str, Row]) -> dict[str, tuple[str, bool]]:
 def _table(
     report: Mapping[str, Mapping[str, Mapping[str, Row]]],
     gates: Mapping[str, Mapping[str, tuple[str, bool]]],
-    seeds: Sequence[int],
 ) -> str:
+    command = " ".join(["python -m benchmarks.effect", *sys.argv[1:]])
     lines = [
         "# The effect, on `novel` texts",
         "",
-        f"Seeds {', '.join(map(str, seeds))}; means over seeds, in brackets the mean ends of the "
-        "95 % intervals. Made by `python -m benchmarks.effect --work work/effect`; every seed's "
-        "own numbers are in effect.json.",
+        "Means over seeds, in brackets the mean ends of the 95 % intervals; every seed's own "
+        f"numbers are in effect.json. Made by `{command}`.",
     ]
     for concepts, tree in report.items():
         numbers = list(tree["mean"]["base"])

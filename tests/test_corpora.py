@@ -136,7 +136,7 @@ def test_held_out_documents_are_never_trained_on(table: Write) -> None:
 
 
 def text(prompt: str, concept: str, split: str) -> Example:
-    return Example(f"{split}-{prompt}", prompt, "r", "s", concept, split, "t")  # type: ignore[arg-type]
+    return Example(f"{split}-{prompt}", prompt, "r", "s", concept, split, "t")
 
 
 def corpus_of(*examples: Example) -> Corpus:

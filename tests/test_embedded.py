@@ -35,7 +35,7 @@ def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None
 
 
 def test_novel_words_are_never_labelled(corpora: EmbeddedCorpora) -> None:
-    """Known and novel phrases have no content word in common, and labelled texts no novel phrase."""
+    """Known and novel phrases share no content word; labelled texts hold no novel phrase."""
     grammar = embedded.Grammar(0, corpora.ambiguity)
     for concepts, wishes in (
         (embedded.CONCEPTS["topics"], False),

@@ -21,7 +21,7 @@ Curve = list[Step]
 
 
 @pytest.fixture
-def train(params: Params, encoder: Encoder, examples: list[Example], documents: list[Document]):  # type: ignore[no-untyped-def]
+def train(params: Params, encoder: Encoder, examples: list[Example], documents: list[Document]):
     pairs = draw_pairs(examples, "given", "balanced", params.pairs, seed=0)
 
     def run(
@@ -30,7 +30,7 @@ def train(params: Params, encoder: Encoder, examples: list[Example], documents: 
         finetuning: Finetune | None = None,
         repeated: int = 0,
         **row: object,
-    ):  # type: ignore[no-untyped-def]
+    ):
         variant = params.variants["sft_supcon"].model_copy(update=row)
         return finetune(
             model, encoder, {e.id: e for e in examples},
@@ -49,7 +49,7 @@ def test_same_seed_same_numbers_other_seed_others(
     params: Params,
     encoder: Encoder,
     train,
-    model: PreTrainedModel,  # type: ignore[no-untyped-def]
+    model: PreTrainedModel,
 ) -> None:
     def fresh() -> PreTrainedModel:
         copied = type(model)(model.config)
@@ -63,7 +63,7 @@ def test_same_seed_same_numbers_other_seed_others(
     assert any(not torch.equal(w, trained(other)[name]) for name, w in trained(one).items())
 
 
-def test_base_is_untouched(train, model: PreTrainedModel, encoder: Encoder) -> None:  # type: ignore[no-untyped-def]
+def test_base_is_untouched(train, model: PreTrainedModel, encoder: Encoder) -> None:
     ids = torch.tensor([encoder("Explain rain.", "It falls.").ids])
     with torch.no_grad():
         before = model(ids).logits
@@ -75,7 +75,7 @@ def test_base_is_untouched(train, model: PreTrainedModel, encoder: Encoder) -> N
         assert torch.equal(adapted(ids).logits, before)
 
 
-def test_frozen_weights_stay_frozen(train, model: PreTrainedModel) -> None:  # type: ignore[no-untyped-def]
+def test_frozen_weights_stay_frozen(train, model: PreTrainedModel) -> None:
     before = {name: w.clone() for name, w in model.named_parameters()}
     adapted, _ = train(model)
     for name, weight in adapted.named_parameters():
@@ -86,7 +86,7 @@ def test_frozen_weights_stay_frozen(train, model: PreTrainedModel) -> None:  # t
 
 def test_contrast_falls_when_nothing_holds_it(
     train, model: PreTrainedModel, params: Params
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     eager = params.finetune.model_copy(update={"learning_rate": 0.01})
     _, curve = train(
         model, finetuning=eager, repeated=30, steps=30, retain_weight=0.0, penalty_weight=0.0,
@@ -96,7 +96,7 @@ def test_contrast_falls_when_nothing_holds_it(
     assert all(step.retain == step.penalty == step.response == 0 for step in curve)
 
 
-def test_terms_are_zero_before_the_first_step(train, model: PreTrainedModel) -> None:  # type: ignore[no-untyped-def]
+def test_terms_are_zero_before_the_first_step(train, model: PreTrainedModel) -> None:
     """A fresh adapter has not moved: retain and KL start at 0, the contrast does not."""
     _, curve = train(model)
     assert curve[0].retain == pytest.approx(0, abs=1e-6)
@@ -255,7 +255,7 @@ def test_an_unknown_part_is_refused(encoder: Encoder, examples: list[Example]) -
         encode_view(encoder, examples[0], "middle")
 
 
-def test_divergence_stops_with_one_line(train, model: PreTrainedModel) -> None:  # type: ignore[no-untyped-def]
+def test_divergence_stops_with_one_line(train, model: PreTrainedModel) -> None:
     with torch.no_grad():
         model.get_output_embeddings().weight.fill_(float("nan"))
     with pytest.raises(InputError, match=r"not finite at step 1; lower finetune\.learning_rate"):
@@ -270,5 +270,5 @@ def test_curve_is_a_table(tmp_path: Path) -> None:
 
 
 def test_every_contrast_that_a_variant_may_ask_for_exists() -> None:
-    allowed = set(Variant.model_fields["contrast"].annotation.__args__)  # type: ignore[union-attr]
+    allowed = set(Variant.model_fields["contrast"].annotation.__args__)
     assert allowed == {*losses.CONTRASTS, "none"}

@@ -92,7 +92,7 @@ def test_injecting_the_own_state_changes_nothing(
 def test_modes_worked_example(mode: str, scale: float, expected: list[float]) -> None:
     from pipeline.hooks import _written
 
-    found = _written(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 5.0]), mode, scale)  # type: ignore[arg-type]
+    found = _written(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 5.0]), mode, scale)
     assert found.tolist() == pytest.approx(expected)
 
 

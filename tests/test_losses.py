@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -27,22 +28,22 @@ def relative(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
+PUBLISHED_LOSSES = [
+    ("infonce_scale10", lambda a, b: losses.infonce(a, b, NO_LABELS, 0.1)),
+    ("nt_xent_t0.1", lambda a, b: losses.nt_xent(a, b, NO_LABELS, 0.1)),
+    ("retain_l2_f32", lambda a, b: losses.token_distance(a, b).mean()),
+]
+
+
 @pytest.mark.parametrize("case", PUBLISHED)
-@pytest.mark.parametrize(
-    ("name", "loss"),
-    [
-        ("infonce_scale10", lambda a, b: losses.infonce(a, b, NO_LABELS, 0.1)),
-        ("nt_xent_t0.1", lambda a, b: losses.nt_xent(a, b, NO_LABELS, 0.1)),
-        ("retain_l2_f32", lambda a, b: losses.token_distance(a, b).mean()),
-    ],
-)
+@pytest.mark.parametrize(("name", "loss"), PUBLISHED_LOSSES)
 def test_published_values_and_gradients(case: str, name: str, loss: losses.Contrast) -> None:
     figures = PUBLISHED[case]
     one, two = (
         torch.tensor(figures[view], dtype=torch.float64, requires_grad=True)
         for view in ("view1", "view2")
     )
-    value = loss(one, two)  # type: ignore[call-arg]
+    value = loss(one, two)
     gradients = torch.autograd.grad(value, (one, two))
     expected = figures[name]
     assert value.item() == pytest.approx(expected["value"], rel=1e-6)
@@ -54,15 +55,25 @@ def test_all_cases_of_the_published_figures() -> None:
     path = ROOT.parent / "shared/golden/seer_losses.npz"
     if not path.is_file():
         pytest.skip("the published figures lie beside the project only where it is developed")
-    import numpy as np
-
     stored = np.load(path, allow_pickle=False)
     for case in {key.partition("/")[0] for key in stored.files}:
-        one, two = (torch.tensor(stored[f"{case}/{view}"]) for view in ("view1", "view2"))
-        found = losses.infonce(one, two, NO_LABELS, 0.1), losses.nt_xent(one, two, NO_LABELS, 0.1)
-        names = "infonce_scale10", "nt_xent_t0.1"
-        for value, name in zip(found, names, strict=True):
-            assert float(value) == pytest.approx(float(stored[f"{case}/{name}/value"]), rel=1e-6)
+        for name, loss in PUBLISHED_LOSSES:
+            one, two = (
+                torch.tensor(stored[f"{case}/{view}"], requires_grad=True)
+                for view in ("view1", "view2")
+            )
+            value = loss(one, two)
+            assert value.item() == pytest.approx(float(stored[f"{case}/{name}/value"]), rel=1e-6)
+            gradients = torch.autograd.grad(value, (one, two))
+            for gradient, key in zip(gradients, ("grad_view1", "grad_view2"), strict=True):
+                assert relative(gradient, torch.tensor(stored[f"{case}/{name}/{key}"])) < 1e-6
+
+
+def test_retain_is_the_published_distance_over_the_frozen_length() -> None:
+    tuned, frozen = views(0)
+    lengths = torch.linalg.vector_norm(frozen, dim=-1)
+    expected = (losses.token_distance(tuned, frozen) / lengths).mean()
+    assert float(losses.retain(tuned, frozen)) == pytest.approx(float(expected))
 
 
 def test_supcon_of_distinct_concepts_is_nt_xent() -> None:

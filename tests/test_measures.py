@@ -43,7 +43,7 @@ def clouds(
     return means + rng.normal(size=(3 * per, width)), labels
 
 
-def measured(train: tuple, test: tuple) -> sep.Separation:  # type: ignore[type-arg]
+def measured(train: tuple, test: tuple) -> sep.Separation:
     return sep.separation(train, test, neighbours=5, resamples=50, seed=0)
 
 

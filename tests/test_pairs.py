@@ -16,7 +16,7 @@ PARAMS = Pairs(count=120, whole=0.75, prompt_only=0.125, response_only=0.125)
 
 def texts(sizes: dict[str, int], split: str = "train") -> list[Example]:
     return [
-        Example(f"{split}-{name}-{n}", f"{name} {n}", "r", "s", name, split, "t")  # type: ignore[arg-type]
+        Example(f"{split}-{name}-{n}", f"{name} {n}", "r", "s", name, split, "t")
         for name, size in sizes.items()
         for n in range(size)
     ]
@@ -30,7 +30,7 @@ CONCEPT = {example.id: example.concept for example in CORPUS}
 def test_never_a_text_with_itself_never_a_held_out_text(
     seed: int, labelling: str, sampling: str
 ) -> None:
-    for pair in draw_pairs(CORPUS, labelling, sampling, PARAMS, seed):  # type: ignore[arg-type]
+    for pair in draw_pairs(CORPUS, labelling, sampling, PARAMS, seed):
         assert pair.first != pair.second
         assert pair.first.startswith("train")
         assert pair.second.startswith("train")
@@ -38,7 +38,7 @@ def test_never_a_text_with_itself_never_a_held_out_text(
 
 @given(st.integers(0, 1000), st.sampled_from(SAMPLINGS))
 def test_given_labels_pair_texts_of_one_concept(seed: int, sampling: str) -> None:
-    for pair in draw_pairs(CORPUS, "given", sampling, PARAMS, seed):  # type: ignore[arg-type]
+    for pair in draw_pairs(CORPUS, "given", sampling, PARAMS, seed):
         assert CONCEPT[pair.first] == CONCEPT[pair.second] == pair.concept
 
 

@@ -20,7 +20,7 @@ def test_the_committed_params_are_whole() -> None:
         "base", "infonce", "nt_xent", "supcon", "sft", "sft_supcon", "shuffled",
     }  # fmt: skip
     with pytest.raises(Exception, match="frozen"):
-        params.finetune.learning_rate = 1.0  # type: ignore[misc]
+        params.finetune.learning_rate = 1.0
 
 
 @pytest.mark.parametrize("written", ["1e-05", "1.0e-5", "0.00001", "1e-5"])

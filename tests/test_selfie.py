@@ -104,7 +104,7 @@ def test_controls() -> None:
     assert other is not None
     assert mean is not None
     assert controlled(states, "none", torch.Generator()) is None
-    assert torch.equal(controlled(states, "state", torch.Generator()), states)  # type: ignore[arg-type]
+    assert torch.equal(controlled(states, "state", torch.Generator()), states)
     assert torch.allclose(random.norm(dim=1), states.norm(dim=1), rtol=1e-5)
     assert not torch.isclose(random, states).all(dim=1).any()
     assert not (other == states).all(dim=1).any(), "no text gets its own state"
