@@ -12,11 +12,12 @@ from pipeline.records import Interpretation, spoken
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
+NOVEL = "the same on texts whose content words, but for a wish's verb, were never labelled"
 MEANINGS = {
     "centroid_accuracy": "share of test texts nearest to their own concept's mean",
-    "centroid_accuracy_novel": "the same on texts whose content words, but for a wish's verb, were never labelled",
+    "centroid_accuracy_novel": NOVEL,
     "knn_accuracy": "share of test texts whose nearest training texts vote for their concept",
-    "knn_accuracy_novel": "the same on texts whose content words, but for a wish's verb, were never labelled",
+    "knn_accuracy_novel": NOVEL,
     "silhouette": "how much closer a text is to its own concept than to the next one, -1 to 1",
     "cosine_within": "mean cosine of two texts of one concept, after centring",
     "cosine_between": "mean cosine of two texts of different concepts, after centring",
