@@ -138,7 +138,7 @@ def test_every_committed_metric_comes_from_a_stage() -> None:
     outs = [
         next(iter(out)) if isinstance(out, dict) else out
         for stage in STAGES.values()
-        for out in [*stage.get("outs", []), *stage.get("metrics", [])]
+        for out in [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]
     ]
     variants = load_params(ROOT / "params.yaml").variants
     made = {Path(out.replace("${key}", name)) for out in outs for name in variants}
