@@ -81,9 +81,9 @@ BAD_DATA: dict[str, tuple[bytes | None, str]] = {
     "an empty response": ((HEAD + ROWS + "a,,safe\n").encode(), "row 41 has no response"),
     "cells without a column": (b"prompt,response,concept\na,b,safe,d\ne,f,harm,h\n", "texts.csv has rows with more cells than the header"),
     "names said alike": ((HEAD + ROWS + ROWS.replace("ask", "beg").replace("harm", "Harm")).encode(), "concepts 'Harm' and 'harm' are said alike; rename one"),
-    "a short row": ((HEAD + ROWS + "a\n").encode(), "row 41 has fewer cells than the header"),
+    "a short row": ((HEAD + ROWS + "a\n").encode(), "row 41 has no response"),
     "a long row": ((HEAD + ROWS + "a,b,safe,d,e\n").encode(), "texts.csv is not a regular CSV"),
-    "one concept": ((HEAD + ROWS.replace("harm", "safe")).encode(), "the corpus has 1 concept(s); separation needs two"),
+    "nothing but safe texts": ((HEAD + ROWS.replace("harm", "safe")).encode(), "corpora.csv.safe names every label"),
     "a concept with one text": ((HEAD + ROWS + "alone,b,rare\n").encode(), "concept 'rare' has"),
     "a safe label that is not there": ((HEAD + ROWS.replace("safe", "fine")).encode(), "corpora.csv.safe names 'safe', which no row is labelled with"),
 }  # fmt: skip

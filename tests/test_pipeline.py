@@ -1,7 +1,7 @@
 """The road, end to end, in a clone with tiny params: every stage through `dvc repro`, what an
 edit re-runs, and that a mistake costs nothing.
 
-All tests here share one clone, and run in their order on one worker.
+All tests here share one clone, and run in their order on one worker (`--dist loadfile`).
 """
 
 import hashlib
@@ -20,8 +20,6 @@ import pytest
 from tests.bad_input import BAD_DATA, BAD_PARAMS, put
 from tests.dag import ROOT
 from tests.tiny import VARIANTS, tiny_tree, write_params
-
-pytestmark = pytest.mark.xdist_group("clone")
 
 PER_VARIANT = ("adapters", "representations")
 ONCE = ("params", "corpora", "base_model", "pairs", "completions", "interpretations", "separation",
