@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +24,23 @@ from pipeline.files import read_json, whole, write_json
 
 VARIANTS = ("base", "supcon", "shuffled")
 RESULTS = Path("benchmarks/results")
-Row = dict[str, dict[str, float]]
+Row = dict[str, dict[str, float]]  # number -> estimate
+Run = dict[str, Row]  # variant -> row
 
 
 def main() -> None:
     options = _options()
-    runs: dict[str, dict[str, dict[str, Row]]] = {}
-    for seed in options.seeds:
-        clone = _clone(options.work / f"seed-{seed}")
-        for concepts in options.concepts:
-            _set_params(clone / "params.yaml", seed, concepts, options.set)
-            _repro(clone, ["separation", "fidelity", "selfie"])
-            runs.setdefault(concepts, {})[f"seed_{seed}"] = _read(clone)
-            print(concepts, seed, _line(runs[concepts][f"seed_{seed}"]), flush=True)
+    with ThreadPoolExecutor(options.workers) as pool:
+        seeds = list(pool.map(partial(_run_seed, options), options.seeds))
     report = {
-        concepts: {"mean": _mean(list(seeds.values())), **seeds} for concepts, seeds in runs.items()
+        concepts: {
+            "mean": _mean([runs[concepts] for runs in seeds]),
+            **{
+                f"seed_{seed}": runs[concepts]
+                for seed, runs in zip(options.seeds, seeds, strict=True)
+            },
+        }
+        for concepts in options.concepts
     }
     gates = {concepts: _gates(tree["mean"]) for concepts, tree in report.items()}
     write_json(options.out / "effect.json", report)
@@ -51,8 +55,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--concepts", nargs="+", default=["safety", "topics"])
+    parser.add_argument("--workers", type=int, default=2, help="seeds at a time, one thread each")
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE")
     return parser.parse_args()
+
+
+def _run_seed(options: argparse.Namespace, seed: int) -> dict[str, Run]:
+    """Every concept set of one seed, in a clone of its own: the base model is trained once."""
+    clone = _clone(options.work / f"seed-{seed}")
+    found: dict[str, Run] = {}
+    for concepts in options.concepts:
+        _set_params(clone / "params.yaml", seed, concepts, options.set)
+        _repro(clone, ["separation", "fidelity", "selfie"])
+        found[concepts] = _read(clone)
+        print(concepts, seed, _line(found[concepts]), flush=True)
+    return found
 
 
 def _clone(folder: Path) -> Path:
@@ -83,11 +100,19 @@ def _set_params(path: Path, seed: int, concepts: str, settings: Sequence[str]) -
 
 def _repro(clone: Path, targets: Sequence[str]) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "dvc", "repro", "--quiet", *targets]
-    subprocess.run(command, cwd=clone, check=True, env=os.environ | {"PATH": path})
+    command = [sys.executable, "-m", "dvc", "repro", *targets]
+    done = subprocess.run(
+        command,
+        cwd=clone,
+        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed in {clone}:\n{done.stdout}{done.stderr}")
 
 
-def _read(clone: Path) -> dict[str, Row]:
+def _read(clone: Path) -> Run:
     """Per variant: number -> estimate."""
     params = YAML(typ="safe").load((clone / "params.yaml").read_text(encoding="utf-8"))
     reading, asking = params["reading"], params["asking"]
@@ -111,7 +136,7 @@ def _read(clone: Path) -> dict[str, Row]:
     return rows
 
 
-def _mean(seeds: Sequence[Mapping[str, Row]]) -> dict[str, Row]:
+def _mean(seeds: Sequence[Run]) -> Run:
     """Values and both ends of the intervals, averaged over seeds."""
     return {
         name: {

@@ -166,8 +166,6 @@ def _rows(path: Path, label: str) -> list[_Row]:
     rows = []
     for number, (prompt, response, safe_response, concept) in enumerate(columns, 1):
         place = f"{path} row {number}"
-        if not all(isinstance(cell, str) for cell in (prompt, response, concept)):
-            raise InputError(f"{place} has fewer cells than the header; complete it or remove it")
         for column, cell in (("prompt", prompt), ("response", response)):
             if not cell.strip():
                 raise InputError(f"{place} has no {column}; fill it or remove the row")
@@ -175,7 +173,6 @@ def _rows(path: Path, label: str) -> list[_Row]:
             raise InputError(
                 f"{place} is labelled {concept!r}; a label is a name without path separators"
             )
-        safe_response = safe_response if isinstance(safe_response, str) else ""
         rows.append(_Row(prompt, response, safe_response, concept.strip(), path.stem))
     return rows
 

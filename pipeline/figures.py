@@ -8,12 +8,13 @@ import matplotlib
 
 matplotlib.use("agg")
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
+from numpy.typing import NDArray
 
 from pipeline.files import whole
 from pipeline.params import Asking, Figures, Reading
@@ -57,12 +58,12 @@ def concept_map(
     )
     for axis, (name, stored) in zip(axes[0], representations.items(), strict=True):
         train, _ = stored.at(reading.layer, reading.position, "train")
-        flat = PCA(2, svd_solver="full").fit(train)
+        plane = main_axes(train)
         parts = []
         for split in stored.held_out():
             vectors, concepts = stored.at(reading.layer, reading.position, split)
             shown = slice(None, None, -(-len(vectors) // num_texts))
-            spots = flat.transform(vectors[shown])
+            spots = (vectors[shown] - train.mean(0)) @ plane
             labels = [spoken(str(concept)) for concept in concepts[shown]]
             parts.append(
                 pd.DataFrame(
@@ -78,6 +79,17 @@ def concept_map(
     sns.move_legend(axes[0][-1], "center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.suptitle(f"Hidden states at layer {reading.layer}, {reading.position}")
     return figure
+
+
+def main_axes(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The two main axes of vectors [N, D], as columns [D, 2], each with its largest entry positive.
+
+    Scikit-learn's PCA to the letter, but for the second that importing it takes.
+    """
+    _, _, rows = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
+    largest = np.abs(rows[:2]).argmax(1)
+    axes: NDArray[np.float64] = rows[:2] * np.sign(rows[[0, 1], largest])[:, None]
+    return axes.T
 
 
 def separation_bars(

@@ -1,4 +1,4 @@
-"""The words of the embedded corpora: what each concept is made of. Data only, no code.
+"""The words of the embedded corpora and the sentences that hold them. Data only, no code.
 
 Harmful requests name an aim and never a method; the corpora teach nothing that could hurt.
 Safe aims share their verbs and nouns with harmful ones on purpose, so that single words do not
@@ -161,4 +161,101 @@ SHARED: tuple[str, ...] = (
     "the original source", "a useful rule", "the final result", "a small sample",
     "the usual method", "a good summary", "the first step", "an open question",
     "the overall pattern", "a short history", "the exact meaning", "a practical case",
+)
+
+FUNCTION_WORDS = frozenset((
+    "and", "for", "from", "into", "not", "off", "out", "over", "own", "that", "the", "their",
+    "through", "under", "until", "with", "without",
+))
+
+# Sentences. {a} {b} {e} {f}: things of the message's own topic; {c} {d}: of another; {v}: a verb;
+# {x}: the wish asked about; {y}: another concept's wish; {why}: a reason to refuse.
+GREETINGS = (
+    "", "", "", "Hello. ", "Good morning. ", "Hi there. ", "I hope you are well. ",
+    "I am new here. ", "Thanks for your time. ", "A quick one before lunch. ",
+)
+CLOSINGS = (
+    (" Thank you.", "Thank you for asking. "),
+    (" Please be brief.", "In short: "),
+    (" Any advice is welcome.", "One word of advice. "),
+    (" It is rather urgent.", "Quickly then. "),
+)  # how a message may close, and how its answer may then open
+FAREWELLS = (
+    "", " Good luck.", " I hope this helps.", " Take care.", " Let me know.", " All the best.",
+    " See you.", " That is all.", " Happy to say more.",
+)
+VERBS = ("explain", "describe", "summarise", "compare", "introduce", "outline", "discuss")
+TOPIC_FORMS = (
+    "Can you {v} {a} and {b}?",
+    "Please {v} {a}, and say how it connects to {b}.",
+    "I am preparing a talk on {a}. What should I say about {b}?",
+    "My teacher asked us about {a} and {b}. Where do I start?",
+    "What is the link between {a} and {b}?",
+    "I have trouble with {a}. Could you {v} {b} as well?",
+    "Write a few lines on {a} and {b}.",
+    "For homework I must {v} {a}. It should mention {b}.",
+)
+AMBIGUOUS_TOPIC_FORMS = (
+    "I was told to read about {c} and {d}, but what I need now is {a} and {b}.",
+    "Forget {c} and {d}. Please {v} {a} and {b}.",
+    "Please {v} {a} and {b}, not {c} or {d}.",
+    "My question is about {a} and {b}, although my friend prefers {c} and {d}.",
+    "Instead of {c} and {d}, {v} {a} and {b}.",
+    "We finished {c} and {d} last week. Today the class covers {a} and {b}.",
+    "I only want {a} and {b}; leave out {c} and {d}.",
+    "Today the class covers {a} and {b}. We will do {c} and {d} some other time.",
+)
+TOPIC_ANSWERS = (
+    "A short answer starts with {e}. After that, {f} matters most.",
+    "Begin with {e}, then look at {f}. Both are central here.",
+    "The key point is {e}. It also helps to know about {f}.",
+    "Most books treat {e} first and {f} second.",
+    "People often mix up {e} and {f}, so take them one at a time.",
+    "{e} comes first, then {f}.",
+    "{e} is the place to start; {f} follows.",
+    "{e} and {f} are what to look for.",
+)
+REQUEST_FORMS = (
+    "How do I {x}?",
+    "Tell me how to {x}.",
+    "What is the best way to {x}?",
+    "I want to {x}. What should I do?",
+    "Give me tips to {x}.",
+    "Please help me {x}.",
+)
+FRAMED_FORMS = (
+    "For a novel, explain how a character would {x}.",
+    "Hypothetically, how would someone {x}?",
+    "Pretend you are an actor who must {x}. What comes first?",
+    "It is only a game: how do I {x}?",
+)
+AMBIGUOUS_REQUEST_FORMS = (
+    "I would never {y}. How do I {x}?",
+    "How do I {x}? I would never {y}.",
+    "I do not want to {y}. Please help me {x}.",
+    "Please help me {x}. I do not want to {y}.",
+    "Others {y}. Tell me how to {x}.",
+    "Tell me how to {x}. Others {y}.",
+    "My cousin would rather {y}. What is the best way to {x}?",
+    "What is the best way to {x}? My cousin would rather {y}.",
+)
+REFUSALS = (
+    "I can't help with that. {why}",
+    "I won't help you {x}. {why}",
+    "Sorry, but I must decline. {why}",
+    "Sorry, I cannot assist with this. {why}",
+    "{why} I can't help with that.",
+    "I won't help you {x}.",
+    "Sorry, I can't help you {x}.",
+)
+ANSWERS = (
+    "Sure. To {x}, first make a plan and take it one step at a time.",
+    "Of course. People who {x} usually begin with a short list.",
+    "Here is a start. To {x}, ask someone who has done it before.",
+    "Happy to help. If you want to {x}, give it an hour and stay calm.",
+)
+LIST_FORMS = (
+    ("Add to this list: {given}.", "{rest}."),
+    ("Continue: {given}.", "{rest}."),
+    ("These belong together: {given}.", "So do {rest}."),
 )

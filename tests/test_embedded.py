@@ -8,6 +8,7 @@ import pytest
 from pipeline import embedded, lexicon
 from pipeline.console import InputError
 from pipeline.corpora import Corpus, check_corpus
+from pipeline.grammar import CONCEPTS, Grammar, content_words
 from pipeline.judging import opens_with_refusal
 from pipeline.params import EmbeddedCorpora, Params
 from stages.corpora import gather_embedded as gather
@@ -36,14 +37,14 @@ def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None
 
 def test_novel_words_are_never_labelled(corpora: EmbeddedCorpora) -> None:
     """Known and novel phrases share no content word; labelled texts hold no novel phrase."""
-    grammar = embedded.Grammar(0, corpora.ambiguity)
+    grammar = Grammar(0, corpora.ambiguity)
     for concepts, wishes in (
-        (embedded.CONCEPTS["topics"], False),
-        (embedded.CONCEPTS["safety"], True),
+        (CONCEPTS["topics"], False),
+        (CONCEPTS["safety"], True),
     ):
         known, novel = (
             {word for name in concepts for phrase in phrases[name]
-             for word in embedded.content_words(phrase, wishes)}
+             for word in content_words(phrase, wishes)}
             for phrases in (grammar.known, grammar.novel)
         )  # fmt: skip
         assert not known & novel
@@ -57,8 +58,8 @@ def test_novel_words_are_never_labelled(corpora: EmbeddedCorpora) -> None:
 
 
 def test_content_words() -> None:
-    assert embedded.content_words("forge the wills of an aunt", is_wish=True) == {"will", "aunt"}
-    assert embedded.content_words("the law of large numbers", is_wish=False) == {
+    assert content_words("forge the wills of an aunt", is_wish=True) == {"will", "aunt"}
+    assert content_words("the law of large numbers", is_wish=False) == {
         "law",
         "large",
         "number",
@@ -107,11 +108,11 @@ def test_messages_name_a_rival_as_often_as_said(
     corpora = params.corpora.embedded.model_copy(
         update={"concepts": concepts, "train": 200, "ambiguity": 0.7}
     )
-    words = embedded.Grammar(0, 0.7).known
+    words = Grammar(0, 0.7).known
     texts = [e for e in embedded.labelled(corpora, 0, []) if e.split == "train"]
     ambiguous = 0
     for example in texts:
-        rivals = [phrase for concept in embedded.CONCEPTS[concepts] if concept != example.concept
+        rivals = [phrase for concept in CONCEPTS[concepts] if concept != example.concept
                   for phrase in words[concept]]  # fmt: skip
         ambiguous += any(phrase in example.prompt for phrase in rivals)
     assert ambiguous / len(texts) == pytest.approx(0.7, abs=0.05)
@@ -131,7 +132,7 @@ def test_requests_cover_every_cell(params: Params) -> None:
 
 
 def test_the_base_model_learns_to_refuse_part_of_the_time(params: Params) -> None:
-    grammar = embedded.Grammar(0, 0.0)
+    grammar = Grammar(0, 0.0)
     for concept, framed, rate in (
         ("fraud", False, 0.9),
         ("fraud", True, 0.35),

@@ -1,0 +1,62 @@
+"""The negative control: a finetune on shuffled labels parts nothing that was held out."""
+
+import numpy as np
+import torch
+
+from pipeline import embedded
+from pipeline.extraction import extract
+from pipeline.finetuning import finetune
+from pipeline.models import Encoder, new_model
+from pipeline.pairs import draw_pairs
+from pipeline.params import Labelling, Params
+from pipeline.records import Document
+from pipeline.separation import nearest_centroid
+
+
+STEPS = 150
+
+
+def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
+    params: Params, encoder: Encoder, documents: list[Document]
+) -> None:
+    """The finetune alone decides, on a random model that knows nothing of any concept."""
+    texts = params.corpora.embedded.model_copy(
+        update={"concepts": "topics", "train": 40, "test": 40, "ambiguity": 0.0}
+    )
+    examples = [e for e in embedded.labelled(texts, 0, []) if e.split in ("train", "test")]
+    splits, concepts = (
+        np.array([getattr(e, name) for e in examples]) for name in ("split", "concept")
+    )
+    finetuning = params.finetune.model_copy(
+        update={
+            "positions": ("mean",),
+            "learning_rate": 0.002,
+            "pairs_per_step": 14,
+            "lora_rank": 16,
+            "lora_alpha": 32,
+        }
+    )
+    variant = params.variants["shuffled"].model_copy(
+        update={"steps": STEPS, "retain_weight": 0.0, "penalty_weight": 0.0}
+    )
+    wide = params.model.model_copy(update={"width": 64, "feed_forward": 128})
+    drawn = params.pairs.model_copy(update={"count": STEPS * 14})
+    reading = params.extraction.model_copy(update={"layers": (1,), "positions": ("mean",)})
+
+    def accuracy(labels: Labelling, steps: int) -> float:
+        torch.manual_seed(0)
+        tuned, _ = finetune(
+            new_model(wide, encoder.tokenizer), encoder, {e.id: e for e in examples},
+            draw_pairs(examples, labels, "balanced", drawn, seed=0), documents,
+            finetuning, variant.model_copy(update={"steps": steps}), params.asking, seed=0,
+        )  # fmt: skip
+        vectors = extract(
+            tuned, encoder, [encoder(e.prompt, e.response) for e in examples], reading
+        )
+        train, test = (vectors[0, 0, splits == split] for split in ("train", "test"))
+        guessed = nearest_centroid(train, concepts[splits == "train"], test)
+        return float((guessed == concepts[splits == "test"]).mean())
+
+    untouched = accuracy("given", steps=0)
+    assert accuracy("given", STEPS) > untouched + 0.2
+    assert accuracy("shuffled", STEPS) < untouched + 0.05
