@@ -12,7 +12,6 @@ from pipeline.params import Labelling, Params
 from pipeline.records import Document
 from pipeline.separation import nearest_centroid
 
-
 STEPS = 150
 
 
