@@ -27,9 +27,15 @@ def decoder_of(model: Any) -> nn.Module:
 
 
 def logits_of(model: Any, hidden: Tensor) -> Tensor:
-    """The language-model head over final hidden states [..., D]: float32 logits [..., V]."""
+    """The language-model head over final hidden states [..., D]: float32 logits [..., V].
+
+    Gemma's soft cap is applied; `pipeline.packing` refuses heads that do anything else.
+    """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     logits: Tensor = inner.get_output_embeddings()(hidden)
+    cap = getattr(inner.config, "final_logit_softcapping", None)
+    if cap is not None:
+        logits = cap * torch.tanh(logits / cap)
     return logits.float()
 
 

@@ -4,7 +4,8 @@ Sources: arXiv 2502.05242 (infonce, nt_xent, retain, the weighted likelihood), a
 (supcon). Texts come in two views, z1 and z2, each [B, D]; row i of both is one pair.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,19 +49,52 @@ CONTRASTS: dict[str, Contrast] = {"infonce": infonce, "nt_xent": nt_xent, "supco
 
 
 def token_distance(tuned: Tensor, frozen: Tensor) -> Tensor:
-    """The L2 distance of each token's hidden state from the frozen model's: [..., D] to [...]."""
-    moved: Tensor = torch.linalg.vector_norm(tuned - frozen, dim=-1)
+    """The L2 distance of each token's hidden state from the frozen model's: [..., D] to [...].
+
+    In float32 at least. Keeps no difference for the backward pass; at 0 the gradient is 0.
+    """
+    moved: Tensor = _TokenDistance.apply(tuned, frozen)  # type: ignore[no-untyped-call]
     return moved
 
 
-def retain(tuned: Tensor, frozen: Tensor) -> Tensor:
-    """The mean over real tokens of token_distance in units of the frozen state's norm.
+class _TokenDistance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tuned: Tensor, frozen: Tensor) -> Tensor:
+        distance: Tensor = torch.linalg.vector_norm(_wide(tuned) - _wide(frozen), dim=-1)
+        ctx.save_for_backward(tuned, frozen, distance)
+        return distance
 
-    tuned, frozen: [tokens, D], without padding. Scale-free: 0.01 means that a token's state moved
-    by one per cent of its length, in whatever model.
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        tuned, frozen, distance = ctx.saved_tensors
+        share = torch.where(distance > 0, slope / distance, 0.0)
+        pull = share[..., None] * (_wide(tuned) - _wide(frozen))
+        to_tuned, to_frozen = ctx.needs_input_grad
+        return pull.to(tuned) if to_tuned else None, -pull.to(frozen) if to_frozen else None
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def retain(distances: Tensor, lengths: Tensor) -> Tensor:
+    """How far states moved as a share of their length: the mean over layers and real tokens.
+
+    distances: token_distance at every layer, and lengths: the norms of the frozen states, both
+    [layers, tokens]. Scale-free: 0.01 means that a token's state moved by one per cent, in
+    whatever model.
     """
-    moved: Tensor = token_distance(tuned, frozen) / torch.linalg.vector_norm(frozen, dim=-1)
-    return moved.mean()
+    return (distances / lengths).mean()
+
+
+def retain_l2(distances: Tensor, texts: Sequence[int]) -> Tensor:
+    """The published distance: one L2 norm over a text's layers and tokens, averaged over texts.
+
+    distances: [layers, tokens] of texts end to end; texts: their numbers of tokens. It grows with
+    the model's scale and with the square root of a text's length.
+    """
+    parts = distances.split(tuple(texts), dim=1)
+    return torch.stack([torch.linalg.vector_norm(part) for part in parts]).mean()
 
 
 def kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:
@@ -98,3 +132,38 @@ def _similarity_without_self(z1: Tensor, z2: Tensor, temperature: float) -> Tens
     z = F.normalize(torch.cat([z1, z2]), dim=-1)
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     return (z @ z.T / temperature).masked_fill(itself, -torch.inf)
+
+
+def in_chunks(hidden: Tensor, value: Callable[[Tensor, slice], Tensor], rows: int) -> Tensor:
+    """sum of value(hidden[part], part) over parts of so many rows: [N, D] to a scalar.
+
+    What `value` builds, such as logits over a whole vocabulary, exists for one part at a time: its
+    gradient is taken on the way forward, and nothing runs again in the backward pass.
+    """
+    if not (hidden.requires_grad and torch.is_grad_enabled()):
+        parts = [slice(start, start + rows) for start in range(0, len(hidden), rows)]
+        return torch.stack([value(hidden[part], part) for part in parts]).sum()
+    total: Tensor = _InChunks.apply(hidden, value, rows)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _InChunks(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, value: Callable[[Tensor, slice], Tensor], rows: int
+    ) -> Tensor:
+        gradient, total = torch.empty_like(hidden), torch.zeros((), device=hidden.device)
+        for start in range(0, len(hidden), rows):
+            part = slice(start, start + rows)
+            with torch.enable_grad():
+                own = hidden[part].detach().requires_grad_()
+                found = value(own, part)
+            (gradient[part],) = torch.autograd.grad(found, own)
+            total = total + found.detach()
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return slope.to(gradient) * gradient, None, None

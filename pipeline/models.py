@@ -22,7 +22,9 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.pytorch_utils import Conv1D
 
+from pipeline import ranks
 from pipeline.console import InputError
 from pipeline.files import whole
 from pipeline.hooks import decoder_blocks
@@ -230,17 +232,17 @@ def load_variant(
 
 def with_lora(model: PreTrainedModel, params: Finetune) -> PeftModel:
     """Low-rank adapters on every linear map of the blocks below the target layer."""
-    blocks = decoder_blocks(model)
-    linear = {
-        name.rpartition(".")[2]
-        for name, module in blocks.named_modules()
-        if isinstance(module, nn.Linear)
+    maps = {
+        name.rpartition(".")[2]: module
+        for name, module in decoder_blocks(model).named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
     }
     config = LoraConfig(
         r=params.lora_rank,
         lora_alpha=params.lora_alpha,
         lora_dropout=params.lora_dropout,
-        target_modules=sorted(linear),
+        target_modules=sorted(maps),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in maps.values()),
         layers_to_transform=list(range(params.target_layer)),
         task_type="CAUSAL_LM",
     )
@@ -253,10 +255,13 @@ def save_adapter(folder: Path, adapted: PeftModel) -> None:
     """Save the adapter alone, the same bytes every time.
 
     PEFT keeps target_modules as a set, whose order changes between processes, and the base
-    model's path on this machine; both are put right.
+    model's path on this machine; both are put right. All ranks must call; the first one writes.
     """
+    trained = {n: ranks.whole(w) for n, w in adapted.named_parameters() if w.requires_grad}
+    if not ranks.is_first():
+        return
     with whole(folder) as draft:
-        adapted.save_pretrained(str(draft))
+        adapted.save_pretrained(str(draft), state_dict=trained)
         (draft / "README.md").unlink()
         config = json.loads((draft / "adapter_config.json").read_text(encoding="utf-8"))
         config["target_modules"] = sorted(config["target_modules"])

@@ -125,8 +125,12 @@ class Finetune(Section):
     lora_alpha: Count
     lora_dropout: Annotated[float, Field(ge=0, lt=1)]
     clip_norm: Positive
+    retain: Literal["relative", "l2"]
     penalty: Literal["kl", "weighted_nll"]
     penalty_texts: Listed[Literal["retain", "pairs", "interpretations"]]
+    watched_texts: Annotated[int, Field(ge=2)]
+    watch_every: Count
+    diverged_above: Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
 
 class Variant(Section):
@@ -205,6 +209,11 @@ class Figures(Section):
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|mps)$")]
     threads: Whole
+    processes: Count
+    sharded: bool
+    checkpointing: bool
+    pairs_per_pass: Whole
+    checkpoint_every: Whole
 
 
 class Params(Section):
@@ -304,6 +313,15 @@ def _misfits(params: Params) -> list[str]:
         f"pairs.count is {params.pairs.count}; raise it"
         for name, row in params.variants.items()
         if row.steps * params.finetune.pairs_per_step > params.pairs.count
+    ]
+    problems += [
+        f"finetune.{key} is {number}, which runtime.processes {params.runtime.processes} does not "
+        "divide"
+        for key, number in (
+            ("pairs_per_step", params.finetune.pairs_per_step),
+            ("retain_per_step", params.finetune.retain_per_step),
+        )
+        if number % params.runtime.processes
     ]
     problems += [
         f"figures.compared names {name}, which is no variant; known: {', '.join(params.variants)}"

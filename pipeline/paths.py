@@ -12,6 +12,7 @@ MANIFEST = CORPORA / "manifest.json"
 PAIRS = Path("data/pairs")
 BASE_MODEL = Path("models/base")
 ADAPTERS = Path("models/adapters")
+UNFINISHED = Path("models/unfinished")
 REPRESENTATIONS = Path("data/representations")
 COMPLETIONS = Path("data/completions")
 INTERPRETATIONS = Path("data/interpretations")

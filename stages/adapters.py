@@ -1,31 +1,69 @@
 """Finetune one variant's adapter, and keep its learning curve."""
 
+import torch
+
+from pipeline import ranks
+from pipeline.checkpoints import Checkpoint, run_key
 from pipeline.console import run, variant_name
-from pipeline.finetuning import finetune, write_curve
-from pipeline.models import Encoder, load_base, prepare, save_adapter
+from pipeline.finetuning import Material, finetune, write_curve
+from pipeline.models import Encoder, load_base, prepare, save_adapter, with_lora
+from pipeline.objective import Objective
 from pipeline.params import find_variant, load_params
-from pipeline.paths import ADAPTERS, BASE_MODEL, DOCUMENTS, EXAMPLES, METRICS, PAIRS
+from pipeline.paths import (
+    ADAPTERS,
+    BASE_MODEL,
+    DOCUMENTS,
+    EXAMPLES,
+    METRICS,
+    PAIRS,
+    UNFINISHED,
+)
 from pipeline.records import Document, Example, Pair, read_records
 
 
 def main() -> None:
     params, name = load_params(), variant_name()
     variant = find_variant(params.variants, name)
-    device = prepare(params.runtime)
-    model, tokenizer = load_base(BASE_MODEL, device)
-    adapted, curve = finetune(
-        model,
-        Encoder(tokenizer, params.text),
+    if ranks.launched("stages.adapters", name, params.runtime.processes):
+        return
+    device = ranks.join(prepare(params.runtime))
+    torch.manual_seed(params.seed)
+    sharded = params.runtime.sharded and ranks.count() > 1
+    model, tokenizer = load_base(BASE_MODEL, torch.device("cpu") if sharded else device)
+    adapted = with_lora(model, params.finetune)
+    if sharded:
+        ranks.shard(adapted, device)
+    encoder = Encoder(tokenizer, params.text)
+    pairs = PAIRS / f"{variant.labels}-{variant.sampling}.jsonl"
+    material = Material(
         {example.id: example for example in read_records(EXAMPLES, Example)},
-        read_records(PAIRS / f"{variant.labels}-{variant.sampling}.jsonl", Pair),
+        read_records(pairs, Pair),
         [d for d in read_records(DOCUMENTS, Document) if d.split == "pretrain"],
+    )
+    objective = Objective(
+        adapted,
+        encoder,
         params.finetune,
         variant,
         params.asking,
-        params.seed,
+        params.runtime.checkpointing,
+        params.runtime.pairs_per_pass,
     )
+    key = run_key(
+        params.seed,
+        [params.text, params.finetune, params.asking, params.runtime, variant],
+        [EXAMPLES, DOCUMENTS, pairs, *BASE_MODEL.glob("*")],
+        device,
+    )
+    checkpoint = Checkpoint(
+        UNFINISHED / f"{name}.safetensors", key, params.runtime.checkpoint_every
+    )
+    curve = finetune(encoder, material, objective, params.seed, checkpoint)
     save_adapter(ADAPTERS / name, adapted)
-    write_curve(METRICS / "adapters" / f"{name}.csv", curve)
+    if ranks.is_first():
+        write_curve(METRICS / "adapters" / f"{name}.csv", curve)
+        checkpoint.forget()
+    ranks.leave()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """The negative control: a finetune on shuffled labels parts nothing that was held out."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from pipeline import embedded
+from pipeline.checkpoints import Checkpoint
 from pipeline.extraction import extract
-from pipeline.finetuning import finetune
-from pipeline.models import Encoder, new_model
+from pipeline.finetuning import Material, finetune
+from pipeline.models import Encoder, new_model, with_lora
+from pipeline.objective import Objective
 from pipeline.pairs import draw_pairs
 from pipeline.params import Labelling, Params
 from pipeline.records import Document
@@ -22,7 +26,7 @@ def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
     texts = params.corpora.embedded.model_copy(
         update={"concepts": "topics", "train": 40, "test": 40, "ambiguity": 0.0}
     )
-    examples = [e for e in embedded.labelled(texts, 0, []) if e.split in ("train", "test")]
+    examples = [e for e in embedded.labelled(texts, 0, []) if e.split != "novel"]
     splits, concepts = (
         np.array([getattr(e, name) for e in examples]) for name in ("split", "concept")
     )
@@ -44,13 +48,14 @@ def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
 
     def accuracy(labels: Labelling, steps: int) -> float:
         torch.manual_seed(0)
-        tuned, _ = finetune(
-            new_model(wide, encoder.tokenizer), encoder, {e.id: e for e in examples},
-            draw_pairs(examples, labels, "balanced", drawn, seed=0), documents,
-            finetuning, variant.model_copy(update={"steps": steps}), params.asking, seed=0,
-        )  # fmt: skip
+        adapted = with_lora(new_model(wide, encoder.tokenizer), finetuning)
+        row = variant.model_copy(update={"steps": steps})
+        objective = Objective(adapted, encoder, finetuning, row, params.asking)
+        pairs = draw_pairs(examples, labels, "balanced", drawn, seed=0)
+        material = Material({e.id: e for e in examples}, pairs, documents)
+        finetune(encoder, material, objective, 0, Checkpoint(Path("nowhere"), "", every=0))
         vectors = extract(
-            tuned, encoder, [encoder(e.prompt, e.response) for e in examples], reading
+            adapted, encoder, [encoder(e.prompt, e.response) for e in examples], reading
         )
         train, test = (vectors[0, 0, splits == split] for split in ("train", "test"))
         guessed = nearest_centroid(train, concepts[splits == "train"], test)

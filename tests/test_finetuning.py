@@ -2,41 +2,54 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline import losses
+from pipeline.checkpoints import Checkpoint, run_key
 from pipeline.console import InputError
-from pipeline.finetuning import Step, TrainingStep, encode_view, finetune, write_curve
+from pipeline.finetuning import Material, Point, encode_view, finetune, write_curve
 from pipeline.hooks import injection
-from pipeline.models import Encoder, with_lora
+from pipeline.models import Encoded, Encoder, with_lora
+from pipeline.objective import Frozen, Objective
+from pipeline.packing import Row, pack
 from pipeline.pairs import draw_pairs
 from pipeline.params import Finetune, Params, Variant
 from pipeline.records import Document, Example
 
-Curve = list[Step]
+NEVER = Checkpoint(Path("nowhere"), "", every=0)
+Train = Callable[..., tuple[PeftModel, list[Point]]]
 
 
 @pytest.fixture
-def train(params: Params, encoder: Encoder, examples: list[Example], documents: list[Document]):
+def train(
+    params: Params, encoder: Encoder, examples: list[Example], documents: list[Document]
+) -> Train:
     pairs = draw_pairs(examples, "given", "balanced", params.pairs, seed=0)
+    every_step = params.finetune.model_copy(update={"watch_every": 1})
 
     def run(
         model: PreTrainedModel,
         seed: int = 0,
-        finetuning: Finetune | None = None,
+        finetuning: Finetune = every_step,
         repeated: int = 0,
+        checkpoint: Checkpoint = NEVER,
         **row: object,
-    ):
+    ) -> tuple[PeftModel, list[Point]]:
         variant = params.variants["sft_supcon"].model_copy(update=row)
-        return finetune(
-            model, encoder, {e.id: e for e in examples},
-            pairs[: params.finetune.pairs_per_step] * repeated or pairs, documents,
-            finetuning or params.finetune, variant, params.asking, seed,
-        )  # fmt: skip
+        chosen = pairs[: params.finetune.pairs_per_step] * repeated or pairs
+        material = Material({e.id: e for e in examples}, chosen, documents)
+        torch.manual_seed(seed)
+        adapted = with_lora(model, finetuning)
+        objective = Objective(adapted, encoder, finetuning, variant, params.asking)
+        return adapted, finetune(encoder, material, objective, seed, checkpoint)
 
     return run
 
@@ -87,7 +100,7 @@ def test_frozen_weights_stay_frozen(train, model: PreTrainedModel) -> None:
 def test_contrast_falls_when_nothing_holds_it(
     train, model: PreTrainedModel, params: Params
 ) -> None:
-    eager = params.finetune.model_copy(update={"learning_rate": 0.01})
+    eager = params.finetune.model_copy(update={"learning_rate": 0.01, "watch_every": 1})
     _, curve = train(
         model, finetuning=eager, repeated=30, steps=30, retain_weight=0.0, penalty_weight=0.0,
         response_weight=0.0,
@@ -112,103 +125,148 @@ def test_unused_terms_cost_nothing(
     variant = params.variants["sft_supcon"].model_copy(
         update={"contrast_weight": 0.0, "retain_weight": 0.0, "penalty_weight": 0.0}
     )
-    step = TrainingStep(
-        with_lora(model, params.finetune), encoder, params.finetune, variant, params.asking
-    )
+    adapted = with_lora(model, params.finetune)
+    objective = Objective(adapted, encoder, params.finetune, variant, params.asking)
     texts = [encoder(e.prompt, e.response) for e in examples[:4]]
-    terms = step(texts, torch.tensor([0, 1]), texts[:2], texts[:2])
+    terms = objective(texts, torch.tensor([0, 1]), texts[:2], texts[:2])
     assert [name for name, term in terms.items() if term.requires_grad] == ["response"]
 
 
-def moved_step(
-    params: Params, encoder: Encoder, model: PreTrainedModel, **update: object
-) -> TrainingStep:
-    """A step whose adapter has moved: LoRA's second factor is not 0."""
+def moved_objective(
+    params: Params,
+    encoder: Encoder,
+    model: PreTrainedModel,
+    pairs_per_pass: int = 0,
+    checkpointing: bool = False,
+    **update: object,
+) -> Objective:
+    """An objective whose adapter has moved: LoRA's second factor is not 0."""
     adapted = with_lora(model, params.finetune)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for weight in adapted.parameters():
             if weight.requires_grad:
                 weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
-    finetuning = params.finetune.model_copy(update=update)
-    variant = params.variants["sft_supcon"]
-    return TrainingStep(adapted, encoder, finetuning, variant, params.asking)
+    finetuning, variant = params.finetune.model_copy(update=update), params.variants["sft_supcon"]
+    return Objective(
+        adapted, encoder, finetuning, variant, params.asking, checkpointing, pairs_per_pass
+    )
+
+
+def terms_of(objective: Objective, texts: list[Encoded]) -> dict[str, Tensor]:
+    """All terms; texts serve as views of pairs, as retained and as answered texts."""
+    half = len(texts) // 2
+    return objective(texts, torch.arange(half) % 2, texts, texts)
 
 
 @torch.no_grad()
-def test_drift_equals_texts_one_by_one(
-    params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
+@pytest.mark.parametrize("penalty", ["kl", "weighted_nll"])
+@pytest.mark.parametrize("distance", ["relative", "l2"])
+@pytest.mark.parametrize("texts_read", ["retain", "pairs"])
+def test_terms_equal_texts_one_by_one(
+    params: Params,
+    encoder: Encoder,
+    examples: list[Example],
+    model: PreTrainedModel,
+    penalty: str,
+    distance: str,
+    texts_read: str,
 ) -> None:
-    """The oracle: every text alone, without padding, by hand."""
-    step = moved_step(params, encoder, model)
+    """The oracle: every text alone, by the model's own forward pass, and the terms by hand."""
+    objective = moved_objective(
+        params, encoder, model, penalty=penalty, retain=distance, penalty_texts=(texts_read,)
+    )
     texts = [encoder(e.prompt, e.response) for e in examples[:6]]
-    batch = encoder.batch(texts)
-    tuned, frozen = step.readings(batch)
-    moved, divergence = step.retain(batch, tuned, frozen), step.divergence(batch, tuned, frozen)
-    distances, divergences = [], []
+    found = {name: float(term) for name, term in terms_of(objective, texts).items()}
+    views: list[Tensor] = []
+    shares, norms, divergences, likelihoods, surprises = [], [], [], [], []
     for text in texts:
         ids = torch.tensor([text.ids])
-        one = step.adapted(ids, output_hidden_states=True)
-        with step.adapted.disable_adapter():
-            other = step.adapted(ids, output_hidden_states=True)
-        pairs = zip(one.hidden_states[1:], other.hidden_states[1:], strict=True)
-        distances.append(
-            torch.stack([((a - b).norm(dim=-1) / b.norm(dim=-1))[0] for a, b in pairs])
-        )
-        divergences.append(losses.token_kl(one.logits[0], other.logits[0]))
-    assert float(moved) == pytest.approx(float(torch.cat(distances, 1).mean()), rel=1e-4)
-    assert float(divergence) == pytest.approx(float(torch.cat(divergences).mean()), rel=1e-4)
+        tuned = objective.adapted(ids, output_hidden_states=True)
+        with objective.adapted.disable_adapter():
+            frozen = objective.adapted(ids, output_hidden_states=True)
+        target = tuned.hidden_states[params.finetune.target_layer][0]
+        ends = {"prompt_end": text.prompt_end, "last": text.last}
+        views.append(torch.stack([target[ends[name]] for name in params.finetune.positions]))
+        moved = torch.stack(tuned.hidden_states[1:]) - torch.stack(frozen.hidden_states[1:])
+        lengths = torch.stack(frozen.hidden_states[1:]).norm(dim=-1)
+        shares.append((moved.norm(dim=-1) / lengths)[:, 0])
+        norms.append(moved.norm())
+        odds, before = (o.logits[0].log_softmax(-1) for o in (tuned, frozen))
+        divergences.append((before.exp() * (before - odds)).sum(-1))
+        chosen = ids[0, 1:, None]
+        following = odds[:-1].gather(1, chosen)[:, 0]
+        likelihoods.append(-(before[:-1].gather(1, chosen)[:, 0].exp() * following).sum())
+        surprises.append(-following[text.prompt_end :])
+    penalised = slice(0, 6 if texts_read == "retain" else 3)
+    z, labels = torch.stack(views), torch.arange(3) % 2
+    expected = {
+        "contrast": torch.stack(
+            [losses.supcon(z[:3, i], z[3:, i], labels, params.finetune.temperature) for i in (0, 1)]
+        ).mean(),
+        "retain": torch.cat(shares, 1).mean() if distance == "relative" else sum(norms) / 6,
+        "penalty": torch.cat(divergences[penalised]).mean()
+        if penalty == "kl"
+        else torch.stack(likelihoods[penalised]).mean(),
+        "response": torch.cat(surprises).mean(),
+    }
+    assert found == {name: pytest.approx(float(e), rel=1e-4) for name, e in expected.items()}
 
 
-@torch.no_grad()
-def test_the_published_penalty_counts_real_tokens(
-    params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
+@pytest.mark.parametrize(
+    ("checkpointing", "pairs_per_pass"), [(True, 0), (False, 1), (False, 2), (True, 2)]
+)
+def test_what_saves_memory_changes_no_gradient(
+    params: Params,
+    encoder: Encoder,
+    examples: list[Example],
+    model: PreTrainedModel,
+    checkpointing: bool,
+    pairs_per_pass: int,
 ) -> None:
-    step = moved_step(params, encoder, model, penalty="weighted_nll")
-    texts = [encoder(e.prompt, e.response) for e in examples[:3]]
-    batch = encoder.batch(texts)
-    penalty = step.divergence(batch, *step.readings(batch))
-    expected = 0.0
-    for text in texts:
-        ids = torch.tensor([text.ids])
-        tuned = step.adapted(ids).logits[0, :-1].log_softmax(-1)
-        with step.adapted.disable_adapter():
-            frozen = step.adapted(ids).logits[0, :-1].softmax(-1)
-        chosen = torch.tensor(text.ids[1:])[:, None]
-        expected -= float((frozen.gather(1, chosen) * tuned.gather(1, chosen)).sum())
-    assert float(penalty) == pytest.approx(expected / len(texts), rel=1e-4)
+    """Blocks that run again, and views read a few pairs at a time (arXiv 2101.06983)."""
+    texts = [encoder(e.prompt, e.response) for e in examples[:10]]
+    everything = {"penalty_texts": ("retain", "pairs", "interpretations")}
+    objective = moved_objective(params, encoder, model, **everything)
+    weights = [w for w in objective.adapted.parameters() if w.requires_grad]
 
+    def slope() -> tuple[dict[str, float], Tensor]:
+        terms = terms_of(objective, texts)
+        found = torch.autograd.grad(torch.stack(list(terms.values())).sum(), weights)
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        return values, torch.cat([gradient.flatten() for gradient in found])
 
-@torch.no_grad()
-def test_response_counts_answers_only(
-    params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
-) -> None:
-    step = moved_step(params, encoder, model)
-    texts = [encoder(e.prompt, e.safe_response) for e in examples[:4]]
-    total, count = 0.0, 0
-    for text in texts:
-        ids = torch.tensor([text.ids])
-        odds = step.adapted(ids).logits[0, :-1].log_softmax(-1)
-        chosen = odds.gather(1, ids[0, 1:, None])[text.prompt_end :]
-        total, count = total - float(chosen.sum()), count + len(chosen)
-    assert float(step.response(encoder.batch(texts))) == pytest.approx(total / count, rel=1e-4)
+    values, expected = slope()
+    objective.checkpointing, objective.pairs_per_pass = checkpointing, pairs_per_pass
+    again, gradient = slope()
+    assert again == {name: pytest.approx(value, rel=1e-5) for name, value in values.items()}
+    assert float((gradient - expected).norm() / expected.norm()) < 1e-5
 
 
 def test_misreading_moves_readers_not_states(
     params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
     """The interpretation term must not gather states by itself: what it reads is detached."""
-    step = moved_step(params, encoder, model)
-    batch = encoder.batch([encoder(e.prompt, e.response) for e in examples[:4]])
-    tuned, frozen = step.readings(batch)
-    states = tuned.states[params.asking.layer]
-    term = step.misreading(batch, tuned, frozen)
+    objective = moved_objective(params, encoder, model)
+    row, tuned, frozen = both_readings(objective, examples[:4])
+    states = tuned[params.asking.layer].requires_grad_()
+    term = objective.misreading(row, slice(0, 4), states, frozen)
     assert float(term.detach()) > 0
     (to_states,) = torch.autograd.grad(term, states, allow_unused=True, retain_graph=True)
     assert to_states is None
-    weights = [w for w in step.adapted.parameters() if w.requires_grad]
+    weights = [w for w in objective.adapted.parameters() if w.requires_grad]
     to_weights = torch.autograd.grad(term, weights, allow_unused=True)
     assert any(gradient is not None and gradient.any() for gradient in to_weights)
+
+
+def both_readings(
+    objective: Objective, examples: list[Example]
+) -> tuple[Row, dict[int, Tensor], Frozen]:
+    row = pack([objective.encoder(e.prompt, e.response) for e in examples])
+    states: dict[int, Tensor] = {}
+    with torch.no_grad():
+        objective.read_row(objective.adapted, row, states.__setitem__)
+    return row, states, objective.frozen(row, kept=len(row.ids))
 
 
 @torch.no_grad()
@@ -216,30 +274,29 @@ def test_misreading_is_the_kl_of_two_readers(
     params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
     """The oracle: one text and position at a time, by the published way of injecting."""
-    step = moved_step(params, encoder, model)
-    texts = [encoder(e.prompt, e.response) for e in examples[:3]]
-    batch = encoder.batch(texts)
-    tuned, frozen = step.readings(batch)
+    objective = moved_objective(params, encoder, model)
+    row, tuned, frozen = both_readings(objective, examples[:3])
     opening = encoder.contents(params.asking.answer.partition("{concept}")[0].rstrip())
     prompt = encoder.placeholder_prompt(params.asking.question, params.asking.placeholders)
     ids = torch.tensor([[*prompt, *opening]])
-    found = []
-    for row in range(len(texts)):
+    layer, found = params.asking.layer, []
+    for text in range(3):
         for position in params.asking.positions:
             odds = []
-            for reading, reader in (
-                (tuned, contextlib.nullcontext()),
-                (frozen, step.adapted.disable_adapter()),
+            for states, reader in (
+                (tuned[layer], contextlib.nullcontext()),
+                (frozen.states[layer], objective.adapted.disable_adapter()),
             ):
-                vector = batch.at(reading.states[params.asking.layer], position)[row : row + 1]
+                vector = row.at(states, position)[text : text + 1]
                 with (
                     reader,
-                    injection(step.adapted, params.asking, ids == encoder.slot, vector),
+                    injection(objective.adapted, params.asking, ids == encoder.slot, vector),
                 ):
-                    odds.append(step.adapted(ids).logits[0, len(prompt) - 1 :])
+                    odds.append(objective.adapted(ids).logits[0, len(prompt) - 1 :])
             found.append(losses.token_kl(*odds))
     expected = float(torch.cat(found).mean())
-    assert float(step.misreading(batch, tuned, frozen)) == pytest.approx(expected, rel=1e-4)
+    term = objective.misreading(row, slice(0, 3), tuned[layer], frozen)
+    assert float(term) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("shown", "positions"), [("prompt", 1), ("response", 1), ("whole", 2)])
@@ -255,18 +312,106 @@ def test_an_unknown_part_is_refused(encoder: Encoder, examples: list[Example]) -
         encode_view(encoder, examples[0], "middle")
 
 
-def test_divergence_stops_with_one_line(train, model: PreTrainedModel) -> None:
-    with torch.no_grad():
-        model.get_output_embeddings().weight.fill_(float("nan"))
-    with pytest.raises(InputError, match=r"not finite at step 1; lower finetune\.learning_rate"):
-        train(model)
+@pytest.mark.parametrize("rate", [1e4, 1e30])
+def test_divergence_stops_with_one_line_and_keeps_the_last_good_state(
+    train: Train, model: PreTrainedModel, params: Params, tmp_path: Path, rate: float
+) -> None:
+    wild = params.finetune.model_copy(
+        update={"learning_rate": rate, "clip_norm": 1e9, "diverged_above": 3.0}
+    )
+    kept = Checkpoint(tmp_path / "state.safetensors", "this run", every=1)
+    with pytest.raises(InputError, match=r"diverges: .* lower finetune\.learning_rate"):
+        train(model, finetuning=wild, checkpoint=kept, steps=10)
+    state = kept.load()
+    assert state is not None
+    tensors, notes = state
+    assert 1 <= notes["done"] < 10
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    train: Train, model: PreTrainedModel, params: Params, tmp_path: Path
+) -> None:
+    """Killed after any step, with points of the curve and dropout on either side of it."""
+    careful = params.finetune.model_copy(update={"watch_every": 2, "lora_dropout": 0.1})
+
+    def fresh() -> PreTrainedModel:
+        copied = type(model)(model.config)
+        copied.load_state_dict(model.state_dict())
+        return copied.eval()
+
+    whole, curve = train(fresh(), finetuning=careful, steps=5)
+    for kill_after in (1, 2, 3):
+        checkpoint = Killed(tmp_path / f"{kill_after}", "this run", every=1)
+        checkpoint.last.append(kill_after)
+        with pytest.raises(KeyboardInterrupt):
+            train(fresh(), finetuning=careful, steps=5, checkpoint=checkpoint)
+        checkpoint.last.clear()
+        resumed, again = train(fresh(), finetuning=careful, steps=5, checkpoint=checkpoint)
+        assert again == curve
+        for name, weight in trained(whole).items():
+            assert torch.equal(weight, trained(resumed)[name])
+        other = dataclasses.replace(checkpoint, key="another run")
+        assert other.load() is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Killed(Checkpoint):
+    """Stops the process, as far as a test can, once a step has been kept."""
+
+    last: list[int] = dataclasses.field(default_factory=list)
+
+    def save(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+        super().save(tensors, notes)
+        if notes["done"] in self.last:
+            raise KeyboardInterrupt
+
+
+def test_a_damaged_state_is_no_state(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "state", "key", every=1)
+    assert checkpoint.load() is None
+    checkpoint.save({"x": torch.ones(3)}, {"done": 1})
+    assert checkpoint.load() is not None
+    (tmp_path / "state").write_bytes((tmp_path / "state").read_bytes()[:-5])
+    assert checkpoint.load() is None
+
+
+def test_whatever_decides_the_result_names_the_run(tmp_path: Path, params: Params) -> None:
+    text = tmp_path / "pairs.jsonl"
+    text.write_text("one", encoding="utf-8")
+    cpu = torch.device("cpu")
+    key = run_key(0, [params.finetune], [text], cpu)
+    assert key == run_key(0, [params.finetune], [text], cpu)
+    other = params.finetune.model_copy(update={"temperature": 0.2})
+    assert run_key(0, [other], [text], cpu) != key
+    assert run_key(1, [params.finetune], [text], cpu) != key
+    assert run_key(0, [params.finetune], [text], torch.device("meta")) != key
+    text.write_text("two", encoding="utf-8")
+    assert run_key(0, [params.finetune], [text], cpu) != key
 
 
 def test_curve_is_a_table(tmp_path: Path) -> None:
-    write_curve(tmp_path / "c.csv", [Step(1, 2.0, 0.0, 1 / 3, 0.0, 5.0)])
+    write_curve(tmp_path / "c.csv", [Point(1, 2.0, 0.0, 1 / 3, 0.0, 5.0, 0.25, 0.0)])
     head, row = (tmp_path / "c.csv").read_text(encoding="utf-8").splitlines()
-    assert head == ",".join(field.name for field in dataclasses.fields(Step))
-    assert row == "1,2,0,0.333333,0,5"
+    assert head == ",".join(field.name for field in dataclasses.fields(Point))
+    assert row == "1,2,0,0.333333,0,5,0.25,0"
+
+
+def test_the_curve_averages_the_steps_between_its_points(
+    train: Train, model: PreTrainedModel, params: Params
+) -> None:
+    def fresh() -> PreTrainedModel:
+        copied = type(model)(model.config)
+        copied.load_state_dict(model.state_dict())
+        return copied.eval()
+
+    _, every = train(fresh(), steps=5)
+    rarely = params.finetune.model_copy(update={"watch_every": 2})
+    _, curve = train(fresh(), finetuning=rarely, steps=5)
+    assert [point.step for point in curve] == [2, 4, 5]
+    assert curve[0].contrast == pytest.approx((every[0].contrast + every[1].contrast) / 2)
+    assert curve[0].gap == every[1].gap
+    assert curve[-1] == every[-1]
 
 
 def test_every_contrast_that_a_variant_may_ask_for_exists() -> None:

@@ -69,11 +69,44 @@ def test_all_cases_of_the_published_figures() -> None:
                 assert relative(gradient, torch.tensor(stored[f"{case}/{name}/{key}"])) < 1e-6
 
 
-def test_retain_is_the_published_distance_over_the_frozen_length() -> None:
+def test_published_retain_is_one_norm_per_text() -> None:
+    """Over layers, tokens and dimensions at once; token distances are enough to know it."""
+    tuned, frozen = torch.randn(2, 3, 7, 5, generator=torch.Generator().manual_seed(0))
+    distances = losses.token_distance(tuned, frozen)
+    norms = [(tuned - frozen)[:, part].norm() for part in (slice(0, 3), slice(3, 7))]
+    found = losses.retain_l2(distances, [3, 4])
+    assert float(found) == pytest.approx(float(sum(norms)) / 2)
+
+
+def test_token_distance_has_the_gradient_of_a_norm() -> None:
     tuned, frozen = views(0)
-    lengths = torch.linalg.vector_norm(frozen, dim=-1)
-    expected = (losses.token_distance(tuned, frozen) / lengths).mean()
-    assert float(losses.retain(tuned, frozen)) == pytest.approx(float(expected))
+    tuned, frozen = tuned.requires_grad_(), frozen.requires_grad_()
+    expected = torch.autograd.grad((tuned - frozen).norm(dim=-1).square().sum(), (tuned, frozen))
+    found = torch.autograd.grad(
+        losses.token_distance(tuned, frozen).square().sum(), (tuned, frozen)
+    )
+    for gradient, slope in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, slope)
+    (still,) = torch.autograd.grad(losses.token_distance(tuned, tuned.detach()).sum(), tuned)
+    assert not still.any()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 6, 100])
+def test_chunks_give_the_same_value_and_gradient(rows: int) -> None:
+    hidden, weight = views(0)
+    hidden = hidden.requires_grad_()
+
+    def value(part: Tensor, places: slice) -> Tensor:
+        return losses.token_kl(part @ weight.T, weight[places] @ weight.T).sum()
+
+    expected = value(hidden, slice(None))
+    found = losses.in_chunks(hidden, value, rows)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(3 * found, hidden), torch.autograd.grad(3 * expected, hidden)
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(losses.in_chunks(hidden, value, rows), expected)
 
 
 def test_supcon_of_distinct_concepts_is_nt_xent() -> None:
@@ -150,9 +183,14 @@ def test_a_zero_vector_gives_finite_numbers(name: str) -> None:
 def test_retain_is_a_share_of_the_length() -> None:
     frozen = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
     moved = frozen + torch.tensor([[0.5, 0.0], [0.0, 0.1]])
-    assert float(losses.retain(moved, frozen)) == pytest.approx((0.1 + 0.05) / 2)
-    assert float(losses.retain(7 * moved, 7 * frozen)) == pytest.approx(0.075)
-    assert float(losses.retain(frozen, frozen)) == 0
+
+    def share(tuned: Tensor, untouched: Tensor) -> float:
+        distances = losses.token_distance(tuned, untouched)
+        return float(losses.retain(distances, untouched.norm(dim=-1)))
+
+    assert share(moved, frozen) == pytest.approx((0.1 + 0.05) / 2)
+    assert share(7 * moved, 7 * frozen) == pytest.approx(0.075)
+    assert share(frozen, frozen) == 0
 
 
 def test_kl_worked_example() -> None:

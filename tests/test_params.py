@@ -77,11 +77,11 @@ def test_an_unknown_variant_is_named_with_the_known(params: Params) -> None:
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:x", "cpu; rm"])
-def test_devices_are_a_closed_list(device: str) -> None:
+def test_devices_are_a_closed_list(params: Params, device: str) -> None:
     with pytest.raises(ValueError, match="device"):
-        Runtime(device=device, threads=0)
+        Runtime.model_validate(params.runtime.model_dump() | {"device": device})
 
 
-def test_a_device_that_is_not_here_is_one_line() -> None:
+def test_a_device_that_is_not_here_is_one_line(params: Params) -> None:
     with pytest.raises(InputError, match=r"runtime\.device is cuda:99, which torch does not find"):
-        prepare(Runtime(device="cuda:99", threads=0))
+        prepare(params.runtime.model_copy(update={"device": "cuda:99"}))

@@ -1,0 +1,302 @@
+"""The training step, ours against the published one: time, memory, and the same numbers.
+
+A small random Llama (8 blocks, target block 6, LoRA of rank 16) and the published objective, eight
+pairs and eight retained texts a step. Both run in turn, in one process, on one thread. Prints what
+was measured as one JSON line, last.
+
+    .venv/bin/python -m benchmarks.step --texts a/folder/of/csv
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from peft import PeftModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from benchmarks.published_step import lay_out, published_terms
+from pipeline.console import progress
+from pipeline.models import Encoded, Encoder, train_tokenizer, with_lora
+from pipeline.objective import Objective, weights_of
+from pipeline.params import Finetune, Text, Variant, load_params
+
+HALF, PAIRS, BLOCKS, WIDTH, VOCABULARY = 512, 8, 8, 256, 8192
+TARGET_LAYER = 7  # the output of block 6
+CHAT_TOKENS = 500
+VARIANT = Variant(
+    steps=1,
+    contrast="infonce",
+    sampling="random",
+    labels="given",
+    contrast_weight=10.0,
+    retain_weight=1 / 7 / 100,
+    penalty_weight=1.0,
+    response_weight=0.0,
+)
+Found = tuple[dict[str, float], torch.Tensor]  # values of the terms, gradient of their sum
+Step = Callable[[], Found]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What one step reads."""
+
+    retained: list[Encoded]
+    first: list[Encoded]
+    second: list[Encoded]
+
+    def tokens(self) -> int:
+        return sum(len(text.ids) for text in self.retained + self.first + self.second)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Both ways of making a step, on two copies of one model with a moved adapter."""
+
+    plain: PeftModel
+    encoder: Encoder
+    objective: Objective
+
+    def ours(self, texts: Texts, checkpointing: bool = False) -> Found:
+        self.objective.checkpointing = checkpointing
+        labels = torch.arange(len(texts.first))
+        terms = self.objective(texts.first + texts.second, labels, texts.retained, [])
+        return gradients(self.objective.adapted, terms)
+
+    def published(self, texts: Texts, half: int, checkpointing: bool) -> Found:
+        inner: Any = self.plain.get_base_model()
+        if checkpointing:
+            inner.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            inner.gradient_checkpointing_disable()
+        retained, first, second = (
+            lay_out(part, half, int(self.encoder.tokenizer.pad_token_id))
+            for part in (texts.retained, texts.first, texts.second)
+        )
+        terms = published_terms(self.plain, TARGET_LAYER, retained, first, second)
+        return gradients(self.plain, terms)
+
+
+def gradients(adapted: PeftModel, terms: dict[str, torch.Tensor]) -> Found:
+    """The terms' values and the gradient of their weighted sum, as one vector."""
+    trained = [weight for weight in adapted.parameters() if weight.requires_grad]
+    weights = {name: weight for name, weight in weights_of(VARIANT).items() if weight}
+    loss = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
+    found = torch.autograd.grad(loss, trained)
+    values = {name: float(terms[name].detach()) for name in weights}
+    return values, torch.cat([gradient.flatten() for gradient in found])
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(1)
+    table = read_texts(options.texts) if options.texts else made_up_texts()
+    bench = new_bench(table)
+    encoded = [bench.encoder(prompt, response) for prompt, response in table]
+    short, chat = draw(encoded, lengthened=False), draw(encoded, lengthened=True)
+    report = agreement(bench, encoded)
+    steps: dict[str, Step] = {
+        "published_checkpointed": lambda: bench.published(short, HALF, True),
+        "published": lambda: bench.published(short, HALF, False),
+        "ours": lambda: bench.ours(short),
+        "ours_checkpointed": lambda: bench.ours(short, True),
+        "ours_chat": lambda: bench.ours(chat),
+    }
+    bench.ours(short)  # the first step loads kernels
+    spent = {name: [np.inf] for name in steps}
+    for _ in progress(range(options.rounds), "steps in turn"):
+        for name, step in steps.items():
+            spent[name].append(user_seconds(step))
+    seconds = {name: min(times) for name, times in spent.items()}
+    memory = {name: peak_bytes(step) for name, step in steps.items()}
+    yardstick = "published_checkpointed"
+    bound = published_work(True) / our_work(short, False)
+    report |= {
+        "time_ratio": seconds[yardstick] / seconds["ours"],
+        "memory_ratio": memory[yardstick] / memory["ours"],
+        "time_ratio_checkpointed": seconds[yardstick] / seconds["ours_checkpointed"],
+        "memory_ratio_checkpointed": memory[yardstick] / memory["ours_checkpointed"],
+        "time_ratio_chat": seconds[yardstick] / seconds["ours_chat"],
+        "time_ratio_published_plain": seconds["published"] / seconds["ours"],
+        "bound": bound,
+        "bound_ratio": seconds[yardstick] / seconds["ours"] / bound,
+        "tokens_real": short.tokens(),
+        "tokens_real_chat": chat.tokens(),
+        "tokens_padded": 3 * PAIRS * 2 * HALF,
+    }
+    for name in steps:
+        print(f"{name:24} {seconds[name]:8.2f} s user  {memory[name] / 2**20:8.0f} MiB")
+    print(json.dumps({name: float(f"{value:.4g}") for name, value in report.items()}))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "--texts", type=Path, help="folder of CSVs with prompt and response; else made-up texts"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+def read_texts(folder: Path) -> list[tuple[str, str]]:
+    tables = [pd.read_csv(path, keep_default_na=False) for path in sorted(folder.glob("*.csv"))]
+    return [pair for table in tables for pair in zip(table.prompt, table.response, strict=True)]
+
+
+def made_up_texts(count: int = 1000) -> list[tuple[str, str]]:
+    """Random words, as many as questions and answers of BeaverTails have: 15 and 55 on average."""
+    rng = np.random.default_rng(0)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    words = ["".join(rng.choice(letters, size=rng.integers(2, 9))) for _ in range(3000)]
+
+    def passage(mean: float) -> str:
+        length = max(1, int(rng.lognormal(np.log(mean) - 0.25, 0.7)))
+        return " ".join(rng.choice(words, size=length))
+
+    return [(passage(15), passage(55)) for _ in range(count)]
+
+
+def new_bench(table: Sequence[tuple[str, str]]) -> Bench:
+    tokenizer = train_tokenizer([text for pair in table for text in pair], VOCABULARY)
+    params = load_params()
+    finetune = params.finetune.model_copy(
+        update={
+            "target_layer": TARGET_LAYER,
+            "positions": ("prompt_end", "last"),
+            "temperature": 0.1,
+            "lora_rank": 16,
+            "lora_alpha": 16,
+            "lora_dropout": 0.0,
+            "retain": "l2",
+            "penalty": "weighted_nll",
+            "penalty_texts": ("pairs",),
+        }
+    )
+    plain, ours = (new_model(tokenizer, finetune) for _ in range(2))
+    encoder = Encoder(tokenizer, Text(prompt_tokens=HALF - 8, response_tokens=HALF - 8))
+    objective = Objective(ours, encoder, finetune, VARIANT, params.asking)
+    return Bench(plain, encoder, objective)
+
+
+def new_model(tokenizer: PreTrainedTokenizerBase, finetune: Finetune) -> PeftModel:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=11 * WIDTH // 4,
+            num_hidden_layers=BLOCKS,
+            num_attention_heads=8,
+            num_key_value_heads=8,
+            max_position_embeddings=2 * HALF,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+    adapted = with_lora(model, finetune)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.copy_(0.02 * torch.randn_like(weight))
+    return adapted
+
+
+def draw(encoded: Sequence[Encoded], lengthened: bool) -> Texts:
+    """The texts of one step; retained ones as they are, or joined to the length of a chat."""
+    rng = np.random.default_rng(1)
+
+    def some(count: int) -> list[Encoded]:
+        return [encoded[i] for i in rng.choice(len(encoded), count, replace=False)]
+
+    def chat() -> Encoded:
+        wanted, ids = int(rng.normal(CHAT_TOKENS, CHAT_TOKENS / 4)), list[int]()
+        while len(ids) < wanted:
+            ids += encoded[int(rng.integers(len(encoded)))].ids
+        ids = ids[: min(wanted, 2 * HALF)]
+        return Encoded(tuple(ids), len(ids) // 2 - 1, len(ids) - 1)
+
+    retained = [chat() for _ in range(PAIRS)] if lengthened else some(PAIRS)
+    return Texts(retained, some(PAIRS), some(PAIRS))
+
+
+def agreement(bench: Bench, encoded: Sequence[Encoded], half: int = 32) -> dict[str, float]:
+    """How far ours is from the published step where both are defined alike: on texts that fill
+    their layout, so that there is no padding to count."""
+    tokens = [token for text in encoded for token in text.ids]
+    whole = [
+        Encoded(tuple(tokens[start : start + 2 * half]), half - 1, 2 * half - 1)
+        for start in range(0, 3 * PAIRS * 2 * half, 2 * half)
+    ]
+    texts = Texts(whole[:PAIRS], whole[PAIRS : 2 * PAIRS], whole[2 * PAIRS :])
+    expected, slope = bench.published(texts, half, False)
+    losses, slopes = [], []
+    for checkpointing in (False, True):
+        values, gradient = bench.ours(texts, checkpointing)
+        losses += [abs(values[name] / expected[name] - 1) for name in expected]
+        slopes.append(float((gradient - slope).abs().max() / slope.abs().max()))
+    return {"loss_max_rel_diff": max(losses), "grad_max_rel_diff": max(slopes)}
+
+
+def user_seconds(step: Step) -> float:
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
+
+
+def peak_bytes(step: Step) -> int:
+    """How far the process's resident memory rises during a step (Linux)."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    time.sleep(0.01)
+    before = _memory("VmRSS")
+    step()
+    return _memory("VmHWM") - before
+
+
+def _memory(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{name}:")]
+    return 1024 * int(line.split()[1])
+
+
+def block_work(lengths: Sequence[int], causal: bool) -> float:
+    """Multiplications of one block's forward pass on texts of these lengths."""
+    linear = 4 * WIDTH * WIDTH + 3 * WIDTH * (11 * WIDTH // 4)
+    attention = [2 * WIDTH * length**2 / (2 if causal else 1) for length in lengths]
+    return linear * sum(lengths) + sum(attention)
+
+
+def published_work(checkpointing: bool) -> float:
+    """Of a published step: a frozen weight's backward pass costs one forward pass."""
+    texts = [2 * HALF] * PAIRS
+    head = WIDTH * VOCABULARY * sum(texts)
+    passes = 2 + 4 * (3 if checkpointing else 2)
+    return passes * BLOCKS * block_work(texts, causal=False) + 7 * head
+
+
+def our_work(texts: Texts, checkpointing: bool) -> float:
+    """Of the least that gives the same numbers: no padding, no block above what is needed."""
+    retained, first, second = (
+        [len(text.ids) for text in part] for part in (texts.retained, texts.first, texts.second)
+    )
+    above = block_work(retained + first, causal=True)
+    below = block_work(second, causal=True)
+    tuned = 3 if checkpointing else 2
+    head = WIDTH * VOCABULARY * sum(first)
+    return (1 + tuned) * BLOCKS * above + tuned * TARGET_LAYER * below + 3 * head
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A run that was killed goes on where it stood, and no other run does.
+
+What is kept lies outside DVC's outputs, which DVC deletes before it runs a stage, and names the
+run by everything its result depends on.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.files import remove, whole
+from pipeline.params import Section
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run keeps its state, every so many steps (0: never), and what names the run."""
+
+    path: Path
+    key: str
+    every: int
+
+    def is_due(self, step: int) -> bool:
+        return bool(self.every) and step % self.every == 0
+
+    def save(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+        """Keep the state whole: a kill while it is written leaves the former one."""
+        stored = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+        said = json.dumps({"key": self.key, "notes": dict(notes)}, sort_keys=True)
+        with whole(self.path) as draft:
+            save_file(stored, draft, metadata={"run": said})
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The state that this very run kept; None where there is none, or another run's."""
+        try:
+            with safe_open(self.path, framework="pt") as stored:
+                said = json.loads(stored.metadata()["run"])
+                if said["key"] != self.key:
+                    return None
+                return {name: stored.get_tensor(name) for name in stored.keys()}, said["notes"]  # noqa: SIM118
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+
+    def forget(self) -> None:
+        remove(self.path)
+
+
+def run_key(
+    seed: int, sections: Iterable[Section], files: Iterable[Path], device: torch.device
+) -> str:
+    """The digest of everything that a run's bytes depend on: params, inputs, code and machine."""
+    params = [section.model_dump(mode="json") for section in sections]
+    machine = [torch.__version__, torch.get_num_threads(), str(device), platform.machine()]
+    digest = hashlib.sha256(json.dumps([seed, params, machine], sort_keys=True).encode())
+    for path in [*sorted(Path(__file__).parent.glob("*.py")), *sorted(files)]:
+        digest.update(f"\0{path.name}\0".encode())
+        with path.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,353 @@
+"""Many texts in one row, without padding: how a finetune step reads them all in one pass.
+
+Every text attends to itself alone, counts its places from 0, and comes out as if it were read by
+itself. Texts that are needed no higher than some layer stop there: the row gets shorter.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from pipeline.console import InputError
+from pipeline.hooks import decoder_blocks, decoder_of, logits_of
+from pipeline.models import Encoded
+
+Seen = Callable[[int, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """N texts of T tokens in all, end to end: ids and places [T], lengths of the texts, and where
+    in the row each text's prompt and the text itself end [N]."""
+
+    ids: Tensor
+    places: Tensor
+    lengths: tuple[int, ...]
+    prompt_end: Tensor
+    last: Tensor
+
+    def first(self, texts: int) -> "Row":
+        """The row of the first texts alone."""
+        tokens = sum(self.lengths[:texts])
+        return Row(
+            self.ids[:tokens],
+            self.places[:tokens],
+            self.lengths[:texts],
+            self.prompt_end[:texts],
+            self.last[:texts],
+        )
+
+    def tokens(self, texts: slice) -> slice:
+        """Where in the row consecutive texts stand."""
+        start = sum(self.lengths[: texts.start or 0])
+        return slice(start, start + sum(self.lengths[texts]))
+
+    def at(self, hidden: Tensor, position: str, texts: slice = slice(None)) -> Tensor:
+        """The hidden states [T, D] of texts at a named position: [N, D]."""
+        if position == "mean":
+            parts = hidden[self.tokens(texts)].split(self.lengths[texts])
+            return torch.stack([part.mean(0) for part in parts])
+        return hidden[(self.prompt_end if position == "prompt_end" else self.last)[texts]]
+
+    def predicting(self) -> Tensor:
+        """The places in the row [T - N] of tokens that a token of the same text follows."""
+        follows = torch.ones(len(self.ids), dtype=torch.bool, device=self.ids.device)
+        follows[self.last] = False
+        return follows.nonzero()[:, 0]
+
+
+def pack(texts: Sequence[Encoded], device: torch.device | None = None) -> Row:
+    """Lay texts end to end."""
+    lengths = tuple(len(text.ids) for text in texts)
+    starts = [0]
+    for length in lengths:
+        starts.append(starts[-1] + length)
+    ends = [start + text.prompt_end for start, text in zip(starts, texts, strict=False)]
+    lasts = [start + text.last for start, text in zip(starts, texts, strict=False)]
+    return Row(
+        ids=torch.tensor([token for text in texts for token in text.ids], device=device),
+        places=torch.cat([torch.arange(length) for length in lengths]).to(device),
+        lengths=lengths,
+        prompt_end=torch.tensor(ends, device=device),
+        last=torch.tensor(lasts, device=device),
+    )
+
+
+class ReadRow(Protocol):
+    """Reads a row through a decoder and shows `see` every layer: its number, and [tokens, D].
+
+    Layers up to `stop` are of all tokens; above it only the first `texts_above` texts are read on
+    (None: all). Returns their final hidden states [tokens, D], or None where no text is read on.
+    With `checkpointing`, blocks keep their input alone and run again in the backward pass.
+    """
+
+    def __call__(
+        self,
+        model: Any,
+        row: Row,
+        see: Seen,
+        stop: int = 0,
+        texts_above: int | None = None,
+        checkpointing: bool = False,
+    ) -> Tensor | None: ...
+
+
+def reader_for(model: Any) -> ReadRow:
+    """How this model reads rows: packed, or, with a warning, as a padded batch where packing
+    would let one text change another.
+
+    Two short texts are read both ways, so that no architecture is taken at its word. Raises
+    InputError where the model's own logits are not those that `logits_of` computes.
+    """
+    vocabulary = model.config.vocab_size
+    texts = [
+        Encoded(tuple(token % vocabulary for token in range(start, start + length)), 0, length - 1)
+        for start, length in ((1, 5), (7, 3))
+    ]
+    with torch.no_grad():
+        alone = [
+            _read_alone(model, torch.tensor([text.ids], device=model.device)) for text in texts
+        ]
+        expected = torch.cat([states for states, _ in alone], dim=1)
+        if not torch.isfinite(expected).all():
+            raise InputError("the model's hidden states are not finite; its weights are damaged")
+        row = pack(texts, model.device)
+        for read in (read_row, read_padded):
+            states: dict[int, Tensor] = {}
+            try:
+                final = read(model, row, states.__setitem__)
+            except (NotImplementedError, TypeError, ValueError):
+                continue
+            if final is None or not _alike(torch.stack(list(states.values())), expected):
+                continue
+            one = read(model, row, lambda *_: None, stop=1, texts_above=1)
+            if one is None or not _alike(one, expected[-1, : row.lengths[0]]):
+                continue
+            if not _alike(logits_of(model, final), torch.cat([logits for _, logits in alone])):
+                break
+            if read is read_padded:
+                name = type(decoder_of(model)).__name__
+                warnings.warn(f"{name} cannot read packed rows; batches are padded", stacklevel=2)
+            return read
+    raise InputError(
+        f"{type(decoder_of(model)).__name__} is no decoder that can be read layer by layer here; "
+        "choose a model of another family"
+    )
+
+
+def _read_alone(model: Any, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """One text as the model itself reads it: states [layers, T, D] and logits [T, V]."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    output = inner(input_ids=ids, output_hidden_states=True, use_cache=False)
+    return torch.stack(output.hidden_states)[:, 0], output.logits[0].float()
+
+
+def _alike(found: Tensor, expected: Tensor) -> bool:
+    precise = found.dtype in (torch.float32, torch.float64)
+    gap = (found - expected).float().norm() / expected.float().norm()
+    return bool(gap < (1e-4 if precise else 5e-2))
+
+
+def read_row(
+    model: Any,
+    row: Row,
+    see: Seen,
+    stop: int = 0,
+    texts_above: int | None = None,
+    checkpointing: bool = False,
+) -> Tensor | None:
+    """Read a packed row; ReadRow says what is shown and returned."""
+    tokens, depth = len(row.ids), len(decoder_blocks(model))
+    above = row if texts_above is None or stop >= depth else row.first(texts_above)
+    kept = len(above.ids)
+
+    def run(layer: int, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        see(layer, hidden[0])
+        if layer >= stop and kept < tokens:
+            if not kept:
+                raise _NothingAbove
+            hidden = hidden[:, :kept]
+            args, kwargs = _cut((args, kwargs), tokens, kept)
+            kwargs["segments"] = above.lengths
+        out = _forward(model, forward, checkpointing, hidden, *args, **kwargs)
+        # Some decoders end by giving their output the shape of their input.
+        return F.pad(out, (0, 0, 0, tokens - kept)) if layer == depth - 1 else out
+
+    try:
+        with attention(model, "packed"), _around_blocks(model, run):
+            output = decoder_of(model)(
+                input_ids=row.ids[None],
+                position_ids=row.places[None],
+                use_cache=False,
+                segments=row.lengths,
+            )
+    except _NothingAbove:
+        return None
+    final: Tensor = output.last_hidden_state[0, :kept]
+    see(depth, final)
+    return _of_first(final, row, texts_above)
+
+
+def read_padded(
+    model: Any,
+    row: Row,
+    see: Seen,
+    stop: int = 0,
+    texts_above: int | None = None,
+    checkpointing: bool = False,
+) -> Tensor | None:
+    """Read a row's texts as a padded batch to the end; ReadRow says what is shown and returned."""
+    longest = max(row.lengths)
+    lengths = torch.tensor(row.lengths, device=row.ids.device)
+    mask = torch.arange(longest, device=row.ids.device) < lengths[:, None]
+    ids = torch.zeros(mask.shape, dtype=torch.long, device=row.ids.device)
+    ids[mask] = row.ids
+
+    def run(layer: int, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        see(layer, hidden[mask])
+        return _forward(model, forward, checkpointing, hidden, *args, **kwargs)
+
+    with _around_blocks(model, run):
+        output = decoder_of(model)(input_ids=ids, attention_mask=mask.long(), use_cache=False)
+    final: Tensor = output.last_hidden_state[mask]
+    see(len(decoder_blocks(model)), final)
+    return _of_first(final, row, texts_above)
+
+
+def _forward(model: Any, forward: Any, checkpointing: bool, *args: Any, **kwargs: Any) -> Any:
+    """Run a block, or have it run again in the backward pass, with the attention of now."""
+    if not (checkpointing and torch.is_grad_enabled()):
+        return forward(*args, **kwargs)
+    kind = _config(model)._attn_implementation
+
+    def again(*args: Any, **kwargs: Any) -> Any:
+        with attention(model, kind):
+            return forward(*args, **kwargs)
+
+    return checkpoint(again, *args, use_reentrant=False, **kwargs)
+
+
+def _of_first(final: Tensor, row: Row, texts: int | None) -> Tensor | None:
+    """The tokens of the first texts; None where there are none."""
+    if texts is None:
+        return final
+    return final[: sum(row.lengths[:texts])] if texts else None
+
+
+class _NothingAbove(Exception):  # noqa: N818 - no error: how a forward pass ends early
+    """Every text has been read as far as it is needed."""
+
+
+@contextmanager
+def _around_blocks(model: Any, run: Callable[..., Any]) -> Iterator[None]:
+    """Within, block l runs as run(l, forward, hidden, ...). Unlike a hook, this can decide how."""
+    blocks = decoder_blocks(model)
+    former = [vars(block).get("forward") for block in blocks]
+    for layer, block in enumerate(blocks):
+        vars(block)["forward"] = partial(run, layer, block.forward)
+    try:
+        yield
+    finally:
+        for block, forward in zip(blocks, former, strict=True):
+            del vars(block)["forward"]
+            if forward is not None:
+                vars(block)["forward"] = forward
+
+
+def _cut(value: Any, tokens: int, kept: int) -> Any:
+    """Whatever a block is given per token, for the first tokens only."""
+    match value:
+        case Tensor() if value.ndim > 1 and value.shape[1] == tokens:
+            return value[:, :kept]
+        case tuple():
+            return tuple(_cut(item, tokens, kept) for item in value)
+        case dict():
+            return {name: _cut(item, tokens, kept) for name, item in value.items()}
+    return value
+
+
+@contextmanager
+def attention(model: Any, kind: str) -> Iterator[None]:
+    """Within, the model's attention is of this kind. `packed`: a row's texts attend to themselves
+    alone, and so does every text of a batch without padding."""
+    config = _config(model)
+    former = config._attn_implementation
+    config._attn_implementation = kind
+    try:
+        yield
+    finally:
+        config._attn_implementation = former
+
+
+def _config(model: Any) -> Any:
+    return decoder_of(model).config
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    segments: tuple[int, ...] | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each segment: query [B, H, T, D], key and value with H or fewer
+    heads, to [B, T, H, D]. Without segments, every row of the batch is one."""
+    if attention_mask is not None or any(others.get(name) is not None for name in UNKNOWN):
+        raise NotImplementedError("attention of a kind that cannot be packed")
+    lengths = segments or (query.shape[2],)
+    parts = [
+        _attend_whole(q, k, v, scaling, dropout, sliding_window, softcap)
+        for q, k, v in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+UNKNOWN = ("s_aux", "position_bias", "cache")  # what other decoders' attention may ask for
+
+
+def _attend_whole(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
+    softcap: float | None,
+) -> Tensor:
+    length, grouped = query.shape[2], query.shape[1] != key.shape[1]
+    if window is not None and window >= length:
+        window = None
+    if window is None and softcap is None:
+        return F.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
+        )
+    places = torch.arange(length, device=query.device)
+    behind = places[:, None] - places[None, :]
+    seen = (behind >= 0) & (behind < (window or length))
+    if softcap is None:
+        return F.scaled_dot_product_attention(
+            query, key, value, seen, dropout, scale=scaling, enable_gqa=grouped
+        )
+    key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    scores = (softcap * torch.tanh(scores / softcap)).masked_fill(~seen, -torch.inf)
+    odds = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+    return F.dropout(odds, dropout) @ value
+
+
+ALL_ATTENTION_FUNCTIONS.register("packed", _attend)

@@ -1,0 +1,112 @@
+"""What every rank of a test does with its share of the texts. Started by torchrun.
+
+torchrun ... -m tests.ranks_worker FOLDER replicated|sharded
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from pipeline import ranks
+from pipeline.checkpoints import Checkpoint
+from pipeline.finetuning import Material, finetune
+from pipeline.models import Encoder, load_base, save_adapter, with_lora
+from pipeline.objective import Objective, weights_of
+from pipeline.records import Document, Example, Pair
+from tests.tiny import tiny_params
+
+EVERYTHING = ("retain", "pairs", "interpretations")
+
+
+def work(folder: Path, sharded: bool) -> dict[str, Tensor]:
+    """The gradients and terms of one step of 8 pairs; then what two steps make of the weights."""
+    objective = new_objective(folder, sharded)
+    found = one_step(objective)
+    objective.adapted.zero_grad()
+    found |= two_steps(objective, Checkpoint(folder / "state", "key", every=1))
+    save_adapter(folder / "adapter", objective.adapted)
+    resumed = new_objective(folder, sharded)
+    for name, weight in two_steps(resumed, Checkpoint(folder / "state", "key", every=1)).items():
+        assert torch.equal(weight, found[name])  # all of it was kept, and is taken up again
+    return found
+
+
+def new_objective(folder: Path, sharded: bool) -> Objective:
+    params, cpu = tiny_params(), torch.device("cpu")
+    ranks.join(cpu)
+    model, tokenizer = load_base(folder / "base", cpu)
+    adapted = with_lora(model, params.finetune)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    if sharded:
+        ranks.shard(adapted, cpu)
+        assert any(isinstance(weight, DTensor) for weight in adapted.parameters())
+    finetuning = params.finetune.model_copy(
+        update={
+            "penalty_texts": EVERYTHING,
+            "pairs_per_step": 8,
+            "retain_per_step": 8,
+            "learning_rate": 1e-3,
+        }
+    )
+    variant = params.variants["sft_supcon"].model_copy(update={"steps": 2})
+    encoder = Encoder(tokenizer, params.text)
+    return Objective(adapted, encoder, finetuning, variant, params.asking)
+
+
+def one_step(objective: Objective) -> dict[str, Tensor]:
+    texts = [objective.encoder(*said(number)) for number in range(24)]
+    first, second, kept = (
+        list(ranks.share(part, "texts")) for part in (texts[:8], texts[8:16], texts[16:])
+    )
+    labels = torch.tensor(ranks.share([0, 1, 2, 0, 1, 2, 0, 1], "labels"))
+    terms = objective(first + second, labels, kept, kept)
+    weights = weights_of(objective.variant)
+    torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
+    trained = trained_of(objective)
+    ranks.average_gradients(trained.values())
+    found = {f"gradient.{name}": ranks.whole(weight.grad) for name, weight in trained.items()}
+    return found | {f"term.{name}": ranks.mean(term.detach()) for name, term in terms.items()}
+
+
+def two_steps(objective: Objective, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    names = [f"text-{number}" for number in range(16)]
+    examples = {
+        name: Example(name, *said(number), "No.", f"concept {number % 3}", "validation", "test")
+        for number, name in enumerate(names)
+    }
+    pairs = [
+        Pair(names[number], names[(number + 3) % 16], f"concept {number % 3}", "whole")
+        for number in range(16)
+    ]
+    documents = [Document(f"document-{n}", *said(n), "pretrain") for n in range(20)]
+    material = Material(examples, pairs, documents)
+    finetune(objective.encoder, material, objective, 0, checkpoint)
+    return {
+        f"weight.{name}": ranks.whole(weight).detach().clone()
+        for name, weight in trained_of(objective).items()
+    }
+
+
+def trained_of(objective: Objective) -> dict[str, Tensor]:
+    return {n: weight for n, weight in objective.adapted.named_parameters() if weight.requires_grad}
+
+
+def said(number: int) -> tuple[str, str]:
+    """Texts of different lengths, so that ranks hold different numbers of tokens."""
+    return f"Explain {'rain ' * (number % 5 + 1)}", f"It is {'wet ' * (number % 7)}{number}."
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    outcome = work(target, sharded="sharded" in sys.argv)
+    if ranks.is_first():
+        save_file({name: value.contiguous() for name, value in outcome.items()}, target / "found")
+    ranks.leave()

@@ -1,0 +1,63 @@
+"""LoRA as one operation gives PEFT's numbers."""
+
+import pytest
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pipeline.lora import fuse, switched_off
+from pipeline.models import with_lora
+from pipeline.params import Params
+
+
+def moved(
+    model: PreTrainedModel, params: Params, dtype: torch.dtype, **update: object
+) -> PeftModel:
+    adapted = with_lora(model.to(dtype), params.finetune.model_copy(update=update)).eval()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    return adapted
+
+
+def outcome(adapted: PeftModel) -> tuple[Tensor, list[Tensor]]:
+    logits = adapted(torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])).logits
+    trained = [weight for weight in adapted.parameters() if weight.requires_grad]
+    return logits.detach(), list(torch.autograd.grad(logits.square().mean(), trained))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.05)]
+)
+def test_fused_equals_peft(
+    model: PreTrainedModel, params: Params, dtype: torch.dtype, tolerance: float
+) -> None:
+    adapted = moved(model, params, dtype)
+    logits, slopes = outcome(adapted)
+    fuse(adapted)
+    found, gradients = outcome(adapted)
+    assert float((found - logits).norm() / logits.norm()) < tolerance
+    for gradient, slope in zip(gradients, slopes, strict=True):
+        assert gradient.dtype == slope.dtype
+        assert float((gradient - slope).norm() / slope.norm()) < tolerance
+
+
+def test_a_switched_off_adapter_is_the_base(model: PreTrainedModel, params: Params) -> None:
+    ids = torch.tensor([[3, 1, 4]])
+    with torch.no_grad():
+        before = model(ids).logits
+        adapted = moved(model, params, torch.float32)
+        fuse(adapted)
+        for switch in (switched_off, PeftModel.disable_adapter):
+            with switch(adapted):
+                assert torch.equal(adapted(ids).logits, before)
+            assert not torch.equal(adapted(ids).logits, before)
+
+
+def test_dropout_stays_with_peft(model: PreTrainedModel, params: Params) -> None:
+    adapted = moved(model, params, torch.float32, lora_dropout=0.5)
+    fuse(adapted)
+    assert all("forward" not in vars(module) for module in adapted.modules())

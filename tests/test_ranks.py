@@ -1,0 +1,64 @@
+"""Two processes make the step that one makes with the double batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pipeline import ranks
+from pipeline.console import InputError
+from pipeline.models import Encoder, save_model
+from tests.dag import ROOT
+from tests.ranks_worker import work
+
+
+@pytest.fixture
+def alone(tmp_path: Path, model: PreTrainedModel, encoder: Encoder) -> dict[str, Tensor]:
+    save_model(tmp_path / "base", model, encoder.tokenizer)
+    found = work(tmp_path, sharded=False)
+    (tmp_path / "state").unlink()
+    return found
+
+
+@pytest.mark.parametrize("mode", ["replicated", "sharded"])
+def test_two_ranks_equal_one_process(tmp_path: Path, alone: dict[str, Tensor], mode: str) -> None:
+    """Negatives are gathered with gradient, means are over all tokens; `sharded` is FSDP2. The
+    ranks' adapter is saved whole, and their run goes on from what it kept."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "tests.ranks_worker", str(tmp_path), mode]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = load_file(tmp_path / "found")
+    assert found.keys() == alone.keys()
+    saved = load_file(tmp_path / "adapter/adapter_model.safetensors")
+    assert len(saved) == sum(name.startswith("weight.") for name in alone)
+    for name, expected in alone.items():
+        assert float((found[name] - expected).norm() / expected.norm()) < 1e-5, name
+
+
+def test_one_process_is_the_only_rank() -> None:
+    values = torch.ones(2, 3, requires_grad=True)
+    assert ranks.gather(values) is values
+    assert ranks.mean_count(7, values.device) == 7
+    assert ranks.share([1, 2, 3], "things") == [1, 2, 3]
+    assert ranks.is_first()
+    assert not ranks.launched("stages.adapters", "base", processes=1)
+
+
+def test_texts_that_ranks_do_not_divide_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    with pytest.raises(InputError, match="things is 3, which 2 processes do not divide"):
+        ranks.share([1, 2, 3], "things")
