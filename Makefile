@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test check lock effect
+.PHONY: repro test check lock effect bench
 
 repro: $(VENV)/installed
 	dvc repro
@@ -23,6 +23,10 @@ lock: $(VENV)/installed
 	@found="$$(dvc repro --dry --allow-missing 2>&1)"; \
 	case "$$found" in *"Data and pipelines are up to date."*) echo "dvc.lock belongs to this code and these params." ;; \
 	*) echo "$$found"; echo "dvc.lock is stale: run make repro and commit the results"; exit 1 ;; esac
+
+# The training step against the published one; TEXTS may name a folder of CSV files.
+bench: $(VENV)/installed
+	python -m benchmarks.step $(if $(TEXTS),--texts $(TEXTS))
 
 # Three seeds of both concept sets; about half an hour on two cores.
 effect: $(VENV)/installed

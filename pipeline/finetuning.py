@@ -6,6 +6,7 @@ L = w_contrast L_contrast + w_retain L_retain + w_penalty L_penalty + w_response
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,8 @@ class Run:
         tensors, notes = kept
         self.done, self.first_loss = notes["done"], notes["first_loss"]
         self.window = notes["window"]
+        if ranks.is_first():
+            print(f"going on after step {self.done}, where it stopped", file=sys.stderr)
         self.curve = [Point(**point) for point in notes["curve"]]
         with torch.no_grad():
             for name, weight in self.trained.items():

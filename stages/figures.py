@@ -1,8 +1,6 @@
 """Draw what was measured."""
 
-from pipeline import figures
 from pipeline.console import run
-from pipeline.figures import save_figure
 from pipeline.files import read_json
 from pipeline.params import load_params
 from pipeline.paths import FIGURES, METRICS, REPRESENTATIONS
@@ -11,6 +9,10 @@ from pipeline.representations import load_representations
 
 def main() -> None:
     params = load_params()
+    # Seaborn takes seconds to import, and no mistake in params waits for it.
+    from pipeline import figures
+    from pipeline.figures import save_figure
+
     drawn, reading = params.figures, params.reading
     figures.set_style(drawn)
     separation, safety, selfie = (

@@ -3,7 +3,6 @@
 from pipeline.console import progress, run
 from pipeline.corpora import safe_concepts
 from pipeline.files import Tree, write_json
-from pipeline.monitors import new_monitors, score_monitor
 from pipeline.params import load_params
 from pipeline.paths import MANIFEST, METRICS, REPRESENTATIONS
 from pipeline.representations import load_representations
@@ -11,6 +10,9 @@ from pipeline.representations import load_representations
 
 def main() -> None:
     params = load_params()
+    # Scikit-learn takes seconds to import, and no mistake in params waits for it.
+    from pipeline.monitors import new_monitors, score_monitor
+
     reading, safe = params.reading, safe_concepts(MANIFEST)
     for name in progress(params.variants, "monitors"):
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")

@@ -6,12 +6,14 @@ from pipeline.params import load_params
 from pipeline.paths import BASE_MODEL, EXAMPLES, METRICS, REPRESENTATIONS
 from pipeline.records import Example, read_records
 from pipeline.representations import load_representations
-from pipeline.separation import separation
-from pipeline.text_baseline import text_accuracies
 
 
 def main() -> None:
     params = load_params()
+    # Scikit-learn takes seconds to import, and no mistake in params waits for it.
+    from pipeline.separation import separation
+    from pipeline.text_baseline import text_accuracies
+
     reading = params.reading
     for name in progress(params.variants, "separation"):
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")

@@ -1,25 +1,23 @@
 """The road, end to end, in a clone with tiny params: every stage through `dvc repro`, what an
-edit re-runs, and that a mistake costs nothing.
+edit re-runs, and what a killed run leaves behind.
 
 All tests here share one clone, and run in their order on one worker (`--dist loadfile`).
 """
 
-import hashlib
 import json
-import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.bad_input import BAD_DATA, BAD_PARAMS, put
-from tests.dag import ROOT
-from tests.tiny import VARIANTS, tiny_tree, write_params
+from tests.clones import Edit, digests, dvc, editing, new_clone, repro
+from tests.tiny import VARIANTS
 
 PER_VARIANT = ("adapters", "representations")
 ONCE = ("params", "corpora", "base_model", "pairs", "completions", "interpretations", "separation",
@@ -33,67 +31,18 @@ HEADLINE = {
 }  # fmt: skip
 
 
-def git(folder: Path, *command: str) -> None:
-    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    subprocess.run(["git", *identity, *command], cwd=folder, check=True, capture_output=True)
-
-
-def dvc(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *command], cwd=folder, env=os.environ | {"PATH": path},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def repro(folder: Path, *command: str) -> set[str]:
-    """The stages that ran. Fails with what was printed where one failed."""
-    done = dvc(folder, "repro", *command)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return set(re.findall(r"Running stage '([^']+)'", done.stdout))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Every result in the clone: what a mistake must not touch."""
-    places = ("data", "models", "metrics", "figures", "report", "dvc.lock")
-    files = [p for place in places for p in ([folder / place] if (folder / place).is_file()
-             else (folder / place).rglob("*")) if p.is_file()]  # fmt: skip
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working tree as a repository of its own, run once from nothing."""
-    folder = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.splitlines()  # fmt: skip
-    for name in listed:
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "metrics/", "figures/")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    write_params(folder / "params.yaml", tiny_tree())
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "tiny")
+    """Run once from nothing."""
+    folder = new_clone(tmp_path_factory.mktemp("clone"))
     assert repro(folder) == EVERY_STAGE
     return folder
 
 
 @pytest.fixture
-def edited(clone: Path) -> Iterator[Callable[[Callable[[Any], object]], None]]:
-    """Edits the clone's params.yaml; undone after the test."""
-    before = (clone / "params.yaml").read_bytes()
-
-    def edit(change: Callable[[Any], object]) -> None:
-        tree = tiny_tree()
-        change(tree)
-        write_params(clone / "params.yaml", tree)
-
-    yield edit
-    (clone / "params.yaml").write_bytes(before)
+def edited(clone: Path) -> Iterator[Edit]:
+    with editing(clone) as edit:
+        yield edit
 
 
 def test_nothing_to_do(clone: Path) -> None:
@@ -183,7 +132,7 @@ EDITS = {
 @pytest.mark.parametrize(("change", "named", "ran"), EDITS.values(), ids=EDITS)
 def test_only_what_changed_runs_again(
     clone: Path,
-    edited: Callable[[Callable[[Any], object]], None],
+    edited: Edit,
     change: Callable[[Any], object],
     named: set[str],
     ran: set[str],
@@ -198,61 +147,39 @@ def test_only_what_changed_runs_again(
     assert digests(clone) == before
 
 
-@pytest.mark.parametrize(("change", "message"), BAD_PARAMS.values(), ids=BAD_PARAMS)
-def test_bad_params_are_one_line_and_cost_nothing(
-    clone: Path,
-    edited: Callable[[Callable[[Any], object]], None],
-    change: Callable[[Any], object],
-    message: str,
-) -> None:
-    before = digests(clone)
-    edited(change)
-    refused(dvc(clone, "repro"), "error: params.yaml: ", message)
-    assert digests(clone) == before
+FINETUNE = [sys.executable, "-m", "stages.adapters", "sft_supcon"]
+ADAPTER = "models/adapters/sft_supcon/adapter_model.safetensors"
 
 
-@pytest.mark.parametrize(("content", "message"), BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_are_one_line_and_cost_nothing(
-    clone: Path,
-    edited: Callable[[Callable[[Any], object]], None],
-    content: bytes | None,
-    message: str,
-) -> None:
-    tables = clone / "tables"
-    shutil.rmtree(tables, ignore_errors=True)
-    tables.mkdir()
-    (tables / "note.txt").write_text("not a table", encoding="utf-8")
-    if content is not None:
-        (tables / "texts.csv").write_bytes(content)
-    before = digests(clone)
+def test_a_finetune_that_was_killed_goes_on(clone: Path, edited: Edit) -> None:
+    """Killed for real, it ends with the bytes of an uninterrupted run; another run starts anew."""
 
-    def read_tables(tree: Any) -> None:
-        tree["corpora"]["source"] = "csv"
-        tree["corpora"]["csv"]["folder"] = "tables"
+    def long(tree: Any) -> None:
+        tree["variants"]["sft_supcon"]["steps"] = 10
+        tree["runtime"]["checkpoint_every"] = 1
 
-    edited(read_tables)
-    refused(dvc(clone, "repro"), message)
-    after = digests(clone)
-    # The check of params passed, which dvc.lock notes; nothing else may differ.
-    assert {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)} <= {
-        "dvc.lock"
-    }
+    def finetune() -> str:
+        done = subprocess.run(FINETUNE, cwd=clone, check=True, capture_output=True, text=True)
+        return done.stderr
 
+    def kill_midway() -> None:
+        process = subprocess.Popen(FINETUNE, cwd=clone, stderr=subprocess.DEVNULL)
+        while not kept.exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert kept.exists()
 
-def test_a_folder_that_is_not_there(
-    clone: Path, edited: Callable[[Callable[[Any], object]], None]
-) -> None:
-    edited(put("corpora.csv", folder="nowhere"))
-    done = dvc(clone, "repro")
-    assert done.returncode != 0
-    assert "nowhere" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
-    """One line that says what is wrong; DVC adds which stage failed."""
-    assert done.returncode != 0
-    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(said) == 1, done.stderr
-    assert all(part in said[0] for part in parts)
-    assert "Traceback" not in done.stdout + done.stderr
+    before = (clone / ADAPTER).read_bytes()
+    kept = clone / "models/unfinished/sft_supcon.safetensors"
+    edited(long)
+    assert "going on" not in finetune()
+    whole = (clone / ADAPTER).read_bytes()
+    kill_midway()
+    assert "going on" in finetune()
+    assert (clone / ADAPTER).read_bytes() == whole
+    assert not kept.exists()
+    kill_midway()
+    edited(lambda tree: None)
+    assert "going on" not in finetune()
+    assert (clone / ADAPTER).read_bytes() == before

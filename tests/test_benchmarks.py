@@ -1,0 +1,18 @@
+"""Benchmarks compare like with like: the yardstick and ours agree where both are defined alike."""
+
+import torch
+
+from benchmarks.step import agreement, draw, made_up_texts, new_bench, our_work, published_work
+
+
+def test_our_step_is_the_published_mathematics() -> None:
+    torch.manual_seed(0)
+    table = made_up_texts(200)
+    bench = new_bench(table)
+    encoded = [bench.encoder(prompt, response) for prompt, response in table]
+    gaps = agreement(bench, encoded)
+    assert set(gaps) == {"loss_max_rel_diff", "grad_max_rel_diff"}
+    assert all(gap < 1e-5 for gap in gaps.values())
+    short, chat = draw(encoded, lengthened=False), draw(encoded, lengthened=True)
+    assert 400 < sum(len(text.ids) for text in chat.retained) / len(chat.retained) < 600
+    assert our_work(short) < our_work(chat) < published_work()
