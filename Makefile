@@ -24,9 +24,9 @@ lock: $(VENV)/installed
 	case "$$found" in *"Data and pipelines are up to date."*) echo "dvc.lock belongs to this code and these params." ;; \
 	*) echo "$$found"; echo "dvc.lock is stale: run make repro and commit the results"; exit 1 ;; esac
 
-# The training step against the published one; TEXTS may name a folder of CSV files.
+# Speed and memory against the published way, as ratios in one run.
 bench: $(VENV)/installed
-	python -m benchmarks.step $(if $(TEXTS),--texts $(TEXTS))
+	python -m benchmarks.step --out benchmarks/results/step.json
 
 # Three seeds of both concept sets; about half an hour on two cores.
 effect: $(VENV)/installed

@@ -34,6 +34,7 @@ from pipeline.params import Finetune, Text, Variant, load_params
 HALF, PAIRS, BLOCKS, WIDTH, VOCABULARY = 512, 8, 8, 256, 8192
 TARGET_LAYER = 7  # the output of block 6
 CHAT_TOKENS = 500
+REAL = Path("../shared/data/safety_multi")
 VARIANT = Variant(
     steps=1,
     contrast="infonce",
@@ -44,8 +45,8 @@ VARIANT = Variant(
     penalty_weight=1.0,
     response_weight=0.0,
 )
-Found = tuple[dict[str, float], torch.Tensor]  # values of the terms, gradient of their sum
-Step = Callable[[], Found]
+Terms = dict[str, torch.Tensor]
+Step = Callable[[], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,15 @@ class Bench:
     encoder: Encoder
     objective: Objective
 
-    def ours(self, texts: Texts, checkpointing: bool = False) -> Found:
+    def ours(self, texts: Texts, checkpointing: bool = False) -> Terms:
         self.objective.checkpointing = checkpointing
         labels = torch.arange(len(texts.first))
-        terms = self.objective(texts.first + texts.second, labels, texts.retained, [])
-        return gradients(self.objective.adapted, terms)
+        return self.objective(texts.first + texts.second, labels, texts.retained, [])
 
-    def published(self, texts: Texts, half: int, checkpointing: bool) -> Found:
+    def our_step(self, texts: Texts, checkpointing: bool = False) -> torch.Tensor:
+        return gradient(self.objective.adapted, self.ours(texts, checkpointing))
+
+    def published(self, texts: Texts, half: int, checkpointing: bool) -> Terms:
         inner: Any = self.plain.get_base_model()
         if checkpointing:
             inner.activation_checkpointing_enable({"use_reentrant": False})
@@ -84,18 +87,19 @@ class Bench:
             lay_out(part, half, int(self.encoder.tokenizer.pad_token_id))
             for part in (texts.retained, texts.first, texts.second)
         )
-        terms = published_terms(self.plain, TARGET_LAYER, retained, first, second)
-        return gradients(self.plain, terms)
+        return published_terms(self.plain, TARGET_LAYER, retained, first, second)
+
+    def published_step(self, texts: Texts, checkpointing: bool) -> torch.Tensor:
+        return gradient(self.plain, self.published(texts, HALF, checkpointing))
 
 
-def gradients(adapted: PeftModel, terms: dict[str, torch.Tensor]) -> Found:
-    """The terms' values and the gradient of their weighted sum, as one vector."""
+def gradient(adapted: PeftModel, terms: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The gradient of the terms' weighted sum, as one vector."""
     trained = [weight for weight in adapted.parameters() if weight.requires_grad]
     weights = {name: weight for name, weight in weights_of(VARIANT).items() if weight}
     loss = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
     found = torch.autograd.grad(loss, trained)
-    values = {name: float(terms[name].detach()) for name in weights}
-    return values, torch.cat([gradient.flatten() for gradient in found])
+    return torch.cat([part.flatten() for part in found])
 
 
 def main() -> None:
@@ -107,13 +111,13 @@ def main() -> None:
     short, chat = draw(encoded, lengthened=False), draw(encoded, lengthened=True)
     report = agreement(bench, encoded)
     steps: dict[str, Step] = {
-        "published_checkpointed": lambda: bench.published(short, HALF, True),
-        "published": lambda: bench.published(short, HALF, False),
-        "ours": lambda: bench.ours(short),
-        "ours_checkpointed": lambda: bench.ours(short, True),
-        "ours_chat": lambda: bench.ours(chat),
+        "published_checkpointed": lambda: bench.published_step(short, True),
+        "published": lambda: bench.published_step(short, False),
+        "ours": lambda: bench.our_step(short),
+        "ours_checkpointed": lambda: bench.our_step(short, True),
+        "ours_chat": lambda: bench.our_step(chat),
     }
-    bench.ours(short)  # the first step loads kernels
+    bench.our_step(short)  # the first step loads kernels
     spent = {name: [np.inf] for name in steps}
     for _ in progress(range(options.rounds), "steps in turn"):
         for name, step in steps.items():
@@ -131,6 +135,7 @@ def main() -> None:
         "time_ratio_published_plain": seconds["published"] / seconds["ours"],
         "bound": bound,
         "bound_ratio": seconds[yardstick] / seconds["ours"] / bound,
+        "tokens_per_text": float(np.mean([len(text.ids) for text in encoded])),
         "tokens_real": short.tokens(),
         "tokens_real_chat": chat.tokens(),
         "tokens_padded": 3 * PAIRS * 2 * HALF,
@@ -146,7 +151,10 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "--texts", type=Path, help="folder of CSVs with prompt and response; else made-up texts"
+        "--texts",
+        type=Path,
+        default=REAL if REAL.is_dir() else None,
+        help="folder of CSVs with prompt and response; made-up texts where there is none",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="a file for the same JSON")
@@ -159,7 +167,7 @@ def read_texts(folder: Path) -> list[tuple[str, str]]:
 
 
 def made_up_texts(count: int = 1000) -> list[tuple[str, str]]:
-    """Random words, as many as questions and answers of BeaverTails have: 15 and 55 on average."""
+    """Random words in questions and answers, which have 90 tokens on average, as BeaverTails'."""
     rng = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = ["".join(rng.choice(letters, size=rng.integers(2, 9))) for _ in range(3000)]
@@ -168,7 +176,7 @@ def made_up_texts(count: int = 1000) -> list[tuple[str, str]]:
         length = max(1, int(rng.lognormal(np.log(mean) - 0.25, 0.7)))
         return " ".join(rng.choice(words, size=length))
 
-    return [(passage(15), passage(55)) for _ in range(count)]
+    return [(passage(18), passage(72)) for _ in range(count)]
 
 
 def new_bench(table: Sequence[tuple[str, str]]) -> Bench:
@@ -218,11 +226,15 @@ def new_model(tokenizer: PreTrainedTokenizerBase, finetune: Finetune) -> PeftMod
 
 
 def draw(encoded: Sequence[Encoded], lengthened: bool) -> Texts:
-    """The texts of one step; retained ones as they are, or joined to the length of a chat."""
+    """The texts of one step, of the corpus' mean length as nearly as twenty draws allow; retained
+    ones as they are, or joined to the length of a chat."""
     rng = np.random.default_rng(1)
 
-    def some(count: int) -> list[Encoded]:
-        return [encoded[i] for i in rng.choice(len(encoded), count, replace=False)]
+    def some() -> list[Encoded]:
+        draws = [rng.choice(len(encoded), PAIRS, replace=False) for _ in range(20)]
+        mean = np.mean([len(text.ids) for text in encoded])
+        off = [abs(np.mean([len(encoded[i].ids) for i in drawn]) - mean) for drawn in draws]
+        return [encoded[i] for i in draws[int(np.argmin(off))]]
 
     def chat() -> Encoded:
         wanted, ids = int(rng.normal(CHAT_TOKENS, CHAT_TOKENS / 4)), list[int]()
@@ -231,26 +243,36 @@ def draw(encoded: Sequence[Encoded], lengthened: bool) -> Texts:
         ids = ids[: min(wanted, 2 * HALF)]
         return Encoded(tuple(ids), len(ids) // 2 - 1, len(ids) - 1)
 
-    retained = [chat() for _ in range(PAIRS)] if lengthened else some(PAIRS)
-    return Texts(retained, some(PAIRS), some(PAIRS))
+    retained = [chat() for _ in range(PAIRS)] if lengthened else some()
+    return Texts(retained, some(), some())
 
 
 def agreement(bench: Bench, encoded: Sequence[Encoded], half: int = 32) -> dict[str, float]:
     """How far ours is from the published step where both are defined alike: on texts that fill
-    their layout, so that there is no padding to count."""
+    their layout, so that there is no padding to count. The worst over terms, of each term's value
+    and of its own gradient's length."""
     tokens = [token for text in encoded for token in text.ids]
     whole = [
         Encoded(tuple(tokens[start : start + 2 * half]), half - 1, 2 * half - 1)
         for start in range(0, 3 * PAIRS * 2 * half, 2 * half)
     ]
     texts = Texts(whole[:PAIRS], whole[PAIRS : 2 * PAIRS], whole[2 * PAIRS :])
-    expected, slope = bench.published(texts, half, False)
+    expected = bench.published(texts, half, checkpointing=False)
     losses, slopes = [], []
     for checkpointing in (False, True):
-        values, gradient = bench.ours(texts, checkpointing)
-        losses += [abs(values[name] / expected[name] - 1) for name in expected]
-        slopes.append(float((gradient - slope).abs().max() / slope.abs().max()))
+        found = bench.ours(texts, checkpointing)
+        for name, term in expected.items():
+            losses.append(abs(float(found[name].detach()) / float(term.detach()) - 1))
+            one = gradient_of(bench.objective.adapted, found[name])
+            other = gradient_of(bench.plain, term)
+            slopes.append(float((one - other).norm() / other.norm()))
     return {"loss_max_rel_diff": max(losses), "grad_max_rel_diff": max(slopes)}
+
+
+def gradient_of(adapted: PeftModel, term: torch.Tensor) -> torch.Tensor:
+    trained = [weight for weight in adapted.parameters() if weight.requires_grad]
+    found = torch.autograd.grad(term, trained, retain_graph=True, materialize_grads=True)
+    return torch.cat([part.flatten() for part in found])
 
 
 def user_seconds(step: Step) -> float:
@@ -276,20 +298,29 @@ def _memory(name: str) -> int:
     return 1024 * int(line.split()[1])
 
 
-def block_work(lengths: Sequence[int], causal: bool) -> float:
-    """Multiplications of one block's forward pass on texts of these lengths."""
+def forward_work(lengths: Sequence[int], causal: bool) -> float:
+    """Multiplications of one block on texts of these lengths."""
     linear = 4 * WIDTH * WIDTH + 3 * WIDTH * (11 * WIDTH // 4)
-    attention = [2 * WIDTH * length**2 / (2 if causal else 1) for length in lengths]
-    return linear * sum(lengths) + sum(attention)
+    return linear * sum(lengths) + attention_work(lengths, causal)
+
+
+def backward_work(lengths: Sequence[int], causal: bool) -> float:
+    """A frozen linear map goes back at the cost of going forward, attention at twice it."""
+    return forward_work(lengths, causal) + attention_work(lengths, causal)
+
+
+def attention_work(lengths: Sequence[int], causal: bool) -> float:
+    return sum(2 * WIDTH * length**2 / (2 if causal else 1) for length in lengths)
 
 
 def published_work() -> float:
-    """Of a published step with checkpointing. A frozen weight's backward pass costs as much as
-    its forward pass; four of six passes go forward twice and back once."""
+    """Of a published step with checkpointing: six passes to the end, of which four are tuned, and
+    go forward once more and back: two of them from the top, two from the target layer."""
     texts = [2 * HALF] * PAIRS
+    again = forward_work(texts, causal=False) + backward_work(texts, causal=False)
     head = WIDTH * VOCABULARY * sum(texts)
-    passes = 2 + 4 * 3
-    return passes * BLOCKS * block_work(texts, causal=False) + 7 * head
+    through = 6 * BLOCKS * forward_work(texts, causal=False)
+    return through + 2 * (BLOCKS + TARGET_LAYER) * again + 7 * head
 
 
 def our_work(texts: Texts) -> float:
@@ -297,10 +328,10 @@ def our_work(texts: Texts) -> float:
     retained, first, second = (
         [len(text.ids) for text in part] for part in (texts.retained, texts.first, texts.second)
     )
-    above = block_work(retained + first, causal=True)
-    below = block_work(second, causal=True)
-    head = WIDTH * VOCABULARY * sum(first)
-    return 3 * BLOCKS * above + 2 * TARGET_LAYER * below + 3 * head
+    above, below = retained + first, second
+    there = 2 * BLOCKS * forward_work(above, True) + TARGET_LAYER * forward_work(below, True)
+    back = BLOCKS * backward_work(above, True) + TARGET_LAYER * backward_work(below, True)
+    return there + back + 3 * WIDTH * VOCABULARY * sum(first)
 
 
 if __name__ == "__main__":

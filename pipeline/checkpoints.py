@@ -9,6 +9,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline import ranks
 from pipeline.files import remove, whole
 from pipeline.params import Section
+
+LIBRARIES = ("numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,12 @@ def run_key(
 ) -> str:
     """The digest of everything that a run's bytes depend on: params, inputs, code and machine."""
     params = [section.model_dump(mode="json") for section in sections]
-    machine = [torch.__version__, torch.get_num_threads(), str(device), platform.machine()]
-    digest = hashlib.sha256(json.dumps([seed, params, machine], sort_keys=True).encode())
-    for path in [*sorted(Path(__file__).parent.glob("*.py")), *sorted(files)]:
+    versions = [f"{name} {version(name)}" for name in LIBRARIES]
+    machine = [torch.get_num_threads(), str(device), platform.machine(), ranks.count()]
+    digest = hashlib.sha256(json.dumps([seed, params, versions, machine], sort_keys=True).encode())
+    root = Path(__file__).parent.parent
+    code = [*root.glob("pipeline/*.py"), *root.glob("stages/*.py")]
+    for path in [*sorted(code), *sorted(files)]:
         digest.update(f"\0{path.name}\0".encode())
         with path.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())

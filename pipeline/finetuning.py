@@ -79,7 +79,7 @@ def finetune(
     concepts = sorted({pair.concept for pair in material.pairs})
     steps = range(run.done + 1, variant.steps + 1)
     for step in progress(steps, "finetuning"):
-        torch.manual_seed(seed + step)  # decides dropout alone
+        torch.manual_seed(seed + step + 1000003 * ranks.number())  # decides dropout alone
         start = (step - 1) * params.pairs_per_step
         chosen = material.pairs[start : start + params.pairs_per_step]
         pairs = ranks.share(chosen, "finetune.pairs_per_step")
@@ -136,6 +136,11 @@ class Run:
         loss.backward()
         ranks.average_gradients(self.trained.values())
         norm = ranks.whole(torch.nn.utils.clip_grad_norm_(self.trained.values(), params.clip_norm))
+        if not torch.isfinite(norm):
+            raise InputError(
+                f"the loss diverges: its gradient is {float(norm)} at step {self.done + 1}; lower "
+                "finetune.learning_rate"
+            )
         self.optimizer.step()
         self.done += 1
         values = {name: float(ranks.mean(term.detach())) for name, term in terms.items()}

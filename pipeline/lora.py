@@ -20,7 +20,7 @@ from torch import Tensor, nn
 def fuse(adapted: PeftModel) -> None:
     """Let every plain linear map of an adapter run as one operation.
 
-    Others stay as PEFT has them: quantised or transposed base weights, dropout, DoRA and its kin.
+    Others stay as PEFT has them: quantised or transposed base weights, DoRA and its kin.
     """
     for module in adapted.modules():
         if isinstance(module, Linear) and _is_plain(module):
@@ -34,20 +34,20 @@ def switched_off(adapted: PeftModel) -> Iterator[None]:
     PEFT's own way also switches off the adapter's gradients, which sharded weights do not survive.
     """
     layers: list[Any] = [m for m in adapted.modules() if isinstance(m, BaseTunerLayer)]
+    former = [layer._disable_adapters for layer in layers]
     for layer in layers:
         layer._disable_adapters = True
     try:
         yield
     finally:
-        for layer in layers:
-            layer._disable_adapters = False
+        for layer, switch in zip(layers, former, strict=True):
+            layer._disable_adapters = switch
 
 
 def _is_plain(module: Any) -> bool:
     (name,) = module.active_adapters
     return (
         type(module.base_layer) is nn.Linear
-        and isinstance(module.lora_dropout[name], nn.Identity)
         and module.lora_B[name].bias is None
         and not module.lora_variant
     )
@@ -59,38 +59,54 @@ def _forward(module: Any, inputs: Tensor) -> Tensor:
         return base(inputs)  # type: ignore[no-any-return]
     (name,) = module.active_adapters
     down, up = module.lora_A[name].weight, module.lora_B[name].weight
+    dropout = module.lora_dropout[name]
+    dropped = dropout(inputs) if dropout.training and isinstance(dropout, nn.Dropout) else None
     out: Tensor = _LowRank.apply(  # type: ignore[no-untyped-call]
-        inputs, base.weight, base.bias, down, up, module.scaling[name]
+        inputs, dropped, base.weight, base.bias, down, up, module.scaling[name]
     )
     return out
 
 
 class _LowRank(torch.autograd.Function):
-    """y = W x + b + s B A x: x [..., I], W [O, I], A [R, I], B [O, R]. W and b are frozen."""
+    """y = W x + b + s B A x', x' being x or, in training with dropout, what is left of it.
+
+    x [..., I], W [O, I], A [R, I], B [O, R]. W and b are frozen.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, s: float
+        ctx: Any,
+        x: Tensor,
+        dropped: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+        down: Tensor,
+        up: Tensor,
+        scale: float,
     ) -> Tensor:
-        inner = F.linear(x.to(down.dtype), down)
+        left = x if dropped is None else dropped
+        inner = F.linear(left.to(down.dtype), down)
         out = F.linear(x, weight, bias)
-        _add_product(out, inner, up.T, s)
-        ctx.save_for_backward(x, inner, weight, down, up)
-        ctx.scale = s
+        _add_product(out, inner, up.T, scale)
+        ctx.save_for_backward(left, inner, weight, down, up)
+        ctx.scale, ctx.drops = scale, dropped is not None
         return out
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        x, inner, weight, down, up = ctx.saved_tensors
+        left, inner, weight, down, up = ctx.saved_tensors
         flat = slope.reshape(-1, slope.shape[-1])
         through = ctx.scale * (flat.to(up.dtype) @ up)
         to_up = ctx.scale * (flat.to(up.dtype).T @ inner.reshape(-1, inner.shape[-1]))
-        to_down = through.T @ x.reshape(-1, x.shape[-1]).to(down.dtype)
-        to_x = None
+        to_down = through.T @ left.reshape(-1, left.shape[-1]).to(down.dtype)
+        to_x = to_dropped = None
         if ctx.needs_input_grad[0]:
-            to_x = (flat @ weight).view(x.shape)
-            _add_product(to_x, through, down, 1.0)
-        return to_x, None, None, to_down, to_up, None
+            to_x = (flat @ weight).view(left.shape)
+            if not ctx.drops:
+                _add_product(to_x, through, down, 1.0)
+        if ctx.needs_input_grad[1]:
+            to_dropped = (through @ down).to(left.dtype).view(left.shape)
+        return to_x, to_dropped, None, None, to_down, to_up, None
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor, scale: float) -> None:

@@ -166,4 +166,4 @@ class _InChunks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return slope.to(gradient) * gradient, None, None
+        return (slope * gradient).to(gradient), None, None

@@ -87,6 +87,12 @@ class Encoder:
         self.end = [int(tokenizer.eos_token_id)]
         self.slot = tokenizer.get_vocab()[SLOT]
 
+    @property
+    def longest(self) -> int:
+        """The most tokens that a text can have."""
+        frame = len(self.opening) + len(self.between) + len(self.end)
+        return frame + self.text.prompt_tokens + self.text.response_tokens
+
     def contents(self, text: str) -> list[int]:
         return list(
             self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids

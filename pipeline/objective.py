@@ -1,8 +1,8 @@
 """The terms of one finetune step, from as little work as gives them exactly.
 
 All texts of a step are read in one packed row. Contrasted texts are read no higher than the target
-layer; what the frozen model makes of the others is kept for as long as the step lasts; logits
-exist for a few hundred tokens at a time.
+layer; what the frozen model makes of the others is kept for as long as the step lasts; logits of
+read texts exist for a few hundred tokens at a time.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,14 +49,14 @@ class Objective:
         """checkpointing: blocks run again in the backward pass instead of keeping what they made.
         pairs_per_pass: views are read so many pairs at a time, and again in the backward pass
         (arXiv 2101.06983), so that the batch's size costs no memory; 0 reads all of them at once.
-        Neither changes a number beyond rounding."""
+        Without dropout, neither changes a number beyond rounding."""
         self.adapted, self.encoder = adapted, encoder
         self.params, self.variant, self.asking = params, variant, asking
         self.checkpointing, self.pairs_per_pass = checkpointing, pairs_per_pass
         self.device = adapted.device
         self.penalised = params.penalty_texts if variant.penalty_weight else ()
         fuse(adapted)
-        self.read_row = reader_for(adapted.eval())
+        self.read_row = reader_for(adapted.eval(), longest=encoder.longest)
         self.use_dropout(True)
 
     def __call__(
@@ -75,12 +75,12 @@ class Objective:
         terms = dict.fromkeys(weights_of(self.variant), torch.zeros((), device=self.device))
         drifts: dict[str, Tensor] = {}
         if apart and self.variant.contrast_weight:
-            parts = self.in_passes(views, self.states)
+            parts = [checkpoint(self.states, p, use_reentrant=False) for p in self.passes(views)]
             terms["contrast"] = self.contrast(torch.cat(parts), labels)
         if apart and "pairs" in self.penalised:
             first = views[: len(labels)]
-            total = torch.stack(self.in_passes(first, self.drift_alone)).sum()
-            drifts["pairs"] = total / self.drift_count(first)
+            parts = [self.drift_alone(part) for part in self.passes(first)]
+            drifts["pairs"] = torch.stack(parts).sum() / self.drift_count(first)
         found, drifted = self.read([] if apart else views, labels, retained, answered)
         drifts |= drifted
         if self.penalised:
@@ -177,13 +177,10 @@ class Objective:
             row += texts
         return row, places
 
-    def in_passes(
-        self, texts: Sequence[Encoded], read: Callable[[Sequence[Encoded]], Tensor]
-    ) -> list[Tensor]:
-        """read(part) for parts of the texts, each of which is read again in the backward pass."""
+    def passes(self, texts: Sequence[Encoded]) -> list[Sequence[Encoded]]:
+        """The texts in parts that are read one after the other, and again in the backward pass."""
         size = 2 * self.pairs_per_pass
-        parts = [texts[start : start + size] for start in range(0, len(texts), size)]
-        return [checkpoint(read, part, use_reentrant=False) for part in parts]
+        return [texts[start : start + size] for start in range(0, len(texts), size)]
 
     def states(self, texts: Sequence[Encoded]) -> Tensor:
         """The contrasted states of texts: [N, positions, D]."""
@@ -200,9 +197,18 @@ class Objective:
         return self.at_positions(row, seen[layer], slice(0, len(texts)))
 
     def drift_alone(self, texts: Sequence[Encoded]) -> Tensor:
+        """The drift of texts that no other term reads. What is read again in the backward pass
+        ends below the logits, whose gradient is taken on the way forward."""
         row = pack(texts, self.device)
-        final = self.read_row(self.adapted, row, lambda *_: None, checkpointing=self.checkpointing)
-        assert final is not None
+
+        def read() -> Tensor:
+            final = self.read_row(
+                self.adapted, row, lambda *_: None, checkpointing=self.checkpointing
+            )
+            assert final is not None
+            return final
+
+        final = checkpoint(read, use_reentrant=False)
         return self.drift(row, slice(0, len(texts)), final, self.frozen(row, kept=0))
 
     def frozen(self, row: Row, kept: int) -> Frozen:

@@ -85,8 +85,9 @@ def pack(texts: Sequence[Encoded], device: torch.device | None = None) -> Row:
 class ReadRow(Protocol):
     """Reads a row through a decoder and shows `see` every layer: its number, and [tokens, D].
 
-    Layers up to `stop` are of all tokens; above it only the first `texts_above` texts are read on
-    (None: all). Returns their final hidden states [tokens, D], or None where no text is read on.
+    Layers up to `stop` are of all tokens; above it only the first `texts_above` texts (None: all)
+    are needed, and a reader may read no others. Returns their final hidden states [tokens, D], or
+    None where no text is read on.
     With `checkpointing`, blocks keep their input alone and run again in the backward pass.
     """
 
@@ -101,22 +102,21 @@ class ReadRow(Protocol):
     ) -> Tensor | None: ...
 
 
-def reader_for(model: Any) -> ReadRow:
+def reader_for(model: Any, longest: int) -> ReadRow:
     """How this model reads rows: packed, or, with a warning, as a padded batch where packing
     would let one text change another.
 
-    Two short texts are read both ways, so that no architecture is taken at its word. Raises
-    InputError where the model's own logits are not those that `logits_of` computes.
+    longest: the most tokens that a text will have. A few texts, one of them longer than the
+    model's attention window where texts can be, are read both ways, so that no architecture is
+    taken at its word. Raises InputError where neither way gives the model's own states and logits.
     """
-    vocabulary = model.config.vocab_size
-    texts = [
-        Encoded(tuple(token % vocabulary for token in range(start, start + length)), 0, length - 1)
-        for start, length in ((1, 5), (7, 3))
-    ]
+    name, config = type(decoder_of(model)).__name__, _config(model)
+    window = getattr(config, "sliding_window", None) or longest
+    lengths = (5, 3, window + 2) if window < longest else (5, 3)
+    _refuse_shifting_rotations(name, config, longest)
+    texts = [_any_text(length, config.vocab_size) for length in lengths]
     with torch.no_grad():
-        alone = [
-            _read_alone(model, torch.tensor([text.ids], device=model.device)) for text in texts
-        ]
+        alone = [_read_alone(model, pack([text], model.device).ids) for text in texts]
         expected = torch.cat([states for states, _ in alone], dim=1)
         if not torch.isfinite(expected).all():
             raise InputError("the model's hidden states are not finite; its weights are damaged")
@@ -125,29 +125,46 @@ def reader_for(model: Any) -> ReadRow:
             states: dict[int, Tensor] = {}
             try:
                 final = read(model, row, states.__setitem__)
-            except (NotImplementedError, TypeError, ValueError):
+                one = read(model, row, lambda *_: None, stop=1, texts_above=1)
+            except (NotImplementedError, TypeError, ValueError, RuntimeError):
                 continue
             if final is None or not _alike(torch.stack(list(states.values())), expected):
                 continue
-            one = read(model, row, lambda *_: None, stop=1, texts_above=1)
             if one is None or not _alike(one, expected[-1, : row.lengths[0]]):
                 continue
             if not _alike(logits_of(model, final), torch.cat([logits for _, logits in alone])):
-                break
+                raise InputError(
+                    f"{name}: its logits are not those of its head alone; choose a model without "
+                    "a scale on its logits"
+                )
             if read is read_padded:
-                name = type(decoder_of(model)).__name__
                 warnings.warn(f"{name} cannot read packed rows; batches are padded", stacklevel=2)
             return read
     raise InputError(
-        f"{type(decoder_of(model)).__name__} is no decoder that can be read layer by layer here; "
-        "choose a model of another family"
+        f"{name} is no decoder that can be read layer by layer here; choose one of another family"
     )
+
+
+def _any_text(length: int, vocabulary: int) -> Encoded:
+    ids = tuple((7 * length + 3 * place) % vocabulary for place in range(length))
+    return Encoded(ids, 0, length - 1)
+
+
+def _refuse_shifting_rotations(name: str, config: Any, longest: int) -> None:
+    """Some rotary embeddings change for a whole batch when one of its texts is long."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    trained = rope.get("original_max_position_embeddings") or config.max_position_embeddings
+    if rope.get("rope_type") in ("dynamic", "longrope") and longest > trained:
+        raise InputError(
+            f"{name} turns other texts' positions when one has more than {trained} tokens; lower "
+            f"text.prompt_tokens or text.response_tokens, which allow {longest}"
+        )
 
 
 def _read_alone(model: Any, ids: Tensor) -> tuple[Tensor, Tensor]:
     """One text as the model itself reads it: states [layers, T, D] and logits [T, V]."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    output = inner(input_ids=ids, output_hidden_states=True, use_cache=False)
+    output = inner(input_ids=ids[None], output_hidden_states=True, use_cache=False)
     return torch.stack(output.hidden_states)[:, 0], output.logits[0].float()
 
 

@@ -5,7 +5,9 @@ identity. Each rank computes the terms of the whole step's objective that its te
 so that the mean of the ranks' gradients is the gradient of the step.
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -34,10 +36,16 @@ def launched(module: str, argument: str, processes: int) -> bool:
         return False
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), "-m", module, argument]
-    done = subprocess.run(command, check=False)
+    done = subprocess.run(command, check=False, preexec_fn=_die_with_parent)
     if done.returncode:
         sys.exit(done.returncode)
     return True
+
+
+def _die_with_parent() -> None:
+    """Have Linux end this process where its parent is killed: no rank outlives its run."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def join(device: torch.device) -> torch.device:
@@ -61,8 +69,12 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def number() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def is_first() -> bool:
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return number() == 0
 
 
 def share(items: Sequence[T], name: str) -> Sequence[T]:
@@ -73,8 +85,7 @@ def share(items: Sequence[T], name: str) -> Sequence[T]:
     if len(items) % count():
         raise InputError(f"{name} is {len(items)}, which {count()} processes do not divide")
     size = len(items) // count()
-    first = dist.get_rank() * size if dist.is_initialized() else 0
-    return items[first : first + size]
+    return items[number() * size : (number() + 1) * size]
 
 
 def gather(values: Tensor) -> Tensor:

@@ -19,24 +19,37 @@ from pipeline.objective import Objective, weights_of
 from pipeline.records import Document, Example, Pair
 from tests.tiny import tiny_params
 
-EVERYTHING = ("retain", "pairs", "interpretations")
+# Knobs of the finetune, the variant's contrast, checkpointing and pairs_per_pass.
+SCENARIOS: dict[str, tuple[dict[str, object], str, bool, int]] = {
+    "all penalties": (
+        {"penalty_texts": ("retain", "pairs", "interpretations")}, "supcon", False, 0,
+    ),
+    "as published, in little memory": (
+        {"penalty_texts": ("pairs",), "penalty": "weighted_nll", "retain": "l2"},
+        "infonce", True, 2,
+    ),
+}  # fmt: skip
 
 
 def work(folder: Path, sharded: bool) -> dict[str, Tensor]:
-    """The gradients and terms of one step of 8 pairs; then what two steps make of the weights."""
-    objective = new_objective(folder, sharded)
-    found = one_step(objective)
+    """The gradients and terms of one step of 8 pairs in each scenario; then what two steps make of
+    the weights in the last."""
+    found: dict[str, Tensor] = {}
+    for scenario in SCENARIOS:
+        objective = new_objective(folder, sharded, scenario)
+        found |= {f"{scenario}: {name}": value for name, value in one_step(objective).items()}
     objective.adapted.zero_grad()
     found |= two_steps(objective, Checkpoint(folder / "state", "key", every=1))
     save_adapter(folder / "adapter", objective.adapted)
-    resumed = new_objective(folder, sharded)
+    resumed = new_objective(folder, sharded, scenario)
     for name, weight in two_steps(resumed, Checkpoint(folder / "state", "key", every=1)).items():
         assert torch.equal(weight, found[name])  # all of it was kept, and is taken up again
     return found
 
 
-def new_objective(folder: Path, sharded: bool) -> Objective:
+def new_objective(folder: Path, sharded: bool, scenario: str) -> Objective:
     params, cpu = tiny_params(), torch.device("cpu")
+    knobs, contrast, checkpointing, pairs_per_pass = SCENARIOS[scenario]
     ranks.join(cpu)
     model, tokenizer = load_base(folder / "base", cpu)
     adapted = with_lora(model, params.finetune)
@@ -50,15 +63,17 @@ def new_objective(folder: Path, sharded: bool) -> Objective:
         assert any(isinstance(weight, DTensor) for weight in adapted.parameters())
     finetuning = params.finetune.model_copy(
         update={
-            "penalty_texts": EVERYTHING,
             "pairs_per_step": 8,
             "retain_per_step": 8,
             "learning_rate": 1e-3,
+            **knobs,
         }
     )
-    variant = params.variants["sft_supcon"].model_copy(update={"steps": 2})
+    variant = params.variants["sft_supcon"].model_copy(update={"steps": 2, "contrast": contrast})
     encoder = Encoder(tokenizer, params.text)
-    return Objective(adapted, encoder, finetuning, variant, params.asking)
+    return Objective(
+        adapted, encoder, finetuning, variant, params.asking, checkpointing, pairs_per_pass
+    )
 
 
 def one_step(objective: Objective) -> dict[str, Tensor]:

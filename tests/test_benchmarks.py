@@ -10,6 +10,7 @@ def test_our_step_is_the_published_mathematics() -> None:
     table = made_up_texts(200)
     bench = new_bench(table)
     encoded = [bench.encoder(prompt, response) for prompt, response in table]
+    assert 85 < sum(len(text.ids) for text in encoded) / len(encoded) < 95
     gaps = agreement(bench, encoded)
     assert set(gaps) == {"loss_max_rel_diff", "grad_max_rel_diff"}
     assert all(gap < 1e-5 for gap in gaps.values())

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import shutil
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,19 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline import losses
+from pipeline import checkpoints, losses, ranks
 from pipeline.checkpoints import Checkpoint, run_key
 from pipeline.console import InputError
-from pipeline.finetuning import Material, Point, encode_view, finetune, write_curve
-from pipeline.hooks import injection
+from pipeline.finetuning import Material, Point, Run, encode_view, finetune, write_curve
+from pipeline.hooks import decoder_blocks, injection
+from pipeline.lora import switched_off
 from pipeline.models import Encoded, Encoder, with_lora
 from pipeline.objective import Frozen, Objective
 from pipeline.packing import Row, pack
 from pipeline.pairs import draw_pairs
 from pipeline.params import Finetune, Params, Variant
 from pipeline.records import Document, Example
+from tests.dag import ROOT
 
 NEVER = Checkpoint(Path("nowhere"), "", every=0)
 Train = Callable[..., tuple[PeftModel, list[Point]]]
@@ -159,7 +163,6 @@ def terms_of(objective: Objective, texts: list[Encoded]) -> dict[str, Tensor]:
     return objective(texts, torch.arange(half) % 2, texts, texts)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("penalty", ["kl", "weighted_nll"])
 @pytest.mark.parametrize("distance", ["relative", "l2"])
 @pytest.mark.parametrize("texts_read", ["retain", "pairs"])
@@ -172,18 +175,19 @@ def test_terms_equal_texts_one_by_one(
     distance: str,
     texts_read: str,
 ) -> None:
-    """The oracle: every text alone, by the model's own forward pass, and the terms by hand."""
+    """The oracle: every text alone, by the model's own forward pass, and the terms by hand; their
+    values, and the gradient of each."""
     objective = moved_objective(
         params, encoder, model, penalty=penalty, retain=distance, penalty_texts=(texts_read,)
     )
     texts = [encoder(e.prompt, e.response) for e in examples[:6]]
-    found = {name: float(term) for name, term in terms_of(objective, texts).items()}
+    found = terms_of(objective, texts)
     views: list[Tensor] = []
     shares, norms, divergences, likelihoods, surprises = [], [], [], [], []
     for text in texts:
         ids = torch.tensor([text.ids])
         tuned = objective.adapted(ids, output_hidden_states=True)
-        with objective.adapted.disable_adapter():
+        with switched_off(objective.adapted), torch.no_grad():
             frozen = objective.adapted(ids, output_hidden_states=True)
         target = tuned.hidden_states[params.finetune.target_layer][0]
         ends = {"prompt_end": text.prompt_end, "last": text.last}
@@ -210,7 +214,22 @@ def test_terms_equal_texts_one_by_one(
         else torch.stack(likelihoods[penalised]).mean(),
         "response": torch.cat(surprises).mean(),
     }
-    assert found == {name: pytest.approx(float(e), rel=1e-4) for name, e in expected.items()}
+    weights = [w for w in objective.adapted.parameters() if w.requires_grad]
+    for name, value in expected.items():
+        assert float(found[name].detach()) == pytest.approx(float(value.detach()), rel=1e-4)
+        assert gap(found[name], value, weights) < 1e-4, name
+
+
+def gap(found: Tensor, expected: Tensor, weights: list[Tensor]) -> float:
+    """How far one gradient is from another, relative to it."""
+    one, other = (
+        torch.cat([gradient.flatten() for gradient in slopes])
+        for slopes in (
+            torch.autograd.grad(value, weights, retain_graph=True, materialize_grads=True)
+            for value in (found, expected)
+        )
+    )
+    return float((one - other).norm() / other.norm())
 
 
 @pytest.mark.parametrize(
@@ -243,6 +262,57 @@ def test_what_saves_memory_changes_no_gradient(
     assert float((gradient - expected).norm() / expected.norm()) < 1e-5
 
 
+@dataclasses.dataclass(eq=False)
+class Kept:
+    """What a graph keeps for its backward pass, for as long as it does."""
+
+    tensor: Tensor
+
+
+@pytest.mark.parametrize("texts_read", ["retain", "pairs"])
+def test_pairs_read_in_passes_keep_no_more_for_a_larger_batch(
+    params: Params,
+    encoder: Encoder,
+    examples: list[Example],
+    model: PreTrainedModel,
+    texts_read: str,
+) -> None:
+    """And each pass reads its texts once on the way forward, and once more on the way back."""
+    objective = moved_objective(params, encoder, model, penalty_texts=(texts_read,))
+    text = encoder(examples[0].prompt, examples[0].response)
+    first_block = decoder_blocks(objective.adapted)[0]
+
+    def kept(pairs: int, pairs_per_pass: int) -> tuple[int, int, int]:
+        """Numbers kept for the backward pass, and how often the first block ran by then, and
+        after it."""
+        objective.pairs_per_pass = pairs_per_pass
+        alive, runs = weakref.WeakSet[Kept](), 0
+
+        def keep(tensor: Tensor) -> Kept:
+            alive.add(one := Kept(tensor))
+            return one
+
+        def count(*_: object) -> None:
+            nonlocal runs
+            runs += 1
+
+        with first_block.register_forward_pre_hook(count):
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one.tensor):
+                terms = objective([text] * 2 * pairs, torch.arange(pairs) % 2, [text], [text])
+            forward, numbers = runs, sum(one.tensor.numel() for one in alive)
+            torch.stack(list(terms.values())).sum().backward()
+        return numbers, forward, runs
+
+    once, _, _ = kept(2, 0)
+    few, forward, both = kept(4, 2)
+    many, _, _ = kept(16, 2)
+    whole, _, _ = kept(16, 0)
+    assert many - few < (whole - once) / 10
+    passes = 2 + (texts_read == "pairs") * 2  # views; view 1 by both models
+    assert forward == passes + 2  # and the row of all other texts, by both models
+    assert both == forward + 2 + (texts_read == "pairs")  # what both models read has one way back
+
+
 def test_misreading_moves_readers_not_states(
     params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
@@ -269,7 +339,6 @@ def both_readings(
     return row, states, objective.frozen(row, kept=len(row.ids))
 
 
-@torch.no_grad()
 def test_misreading_is_the_kl_of_two_readers(
     params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
@@ -285,18 +354,20 @@ def test_misreading_is_the_kl_of_two_readers(
             odds = []
             for states, reader in (
                 (tuned[layer], contextlib.nullcontext()),
-                (frozen.states[layer], objective.adapted.disable_adapter()),
+                (frozen.states[layer], switched_off(objective.adapted)),
             ):
-                vector = row.at(states, position)[text : text + 1]
+                vector = row.at(states, position)[text : text + 1].detach()
                 with (
                     reader,
                     injection(objective.adapted, params.asking, ids == encoder.slot, vector),
                 ):
                     odds.append(objective.adapted(ids).logits[0, len(prompt) - 1 :])
             found.append(losses.token_kl(*odds))
-    expected = float(torch.cat(found).mean())
+    expected = torch.cat(found).mean()
     term = objective.misreading(row, slice(0, 3), tuned[layer], frozen)
-    assert float(term) == pytest.approx(expected, rel=1e-4)
+    assert float(term.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+    weights = [w for w in objective.adapted.parameters() if w.requires_grad]
+    assert gap(term, expected, weights) < 1e-4
 
 
 @pytest.mark.parametrize(("shown", "positions"), [("prompt", 1), ("response", 1), ("whole", 2)])
@@ -367,6 +438,18 @@ class Killed(Checkpoint):
             raise KeyboardInterrupt
 
 
+def test_a_gradient_that_is_not_finite_is_not_learned(
+    params: Params, model: PreTrainedModel
+) -> None:
+    run = Run(with_lora(model, params.finetune), params.finetune)
+    weight = next(iter(run.trained.values()))
+    before = weight.detach().clone()
+    steep = (weight - weight.detach()).abs().sqrt().sum()  # its value is 0, its slope is not
+    with pytest.raises(InputError, match="its gradient is nan at step 1; lower"):
+        run.learn({"contrast": steep}, {"contrast": 1.0}, params.finetune)
+    assert torch.equal(weight, before)
+
+
 def test_a_damaged_state_is_no_state(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "state", "key", every=1)
     assert checkpoint.load() is None
@@ -388,6 +471,23 @@ def test_whatever_decides_the_result_names_the_run(tmp_path: Path, params: Param
     assert run_key(0, [params.finetune], [text], torch.device("meta")) != key
     text.write_text("two", encoding="utf-8")
     assert run_key(0, [params.finetune], [text], cpu) != key
+
+
+def test_a_line_of_code_names_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("pipeline", "stages"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    monkeypatch.setattr(checkpoints, "__file__", str(tmp_path / "pipeline/checkpoints.py"))
+    cpu, keys = torch.device("cpu"), set()
+    for path in ("stages/adapters.py", "pipeline/losses.py"):
+        keys.add(run_key(0, [], [], cpu))
+        with (tmp_path / path).open("a", encoding="utf-8") as code:
+            code.write("# changed\n")
+    keys.add(run_key(0, [], [], cpu))
+    monkeypatch.setattr(checkpoints, "version", lambda name: "another")
+    keys.add(run_key(0, [], [], cpu))
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    keys.add(run_key(0, [], [], cpu))
+    assert len(keys) == 5
 
 
 def test_curve_is_a_table(tmp_path: Path) -> None:

@@ -57,7 +57,22 @@ def test_a_switched_off_adapter_is_the_base(model: PreTrainedModel, params: Para
             assert not torch.equal(adapted(ids).logits, before)
 
 
-def test_dropout_stays_with_peft(model: PreTrainedModel, params: Params) -> None:
+def test_dropout_drops_the_same_inputs(model: PreTrainedModel, params: Params) -> None:
     adapted = moved(model, params, torch.float32, lora_dropout=0.5)
+
+    def seeded(training: bool) -> tuple[Tensor, list[Tensor]]:
+        for name, module in adapted.named_modules():
+            module.training = training and "lora_dropout" in name
+        torch.manual_seed(0)
+        return outcome(adapted)
+
+    expected, resting = seeded(training=True), seeded(training=False)
     fuse(adapted)
-    assert all("forward" not in vars(module) for module in adapted.modules())
+    for (found, gradients), (logits, slopes) in (
+        (seeded(training=True), expected),
+        (seeded(training=False), resting),
+    ):
+        torch.testing.assert_close(found, logits)
+        for gradient, slope in zip(gradients, slopes, strict=True):
+            torch.testing.assert_close(gradient, slope)
+    assert not torch.allclose(expected[0], resting[0])

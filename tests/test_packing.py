@@ -120,7 +120,7 @@ def test_where_no_text_goes_on_no_block_runs() -> None:
 def test_every_family_packs(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert reader_for(family(name)) is read_row
+        assert reader_for(family(name), longest=20) is read_row
 
 
 def test_what_cannot_pack_is_padded_with_a_warning() -> None:
@@ -134,7 +134,33 @@ def test_what_cannot_pack_is_padded_with_a_warning() -> None:
 
         block.self_attn.forward = forgetful
     with pytest.warns(UserWarning, match="LlamaModel cannot read packed rows; batches are padded"):
-        assert reader_for(model) is read_padded
+        assert reader_for(model, longest=20) is read_padded
+
+
+def test_attention_that_forgets_its_window_is_padded() -> None:
+    """PhiMoE has a window in its mask alone: found out where texts can be longer than it."""
+    size = SIZE | {"num_local_experts": 2, "num_experts_per_tok": 1, "sliding_window": 6}
+    FAMILIES["phimoe"] = ("PhimoeConfig", size)
+    try:
+        model = family("phimoe")
+    finally:
+        del FAMILIES["phimoe"]
+    with pytest.warns(UserWarning, match="cannot read packed rows"):
+        assert reader_for(model, longest=20) is read_padded
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reader_for(model, longest=6) is read_row
+
+
+def test_rotations_that_one_long_text_turns_are_refused() -> None:
+    rope = {
+        "rope_type": "longrope", "factor": 4.0, "rope_theta": 10000.0,
+        "short_factor": [1.0] * 4, "long_factor": [2.0] * 4,
+    }  # fmt: skip
+    model = family("phi3", rope_parameters=rope, original_max_position_embeddings=10)
+    assert reader_for(model, longest=10) is read_row
+    with pytest.raises(InputError, match=r"more than 10 tokens; lower text\.prompt_tokens"):
+        reader_for(model, longest=20)
 
 
 def test_a_head_that_is_not_plain_is_refused() -> None:
@@ -150,8 +176,8 @@ def test_a_head_that_is_not_plain_is_refused() -> None:
             return self.head(hidden) * self.calls
 
     model.lm_head = Doubled(model.lm_head)
-    with pytest.raises(InputError, match="LlamaModel is no decoder that can be read"):
-        reader_for(model)
+    with pytest.raises(InputError, match="LlamaModel: its logits are not those of its head alone"):
+        reader_for(model, longest=20)
 
 
 def test_damaged_weights_are_named() -> None:
@@ -159,14 +185,14 @@ def test_damaged_weights_are_named() -> None:
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(torch.nan)
     with pytest.raises(InputError, match="hidden states are not finite; its weights are damaged"):
-        reader_for(model)
+        reader_for(model, longest=20)
 
 
 @torch.no_grad()
 def test_the_model_is_left_as_it_was() -> None:
     model, text = family("llama"), some_texts(5)[0]
     before = alone(model, text)[1]
-    reader_for(model)
+    reader_for(model, longest=20)
     assert torch.equal(alone(model, text)[1], before)
     kind = model.config._attn_implementation
     with attention(model, "packed"), pytest.raises(NotImplementedError):

@@ -1,0 +1,32 @@
+"""The README shows what is committed."""
+
+import json
+import re
+
+from tests.dag import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_headline_is_the_committed_one() -> None:
+    summary = json.loads((ROOT / "metrics/summary.json").read_text(encoding="utf-8"))
+    header = re.search(r"^\| number \| (`base`.*) \|$", README, re.MULTILINE)
+    assert header
+    variants = re.findall(r"`(\w+)`", header[1])
+    assert set(variants) == set(summary)
+    for number in summary["base"]:
+        row = re.search(rf"^\| `{number}` \| (.*) \|$", README, re.MULTILINE)
+        assert row, number
+        assert row[1].split(" | ") == [f"{summary[name][number]:.3f}" for name in variants]
+
+
+def test_the_effect_is_the_committed_one() -> None:
+    effect = (ROOT / "benchmarks/results/effect.md").read_text(encoding="utf-8")
+    rows = [line for line in effect.splitlines() if re.match(r"\| (base|supcon|shuffled) \|", line)]
+    assert len(rows) == 6
+    assert all(row in README for row in rows)
+
+
+def test_every_path_it_names_is_there() -> None:
+    for path in re.findall(r"\]\(([\w./-]+)\)", README):
+        assert (ROOT / path).is_file(), path
