@@ -27,6 +27,7 @@ lock: $(VENV)/installed
 # Speed and memory against the published way, as ratios in one run.
 bench: $(VENV)/installed
 	python -m benchmarks.step --out benchmarks/results/step.json
+	python -m benchmarks.extraction --out benchmarks/results/extraction.json
 
 # Three seeds of both concept sets; about half an hour on two cores.
 effect: $(VENV)/installed

@@ -8,22 +8,18 @@ was measured as one JSON line, last.
 """
 
 import argparse
-import ctypes
-import gc
 import json
-import resource
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from peft import PeftModel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from benchmarks.common import REAL, peak_bytes, texts_of, user_seconds
 from benchmarks.published_step import lay_out, published_terms
 from pipeline.console import progress
 from pipeline.files import write_json
@@ -34,7 +30,6 @@ from pipeline.params import Finetune, Text, Variant, load_params
 HALF, PAIRS, BLOCKS, WIDTH, VOCABULARY = 512, 8, 8, 256, 8192
 TARGET_LAYER = 7  # the output of block 6
 CHAT_TOKENS = 500
-REAL = Path("../shared/data/safety_multi")
 VARIANT = Variant(
     steps=1,
     contrast="infonce",
@@ -105,7 +100,7 @@ def gradient(adapted: PeftModel, terms: dict[str, torch.Tensor]) -> torch.Tensor
 def main() -> None:
     options = _options()
     torch.set_num_threads(1)
-    table = read_texts(options.texts) if options.texts else made_up_texts()
+    table = texts_of(options.texts)
     bench = new_bench(table)
     encoded = [bench.encoder(prompt, response) for prompt, response in table]
     short, chat = draw(encoded, lengthened=False), draw(encoded, lengthened=True)
@@ -159,24 +154,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="a file for the same JSON")
     return parser.parse_args()
-
-
-def read_texts(folder: Path) -> list[tuple[str, str]]:
-    tables = [pd.read_csv(path, keep_default_na=False) for path in sorted(folder.glob("*.csv"))]
-    return [pair for table in tables for pair in zip(table.prompt, table.response, strict=True)]
-
-
-def made_up_texts(count: int = 1000) -> list[tuple[str, str]]:
-    """Random words in questions and answers, which have 90 tokens on average, as BeaverTails'."""
-    rng = np.random.default_rng(0)
-    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    words = ["".join(rng.choice(letters, size=rng.integers(2, 9))) for _ in range(3000)]
-
-    def passage(mean: float) -> str:
-        length = max(1, int(rng.lognormal(np.log(mean) - 0.25, 0.7)))
-        return " ".join(rng.choice(words, size=length))
-
-    return [(passage(18), passage(72)) for _ in range(count)]
 
 
 def new_bench(table: Sequence[tuple[str, str]]) -> Bench:
@@ -273,29 +250,6 @@ def gradient_of(adapted: PeftModel, term: torch.Tensor) -> torch.Tensor:
     trained = [weight for weight in adapted.parameters() if weight.requires_grad]
     found = torch.autograd.grad(term, trained, retain_graph=True, materialize_grads=True)
     return torch.cat([part.flatten() for part in found])
-
-
-def user_seconds(step: Step) -> float:
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
-
-
-def peak_bytes(step: Step) -> int:
-    """How far the process's resident memory rises during a step (Linux)."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    time.sleep(0.01)
-    before = _memory("VmRSS")
-    step()
-    return _memory("VmHWM") - before
-
-
-def _memory(name: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (line,) = [line for line in lines if line.startswith(f"{name}:")]
-    return 1024 * int(line.split()[1])
 
 
 def forward_work(lengths: Sequence[int], causal: bool) -> float:

@@ -7,30 +7,57 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from pipeline import ranks
+from pipeline.checkpoints import Checkpoint
 from pipeline.console import progress
 from pipeline.hooks import hidden_states
 from pipeline.models import Encoded, Encoder, token_batches
 from pipeline.params import Extraction
+from pipeline.representations import Space
+
+
+def extract(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    texts: Sequence[Encoded],
+    params: Extraction,
+    space: Space,
+    checkpoint: Checkpoint,
+) -> None:
+    """Write the representations of all texts, in their order, into a space that they fill.
+
+    Every batch is written at once: memory does not grow with the number of texts. Ranks read a
+    part of the batches each, into the same file. A run that was killed goes on where it stood.
+    """
+    batches = list(token_batches(texts, params.tokens_per_batch))[ranks.number() :: ranks.count()]
+    kept = checkpoint.load() if space.is_there() else None
+    done = int(kept[1]["done"]) if kept else 0
+    if float(ranks.mean(torch.tensor(float(done == 0), device=model.device))):
+        done = 0  # one rank without a state is a run without one
+        if ranks.is_first():
+            space.make()
+    ranks.wait()
+    for number, chosen in enumerate(progress(batches[done:], "extracting"), done + 1):
+        space.put(chosen, read_batch(model, encoder, [texts[i] for i in chosen], params))
+        if checkpoint.is_due(number):
+            checkpoint.save({}, {"done": number})
+    ranks.wait()
 
 
 @torch.no_grad()
-def extract(
+def read_batch(
     model: PreTrainedModel, encoder: Encoder, texts: Sequence[Encoded], params: Extraction
 ) -> NDArray[np.float32]:
-    """The representations of texts: [layers, positions, texts, width], in the texts' order.
+    """The representations of a few texts: [layers, positions, texts, width].
 
     Neither the batch a text falls into nor its padding changes its representation, beyond float
     rounding.
     """
-    kept = np.empty(
-        (len(params.layers), len(params.positions), len(texts), model.config.hidden_size),
-        dtype=np.float32,
-    )
-    batches = list(token_batches(texts, params.tokens_per_batch))
-    for chosen in progress(batches, "extracting"):
-        batch = encoder.batch([texts[i] for i in chosen], model.device)
-        states = hidden_states(model, batch.ids, batch.mask, params.layers)
-        for row, layer in enumerate(params.layers):
-            for column, position in enumerate(params.positions):
-                kept[row, column, chosen] = batch.at(states[layer].float(), position).cpu().numpy()
-    return kept
+    batch = encoder.batch(texts, model.device)
+    states = hidden_states(model, batch.ids, batch.mask, params.layers)
+    at_layers = [
+        torch.stack([batch.at(states[layer].float(), name) for name in params.positions])
+        for layer in params.layers
+    ]
+    values: NDArray[np.float32] = torch.stack(at_layers).cpu().numpy()
+    return values

@@ -14,6 +14,7 @@ BASE_MODEL = Path("models/base")
 ADAPTERS = Path("models/adapters")
 UNFINISHED = Path("models/unfinished")
 REPRESENTATIONS = Path("data/representations")
+UNREAD = Path("data/unread")  # representations in the making
 COMPLETIONS = Path("data/completions")
 INTERPRETATIONS = Path("data/interpretations")
 VERDICTS = Path("data/verdicts")

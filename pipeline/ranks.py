@@ -95,6 +95,12 @@ def gather(values: Tensor) -> Tensor:
     return torch.cat(all_gather(values.contiguous()))
 
 
+def wait() -> None:
+    """Until every rank is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def mean(value: Tensor) -> Tensor:
     """The mean over ranks, without gradient."""
     if count() == 1:

@@ -5,6 +5,7 @@ after the final norm.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
-
-from pipeline.files import whole
 
 
 @dataclass(frozen=True)
@@ -41,19 +39,59 @@ class Representations:
         return tuple(split for split in ("test", "novel") if split in self.splits)
 
 
-def save_representations(path: Path, representations: Representations) -> None:
-    """Write to safetensors. All metadata is one sorted JSON value: several keys would be written
-    in random order, and the same representations would not give the same bytes."""
-    described = {
-        name: getattr(representations, name)
-        for name in ("layers", "positions", "ids", "concepts", "splits")
-    }
-    with whole(path) as draft:
-        save_file(
-            {"values": np.ascontiguousarray(representations.values)},
-            draft,
-            metadata={"representations": json.dumps(described, sort_keys=True)},
-        )
+@dataclass(frozen=True)
+class Space:
+    """A file's room for representations that are written text by text, in any order.
+
+    Its bytes are those of a safetensors file of the whole; memory never holds more than one text's.
+    """
+
+    path: Path
+    layers: tuple[int, ...]
+    positions: tuple[str, ...]
+    ids: tuple[str, ...]
+    concepts: tuple[str, ...]
+    splits: tuple[str, ...]
+    width: int
+
+    @property
+    def header(self) -> bytes:
+        """All metadata is one sorted JSON value, so that the same texts give the same bytes."""
+        names = ("layers", "positions", "ids", "concepts", "splits")
+        described = json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
+        values = {"dtype": "F32", "shape": self.shape, "data_offsets": [0, self.bytes]}
+        tree = {"__metadata__": {"representations": described}, "values": values}
+        written = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode()
+        written += b" " * (-len(written) % 8)
+        return len(written).to_bytes(8, "little") + written
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.layers), len(self.positions), len(self.ids), self.width
+
+    @property
+    def bytes(self) -> int:
+        return 4 * math.prod(self.shape)
+
+    def is_there(self) -> bool:
+        return self.path.is_file() and self.path.stat().st_size == len(self.header) + self.bytes
+
+    def make(self) -> None:
+        """Write the header and leave room for the values."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("wb") as room:
+            room.write(self.header)
+            room.truncate(len(self.header) + self.bytes)
+
+    def put(self, texts: Sequence[int], values: NDArray[np.float32]) -> None:
+        """Write the values [layers, positions, N, width] of N texts, given by their numbers."""
+        start, row = len(self.header), 4 * self.width
+        with self.path.open("r+b") as room:
+            for place in np.ndindex(values.shape[:2]):
+                first = (place[0] * len(self.positions) + place[1]) * len(self.ids)
+                for text, vector in zip(texts, values[place], strict=True):
+                    room.seek(start + (first + text) * row)
+                    room.write(vector.astype("<f4").tobytes())
 
 
 def load_representations(path: Path) -> Representations:

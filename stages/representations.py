@@ -1,32 +1,48 @@
 """Extract one variant's representations of every measured text."""
 
+from pipeline import ranks
+from pipeline.checkpoints import Checkpoint, run_key
 from pipeline.console import run, variant_name
 from pipeline.extraction import extract
+from pipeline.files import remove
 from pipeline.models import Encoder, load_variant, prepare
 from pipeline.params import load_params
-from pipeline.paths import ADAPTERS, BASE_MODEL, EXAMPLES, REPRESENTATIONS
+from pipeline.paths import ADAPTERS, BASE_MODEL, EXAMPLES, REPRESENTATIONS, UNREAD
 from pipeline.records import Example, read_records
-from pipeline.representations import Representations, save_representations
+from pipeline.representations import Space
 
 
 def main() -> None:
     params, name = load_params(), variant_name()
-    device = prepare(params.runtime)
+    if ranks.launched("stages.representations", name, params.runtime.processes):
+        return
+    device = ranks.join(prepare(params.runtime))
     model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
     encoder = Encoder(tokenizer, params.text)
     examples = read_records(EXAMPLES, Example)
-    texts = [encoder(example.prompt, example.response) for example in examples]
-    save_representations(
-        REPRESENTATIONS / f"{name}.safetensors",
-        Representations(
-            values=extract(model, encoder, texts, params.extraction),
-            layers=params.extraction.layers,
-            positions=params.extraction.positions,
-            ids=tuple(example.id for example in examples),
-            concepts=tuple(example.concept for example in examples),
-            splits=tuple(example.split for example in examples),
-        ),
+    space = Space(
+        UNREAD / f"{name}.safetensors",
+        layers=params.extraction.layers,
+        positions=params.extraction.positions,
+        ids=tuple(example.id for example in examples),
+        concepts=tuple(example.concept for example in examples),
+        splits=tuple(example.split for example in examples),
+        width=model.config.hidden_size,
     )
+    files = [EXAMPLES, *BASE_MODEL.glob("*"), *(ADAPTERS / name).glob("*")]
+    checkpoint = Checkpoint(
+        UNREAD / f"{name}-{ranks.number()}.state",
+        run_key(0, [params.text, params.extraction, params.runtime], files, device),
+        params.runtime.checkpoint_every,
+    )
+    texts = [encoder(example.prompt, example.response) for example in examples]
+    extract(model, encoder, texts, params.extraction, space, checkpoint)
+    if ranks.is_first():
+        remove(REPRESENTATIONS / f"{name}.safetensors")
+        REPRESENTATIONS.mkdir(parents=True, exist_ok=True)
+        space.path.replace(REPRESENTATIONS / f"{name}.safetensors")
+    checkpoint.forget()
+    ranks.leave()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import torch
 
-from benchmarks.step import agreement, draw, made_up_texts, new_bench, our_work, published_work
+from benchmarks.common import made_up_texts
+from benchmarks.step import agreement, draw, new_bench, our_work, published_work
 
 
 def test_our_step_is_the_published_mathematics() -> None:
