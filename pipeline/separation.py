@@ -49,25 +49,15 @@ def separation(
     by_neighbours = nearest.fit(seen, known).predict(vectors) == labels
     counts = draw_resamples(len(labels), resamples, seed)
     within, between = cosines(vectors, labels, counts)
-    gaps = [
-        coding_rate_gap(*repeated(vectors, labels, row)) for row in counts[: 1 + resamples // 10]
-    ]
+    gaps = coding_rate_gap(vectors, labels, counts[: 1 + resamples // 10])
     return Separation(
         centroid_accuracy=estimate_mean(by_centroid.astype(float), counts),
         knn_accuracy=estimate_mean(by_neighbours.astype(float), counts),
         silhouette=estimate_mean(silhouettes(vectors, labels), counts),
         cosine_within=estimate(within),
         cosine_between=estimate(between),
-        coding_rate_gap=estimate(np.array(gaps), biased=True),
+        coding_rate_gap=estimate(gaps, biased=True),
     )
-
-
-def repeated(
-    vectors: Vectors, labels: Labels, counts: NDArray[np.float64]
-) -> tuple[Vectors, Labels]:
-    """The texts of one resample [N], each as often as it was drawn."""
-    texts = np.repeat(np.arange(len(labels)), counts.astype(int))
-    return vectors[texts], labels[texts]
 
 
 def nearest_centroid(seen: Vectors, known: Labels, vectors: Vectors) -> Labels:
@@ -117,22 +107,37 @@ def cosines(vectors: Vectors, labels: Labels, counts: Counts) -> tuple[Vectors, 
     return within, between
 
 
-def coding_rate_gap(vectors: Vectors, labels: Labels, precision: float = 0.1) -> float:
+def coding_rate_gap(
+    vectors: Vectors, labels: Labels, counts: Counts, precision: float = 0.1
+) -> Vectors:
     """R_diff - R_same in nats (arXiv 2006.08558): the code length saved by knowing the concept.
 
-    Columns are scaled to unit norm over the texts; `precision` is the epsilon of the definition.
+    vectors: [N, D]. counts: [R, N], how often each resample holds each text. One gap a resample:
+    [R]. Columns are scaled to unit norm over a resample's texts; `precision` is the epsilon of the
+    definition.
     """
-    columns = normalize(vectors, axis=0)
-    apart = sum(
-        (labels == concept).sum() / len(labels) * coding_rate(columns[labels == concept], precision)
-        for concept in sorted(set(labels))
-    )
-    return float(coding_rate(columns, precision) - apart)
+    norms = np.sqrt(counts @ vectors**2)  # [R, D]
+    columns = vectors / np.where(norms > 0, norms, 1.0)[:, None, :]  # [R, N, D]
+    apart = np.zeros(len(counts))
+    for concept in np.unique(labels):
+        own = labels == concept
+        shares = counts[:, own].sum(1) / counts.sum(1)
+        apart += shares * coding_rate(columns[:, own], counts[:, own], precision)
+    gaps: Vectors = coding_rate(columns, counts, precision) - apart
+    return gaps
 
 
-def coding_rate(columns: Vectors, precision: float) -> float:
-    """1/2 logdet(I + D / (N eps) Z'Z), from whichever Gram matrix is the smaller."""
-    count, width = columns.shape
-    gram = columns.T @ columns if width <= count else columns @ columns.T
-    scaled = np.eye(len(gram)) + width / (count * precision) * gram
-    return float(0.5 * np.linalg.slogdet(scaled)[1])
+def coding_rate(columns: Vectors, counts: Counts, precision: float) -> Vectors:
+    """1/2 logdet(I + D / (N eps) Z'Z) of each resample's texts, from whichever Gram matrix is the
+    smaller; 0 where a resample holds none.
+
+    columns: [R, N, D]; counts: [R, N], how often each resample holds each text.
+    """
+    texts, width = columns.shape[1:]
+    weighted = columns * np.sqrt(counts)[:, :, None]
+    turned = weighted.swapaxes(1, 2)
+    gram = turned @ weighted if width <= texts else weighted @ turned
+    held = np.maximum(counts.sum(1), 1.0)
+    scaled = np.eye(gram.shape[1]) + (width / (held * precision))[:, None, None] * gram
+    rates: Vectors = 0.5 * np.linalg.slogdet(scaled)[1]
+    return rates

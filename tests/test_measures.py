@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.metrics import (
     average_precision_score,
     f1_score,
@@ -109,12 +110,39 @@ def test_silhouettes_are_scikit_learns() -> None:
 
 
 def test_coding_rate_by_hand_and_by_either_gram_matrix() -> None:
-    z = np.array([[1.0, 0], [0, 1]])
-    assert sep.coding_rate(z, 0.5) == pytest.approx(0.5 * 2 * np.log(3))
+    z, once = np.array([[[1.0, 0], [0, 1]]]), np.ones((1, 2))
+    assert sep.coding_rate(z, once, 0.5) == pytest.approx(0.5 * 2 * np.log(3))
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(5, 9))
     full = np.eye(9) + 9 / (5 * 0.1) * wide.T @ wide
-    assert sep.coding_rate(wide, 0.1) == pytest.approx(0.5 * np.linalg.slogdet(full)[1])
+    found = sep.coding_rate(wide[None], np.ones((1, 5)), 0.1)
+    assert found == pytest.approx(0.5 * np.linalg.slogdet(full)[1])
+
+
+@pytest.mark.parametrize("shape", [(30, 4), (9, 20)])
+def test_coding_rate_gap_of_resamples_is_that_of_the_texts_they_hold(
+    shape: tuple[int, int],
+) -> None:
+    """The plain definition, on texts written out as often as they were drawn."""
+
+    def rate(z: NDArray[np.float64]) -> float:
+        gram = np.eye(shape[1]) + shape[1] / (len(z) * 0.1) * z.T @ z
+        return 0.5 * float(np.linalg.slogdet(gram)[1])
+
+    vectors = np.random.default_rng(0).normal(size=shape)
+    labels = np.array(list("abc") * 10)[: len(vectors)]
+    counts = draw_resamples(len(vectors), 12, seed=0)
+    counts[3, labels == "a"] = 0  # a concept that a resample does not hold
+    expected = []
+    for row in counts:
+        texts = np.repeat(np.arange(len(vectors)), row.astype(int))
+        z = vectors[texts] / np.linalg.norm(vectors[texts], axis=0)
+        apart = [
+            (labels[texts] == name).mean() * rate(z[labels[texts] == name])
+            for name in set(labels[texts])
+        ]
+        expected.append(rate(z) - sum(apart))
+    np.testing.assert_allclose(sep.coding_rate_gap(vectors, labels, counts), expected)
 
 
 # Intervals
