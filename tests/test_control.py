@@ -7,7 +7,7 @@ import torch
 
 from pipeline import embedded
 from pipeline.checkpoints import Checkpoint
-from pipeline.extraction import extract
+from pipeline.extraction import read_batch
 from pipeline.finetuning import Material, finetune
 from pipeline.models import Encoder, new_model, with_lora
 from pipeline.objective import Objective
@@ -23,10 +23,10 @@ def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
     params: Params, encoder: Encoder, documents: list[Document]
 ) -> None:
     """The finetune alone decides, on a random model that knows nothing of any concept."""
-    texts = params.corpora.embedded.model_copy(
+    corpora = params.corpora.embedded.model_copy(
         update={"concepts": "topics", "train": 40, "test": 40, "ambiguity": 0.0}
     )
-    examples = [e for e in embedded.labelled(texts, 0, []) if e.split != "novel"]
+    examples = [e for e in embedded.labelled(corpora, 0, []) if e.split != "novel"]
     splits, concepts = (
         np.array([getattr(e, name) for e in examples]) for name in ("split", "concept")
     )
@@ -39,8 +39,8 @@ def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
             "lora_alpha": 32,
         }
     )
-    variant = params.variants["shuffled"].model_copy(
-        update={"steps": STEPS, "retain_weight": 0.0, "penalty_weight": 0.0}
+    variant = params.variants["sft_supcon"].model_copy(
+        update={"retain_weight": 0.0, "penalty_weight": 0.0, "response_weight": 0.0}
     )
     wide = params.model.model_copy(update={"width": 64, "feed_forward": 128})
     drawn = params.pairs.model_copy(update={"count": STEPS * 14})
@@ -54,9 +54,8 @@ def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
         pairs = draw_pairs(examples, labels, "balanced", drawn, seed=0)
         material = Material({e.id: e for e in examples}, pairs, documents)
         finetune(encoder, material, objective, 0, Checkpoint(Path("nowhere"), "", every=0))
-        vectors = extract(
-            adapted, encoder, [encoder(e.prompt, e.response) for e in examples], reading
-        )
+        texts = [encoder(e.prompt, e.response) for e in examples]
+        vectors = read_batch(adapted, encoder, texts, reading)
         train, test = (vectors[0, 0, splits == split] for split in ("train", "test"))
         guessed = nearest_centroid(train, concepts[splits == "train"], test)
         return float((guessed == concepts[splits == "test"]).mean())

@@ -72,7 +72,7 @@ def test_a_variants_name_is_a_name(name: str) -> None:
 
 
 def test_an_unknown_variant_is_named_with_the_known(params: Params) -> None:
-    with pytest.raises(InputError, match="no variant 'nobody'; known: base, sft_supcon, shuffled"):
+    with pytest.raises(InputError, match="no variant 'nobody'; known: base, sft_supcon"):
         find_variant(params.variants, "nobody")
 
 

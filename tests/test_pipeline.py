@@ -116,9 +116,9 @@ EDITS = {
         {"params", "figures", "report"},
     ),
     "one variant": (
-        lambda tree: tree["variants"]["shuffled"].update(contrast_weight=0.5),
-        {"params", "adapters@shuffled", *READ_VARIANTS},
-        {"params", "adapters@shuffled", "representations@shuffled", "report", *READ_VARIANTS},
+        lambda tree: tree["variants"]["sft_supcon"].update(contrast_weight=0.5),
+        {"params", "adapters@sft_supcon", *READ_VARIANTS},
+        {"params", "adapters@sft_supcon", "representations@sft_supcon", "report", *READ_VARIANTS},
     ),
     "the corpora": (
         lambda tree: tree["corpora"]["embedded"].update(ambiguity=0.5),
