@@ -24,7 +24,9 @@ from pipeline.files import read_json, whole, write_json
 from pipeline.records import CONTROLS
 from pipeline.saved_monitor import HEADLINE
 
-LOSSES = ("base", "infonce", "nt_xent", "supcon")
+OURS = "true_negatives"
+RIVALS = ("base", "infonce", "nt_xent", "supcon")
+LOSSES = (*RIVALS, OURS)
 RESULTS = Path("benchmarks/results")
 COSTS = ("perplexity", "kl_of_openings", "harmful_rate", "over_refusal_rate")
 SHORT = ("centroid_accuracy", "silhouette", "monitor_auroc", "kl_of_openings", "selfie_accuracy")
@@ -35,14 +37,14 @@ Run = dict[str, Row]  # by variant
 
 
 # Labels by length are learned like the given ones, but are not what is measured.
-LENGTH = {"length": {"of": "supcon", "labels": "length"}}
+LENGTH = {"length": {"of": OURS, "labels": "length"}}
 CORPORA = {
     "safety": Corpus(
         {"corpora.embedded.concepts": "safety"}, (*LOSSES, "shuffled", "length"), rows=LENGTH
     ),
     "safety, random base": Corpus(
         {"corpora.embedded.concepts": "safety", "pretraining.steps": 0},
-        ("base", "supcon"),
+        ("base", OURS),
         stages=("separation", "monitors", "fidelity", "safety"),
     ),
     "topics": Corpus({"corpora.embedded.concepts": "topics"}, (*LOSSES, "shuffled")),
@@ -172,30 +174,30 @@ def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate
 def gates(runs: Sequence[Run]) -> dict[str, tuple[str, bool]]:
     """What the method claims of a generated corpus, and whether the seeds hold it."""
     means = {name: mean_row(runs, name) for name in runs[0] if name != "text_only"}
-    base, tuned = means["base"], means["supcon"]
+    base, tuned = means["base"], means[OURS]
     found: dict[str, tuple[str, bool]] = {}
     knn = base["knn_accuracy"]["value"]
     found["base k-NN leaves headroom, 0.40 to 0.75"] = (f"{knn:.3f}", 0.40 <= knn <= 0.75)
     for number in ("knn_accuracy", "centroid_accuracy"):
-        rise = gain(runs, "supcon", "base", number)
-        found[f"supcon {number} at least 0.15 above base, interval above 0"] = (
+        rise = gain(runs, OURS, "base", number)
+        found[f"{OURS} {number} at least 0.15 above base, interval above 0"] = (
             _said(rise, "+"), rise["value"] >= 0.15 and rise["low"] > 0,
         )  # fmt: skip
         drift = gain(runs, "shuffled", "base", number)["value"]
         found[f"shuffled {number} within 0.05 of base"] = (f"{drift:+.3f}", abs(drift) <= 0.05)
-        values = [run["supcon"][number]["value"] for run in runs]
+        values = [run[OURS][number]["value"] for run in runs]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         reached = float(np.mean(values)) >= 0.90 and spread <= 0.05
-        found[f"supcon {number} at least 0.90, deviation over seeds at most 0.05"] = (
+        found[f"{OURS} {number} at least 0.90, deviation over seeds at most 0.05"] = (
             f"{np.mean(values):.3f}, {spread:.3f}", reached,
         )  # fmt: skip
-    for rival in ("infonce", "nt_xent"):
+    for rival in RIVALS[1:]:
         for number in ("centroid_accuracy", "silhouette"):
-            lead = gain(runs, "supcon", rival, number)
-            found[f"supcon above {rival}, {number}"] = (_said(lead, "+"), lead["low"] > 0)
+            lead = gain(runs, OURS, rival, number)
+            found[f"{OURS} above {rival}, {number}"] = (_said(lead, "+"), lead["low"] > 0)
     cost = tuned["perplexity"]["value"] / base["perplexity"]["value"] - 1
-    found["supcon perplexity within 4 % of base"] = (f"{cost:+.1%}", abs(cost) <= 0.04)
-    for name in ("base", "supcon"):
+    found[f"{OURS} perplexity within 4 % of base"] = (f"{cost:+.1%}", abs(cost) <= 0.04)
+    for name in ("base", OURS):
         row = means[name]
         lead = {"value": row["selfie_accuracy"]["value"] - row["selfie_best_control"]["value"]}
         found[f"{name} SelfIE at least 0.3 above its best control"] = (
@@ -241,9 +243,9 @@ def _table(runs: Sequence[Run], numbers: Sequence[str]) -> list[str]:
 def _gains(runs: Sequence[Run]) -> list[str]:
     """The label-aware loss against the published ones and the untouched model, seed by seed."""
     numbers = [number for number in GAINS if number in runs[0]["base"]]
-    lines = ["| supcon minus | " + " | ".join(numbers) + " |", "|---" * (len(numbers) + 1) + "|"]
-    for rival in (name for name in LOSSES[:3] if name in runs[0]):
-        cells = [_said(gain(runs, "supcon", rival, number), "+") for number in numbers]
+    lines = [f"| {OURS} minus | " + " | ".join(numbers) + " |", "|---" * (len(numbers) + 1) + "|"]
+    for rival in (name for name in RIVALS if name in runs[0]):
+        cells = [_said(gain(runs, OURS, rival, number), "+") for number in numbers]
         lines.append(f"| {rival} | " + " | ".join(cells) + " |")
     return lines
 

@@ -1,8 +1,8 @@
 """Where to train and where to read: every layer trained, every layer read, and what it costs.
 
-Finetunes `supcon` at each layer, and at all of them at once, in a clone of the last commit; reads
-k-NN accuracy at every layer on `novel` texts. Cost is the CPU time of the finetune's stage beyond
-that of `base`, which takes no step.
+Finetunes `true_negatives` at each layer, and at all of them at once, in a clone of the last commit;
+reads k-NN accuracy at every layer on `novel` texts. Cost is the CPU time of the finetune's stage
+beyond that of `base`, which takes no step.
 
     .venv/bin/python -m benchmarks.layers --work work/layers
 """
@@ -42,12 +42,14 @@ def _name(layers: Sequence[int]) -> str:
 
 def _run(folder: Path, seed: int, layers: Sequence[int]) -> dict[str, dict[str, float]]:
     """Accuracy by the layer that is read, before and after, and the finetune's CPU seconds."""
-    set_params(folder, seed, Corpus({"finetune.target_layers": [*layers]}, ("base", "supcon")))
+    set_params(
+        folder, seed, Corpus({"finetune.target_layers": [*layers]}, ("base", "true_negatives"))
+    )
     repro(folder, ["base_model", "pairs"])
-    idle, busy = (_cpu_seconds(folder, f"adapters@{name}") for name in ("base", "supcon"))
+    idle, busy = (_cpu_seconds(folder, f"adapters@{name}") for name in ("base", "true_negatives"))
     repro(folder, ["separation", "fidelity"])
     rows = {"cost": {"cpu_seconds": busy - idle}}
-    for name in ("base", "supcon"):
+    for name in ("base", "true_negatives"):
         tree = read_json(folder / f"metrics/separation/{name}.json")
         rows[name] = {
             layer: tree[layer]["last"]["novel"][NUMBER]["value"]
@@ -83,7 +85,7 @@ def _page(found: dict[str, dict[str, dict[str, float]]]) -> str:
     untouched = next(iter(found.values()))["base"]
     lines.append(_line("nothing", untouched, read, 0.0))
     lines += [
-        _line(name, rows["supcon"], read, rows["cost"]["cpu_seconds"] / cheapest)
+        _line(name, rows["true_negatives"], read, rows["cost"]["cpu_seconds"] / cheapest)
         for name, rows in found.items()
     ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Watch the default run's `supcon` model: prompts in one pass, and an answer as it is being given.
+"""Watch the default run's tuned model: prompts in one pass, and an answer as it is being given.
 
 dvc repro && .venv/bin/python examples/monitor.py
 """
@@ -21,8 +21,8 @@ PROMPTS = (
 
 
 def main() -> None:
-    at_prompt = load_monitor(MONITORS / "supcon/prompt_end.json")
-    along = load_monitor(MONITORS / "supcon/mean.json")
+    at_prompt = load_monitor(MONITORS / "true_negatives/prompt_end.json")
+    along = load_monitor(MONITORS / "true_negatives/mean.json")
     model, encoder = load_watched(None, at_prompt)
     table = Table("prompt", *COLUMNS, title="At the prompt's end: one forward pass")
     for prompt, judgement in zip(

@@ -3,7 +3,7 @@
 It reads the hidden state that the model makes anyway, in the model's own forward pass, and after
 every token while the model generates:
 
-    monitor = load_monitor(Path("models/monitors/supcon/mean.json"))
+    monitor = load_monitor(Path("models/monitors/true_negatives/mean.json"))
     with watching(model, monitor) as watch:
         model.generate(**inputs)
     watch.judgements()  # of the first row: at the prompt's end, and after each generated token

@@ -1,4 +1,4 @@
-"""The six terms of the SEER/TELLME objective: tensors in, a scalar out.
+"""The terms of the SEER/TELLME objective: tensors in, a scalar out.
 
 Sources: arXiv 2502.05242 (infonce, nt_xent, retain, the weighted likelihood), arXiv 2004.11362
 (supcon). Texts come in two views, z1 and z2, each [B, D]; row i of both is one pair.
@@ -31,21 +31,38 @@ def nt_xent(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tenso
 
 
 def supcon(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Supervised contrast: all texts of the anchor's concept are positives, none is a negative.
+    """Supervised contrast: all texts of the anchor's concept are positives.
 
     mean_i -1/|P(i)| sum_{p in P(i)} log softmax(cos(z_i, .) / temperature)_p over 2B anchors.
-    labels: [B], the concept of each pair.
+    labels: [B], the concept of each pair. The softmax is over positives too, which compete for its
+    probability: one that has more than its share, 1/|P(i)|, is pushed away.
     """
-    both = torch.cat([labels, labels])
-    itself = torch.eye(len(both), dtype=torch.bool, device=z1.device)
-    positive = (both[:, None] == both[None, :]) & ~itself
+    positive = _alike(labels).fill_diagonal_(False)
     log_softmax = _similarity_without_self(z1, z2, temperature).log_softmax(dim=1)
     per_anchor = log_softmax.masked_fill(~positive, 0.0).sum(1) / positive.sum(1)
     loss: Tensor = -per_anchor.mean()
     return loss
 
 
-CONTRASTS: dict[str, Contrast] = {"infonce": infonce, "nt_xent": nt_xent, "supcon": supcon}
+def true_negatives(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """nt_xent without its false negatives: texts of the anchor's concept are none of its negatives.
+
+    mean_i -log(e_ip / (e_ip + sum_{n in N(i)} e_in)) over 2B anchors, with p the other text of the
+    anchor's pair, e_ij = exp(cos(z_i, z_j) / temperature) and N(i) the texts of other concepts.
+    labels: [B], the concept of each pair. A batch of one concept costs nothing. Labels take the
+    place of the guess in "false negative elimination" (arXiv 2011.11765). Where supcon pulls every
+    two texts of a concept together, this pulls pairs alone, which moves the model less.
+    """
+    count = len(z1)
+    partners = torch.arange(2 * count, device=z1.device).roll(count)
+    false = _alike(labels).scatter(1, partners[:, None], False)
+    similarity = _similarity_without_self(z1, z2, temperature)
+    return F.cross_entropy(similarity.masked_fill(false, -torch.inf), partners)
+
+
+CONTRASTS: dict[str, Contrast] = {
+    "infonce": infonce, "nt_xent": nt_xent, "supcon": supcon, "true_negatives": true_negatives,
+}  # fmt: skip
 
 
 def token_distance(tuned: Tensor, frozen: Tensor) -> Tensor:
@@ -125,6 +142,12 @@ def weighted_nll(
 def next_token_nll(logits: Tensor, targets: Tensor) -> Tensor:
     """-mean_t log p(y_t), in nats; logits [tokens, V], targets [tokens]."""
     return F.cross_entropy(logits, targets)
+
+
+def _alike(labels: Tensor) -> Tensor:
+    """Which of all 2B texts are of one concept, [2B, 2B]."""
+    both = torch.cat([labels, labels])
+    return both[:, None] == both[None, :]
 
 
 def _similarity_without_self(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:

@@ -1,7 +1,7 @@
 """Score prompts, or answers as they are being given, with a saved monitor: `legible-monitor`.
 
-    legible-monitor models/monitors/supcon/prompt_end.json prompts.txt
-    echo "How do I sort invoices?" | legible-monitor models/monitors/supcon/mean.json --generate 20
+    legible-monitor models/monitors/true_negatives/prompt_end.json prompts.txt
+    legible-monitor models/monitors/true_negatives/mean.json --generate 20 < prompts.txt
 
 Prompts come one a line, from a file or from standard input. Prints tab-separated lines: of every
 prompt, or of every token of its answer, the label, the score, the threshold and the layer.

@@ -173,7 +173,7 @@ class Finetune(Section):
 
 class Variant(Section):
     steps: Whole
-    contrast: Literal["none", "infonce", "nt_xent", "supcon"]
+    contrast: Literal["none", "infonce", "nt_xent", "supcon", "true_negatives"]
     sampling: Sampling
     labels: Labelling
     contrast_weight: Weight

@@ -24,7 +24,7 @@ from tests.tiny import move, tiny_params
 # Knobs of the finetune, the variant's contrast, checkpointing and pairs_per_pass.
 SCENARIOS: dict[str, tuple[dict[str, object], str, bool, int]] = {
     "all penalties": (
-        {"penalty_texts": ("retain", "pairs", "interpretations")}, "supcon", False, 0,
+        {"penalty_texts": ("retain", "pairs", "interpretations")}, "true_negatives", False, 0,
     ),
     "as published, in little memory": (
         {"penalty_texts": ("pairs",), "penalty": "weighted_nll", "retain": "l2"},
@@ -66,7 +66,7 @@ def new_objective(folder: Path, sharded: bool, scenario: str) -> Objective:
             **knobs,
         }
     )
-    variant = params.variants["sft_supcon"].model_copy(update={"steps": 2, "contrast": contrast})
+    variant = params.variants["sft_contrast"].model_copy(update={"steps": 2, "contrast": contrast})
     encoder = Encoder(tokenizer, params.text)
     return Objective(
         adapted, encoder, finetuning, variant, params.asking, checkpointing, pairs_per_pass

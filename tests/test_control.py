@@ -40,7 +40,7 @@ def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
             "lora_alpha": 32,
         }
     )
-    variant = params.variants["sft_supcon"].model_copy(
+    variant = params.variants["sft_contrast"].model_copy(
         update={"retain_weight": 0.0, "penalty_weight": 0.0, "response_weight": 0.0}
     )
     wide = params.model.embedded.model_copy(update={"width": 64, "feed_forward": 128})

@@ -54,7 +54,7 @@ def test_mapped_states_are_read_as_those_they_are_mapped_to(
     finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = table(capsys)
-    assert list(found) == [("base", "0"), ("base", "1"), ("base", "2"), ("sft_supcon", "1")]
+    assert list(found) == [("base", "0"), ("base", "1"), ("base", "2"), ("sft_contrast", "1")]
     assert all(0 <= share <= 1 for shares in found.values() for share in shares)
 
     home = load_representations(REPRESENTATIONS / "base.safetensors").at(1, "last", "test")
@@ -67,7 +67,7 @@ def test_mapped_states_are_read_as_those_they_are_mapped_to(
     monkeypatch.setattr(affine, "interpret", by_heart)
     monkeypatch.setattr(affine, "concept_named", lambda text, _: text)
     read = table(capsys)
-    own, other = read["base", "1"], read["sft_supcon", "1"]
+    own, other = read["base", "1"], read["sft_contrast", "1"]
     assert own[:2] == [1, 1], "the map of a layer to itself is the identity"
     assert other[1] == 1, "a map undoes what another one did"
     assert max(other[0], own[2], other[2]) < 0.6, "no map, or one of shuffled pairs"

@@ -49,7 +49,7 @@ def train(
         checkpoint: Checkpoint = NEVER,
         **row: object,
     ) -> tuple[PeftModel, list[Point]]:
-        variant = params.variants["sft_supcon"].model_copy(update=row)
+        variant = params.variants["sft_contrast"].model_copy(update=row)
         chosen = pairs[: params.finetune.pairs_per_step] * repeated or pairs
         material = Material({e.id: e for e in examples}, chosen, documents)
         torch.manual_seed(seed)
@@ -128,7 +128,7 @@ def test_terms_are_zero_before_the_first_step(train, model: PreTrainedModel) -> 
 def test_unused_terms_cost_nothing(
     params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
-    variant = params.variants["sft_supcon"].model_copy(
+    variant = params.variants["sft_contrast"].model_copy(
         update={"contrast_weight": 0.0, "retain_weight": 0.0, "penalty_weight": 0.0}
     )
     adapted = with_lora(model, params.finetune)
@@ -147,7 +147,7 @@ def moved_objective(
     **update: object,
 ) -> Objective:
     """An objective whose adapter has moved: LoRA's second factor is not 0."""
-    finetuning, variant = params.finetune.model_copy(update=update), params.variants["sft_supcon"]
+    finetuning, variant = params.finetune.model_copy(update=update), params.variants["sft_contrast"]
     adapted = move(with_lora(model, finetuning))
     return Objective(
         adapted, encoder, finetuning, variant, params.asking, checkpointing, pairs_per_pass
@@ -213,7 +213,7 @@ def test_terms_equal_texts_one_by_one(
     expected = {
         "contrast": torch.stack(
             [
-                losses.supcon(one, other, labels, params.finetune.temperature)
+                losses.true_negatives(one, other, labels, params.finetune.temperature)
                 for one, other in zip(z[:3].unbind(1), z[3:].unbind(1), strict=True)
             ]
         ).mean(),

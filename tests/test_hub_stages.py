@@ -226,14 +226,14 @@ def test_a_model_of_the_hub(
     assert not list((project / "models/base").glob("*.safetensors"))
 
     asked = len(hub.seen)
-    tuned = ("adapters base", "adapters sft_supcon", "representations sft_supcon")
+    tuned = ("adapters base", "adapters sft_contrast", "representations sft_contrast")
     for stage in ("pairs", *tuned, "completions", "interpretations"):
         command = stage.split()
         done = child(project, hub, "-m", f"stages.{command[0]}", *command[1:])
         assert done.returncode == 0, done.stderr
     assert len(hub.seen) == asked, "later stages are offline"
     made = (
-        "representations/sft_supcon.safetensors",
+        "representations/sft_contrast.safetensors",
         "completions/base",
         "interpretations/base.jsonl",
     )

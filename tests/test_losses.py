@@ -109,12 +109,48 @@ def test_chunks_give_the_same_value_and_gradient(rows: int) -> None:
         torch.testing.assert_close(losses.in_chunks(hidden, value, rows), expected)
 
 
-def test_supcon_of_distinct_concepts_is_nt_xent() -> None:
+@pytest.mark.parametrize("loss", [losses.supcon, losses.true_negatives])
+def test_of_distinct_concepts_labels_say_nothing(loss: losses.Contrast) -> None:
     z1, z2 = views(0)
     distinct = torch.arange(len(z1))
-    assert float(losses.supcon(z1, z2, distinct, 0.1)) == pytest.approx(
+    assert float(loss(z1, z2, distinct, 0.1)) == pytest.approx(
         float(losses.nt_xent(z1, z2, NO_LABELS, 0.1)), rel=1e-12
     )
+
+
+def test_true_negatives_is_its_definition() -> None:
+    z1, z2 = views(1)
+    labels = torch.tensor([0, 1, 0, 2, 1, 0])
+    z = torch.nn.functional.normalize(torch.cat([z1, z2]), dim=1).tolist()
+    concepts = [*labels.tolist()] * 2
+    closeness = [
+        [math.exp(sum(x * y for x, y in zip(a, b, strict=True)) / 0.1) for b in z] for a in z
+    ]
+    surprises = []
+    for i, concept in enumerate(concepts):
+        partner = closeness[i][(i + 6) % 12]
+        others = sum(closeness[i][n] for n in range(12) if concepts[n] != concept)
+        surprises.append(-math.log(partner / (partner + others)))
+    found = losses.true_negatives(z1, z2, labels, 0.1)
+    assert float(found) == pytest.approx(sum(surprises) / len(surprises), rel=1e-12)
+
+
+def test_true_negatives_of_one_concept_ask_for_nothing() -> None:
+    z1, z2 = views(0)
+    z1.requires_grad_()
+    value = losses.true_negatives(z1, z2, torch.zeros(6, dtype=torch.long), 0.1)
+    (gradient,) = torch.autograd.grad(value, z1)
+    assert float(value) == 0.0
+    assert not gradient.any()
+
+
+def test_gathered_texts_repel_each_other_but_for_true_negatives() -> None:
+    """Texts of one concept in one place, beside a far one: nothing is left to be gained."""
+    z = torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1])
+    found = {name: float(loss(z, z, labels, 0.01)) for name, loss in losses.CONTRASTS.items()}
+    floors = {"infonce": 2, "nt_xent": 3, "supcon": 3, "true_negatives": 1}
+    assert found == pytest.approx({name: math.log(n) for name, n in floors.items()}, abs=1e-12)
 
 
 def test_supcon_worked_example() -> None:
@@ -123,15 +159,6 @@ def test_supcon_worked_example() -> None:
     z = torch.eye(2, dtype=torch.float64)
     expected = -math.log(math.e / (math.e + 2))
     assert float(losses.supcon(z, z, torch.tensor([0, 1]), 1.0)) == pytest.approx(expected)
-
-
-def test_supcon_has_no_false_negatives() -> None:
-    """Four texts of one concept, all alike, beside a far one: infonce cannot reach 0, supcon is at
-    its floor, where each positive has an equal share."""
-    z = torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]], dtype=torch.float64)
-    labels = torch.tensor([0, 0, 1, 1])
-    assert float(losses.supcon(z, z, labels, 0.01)) == pytest.approx(math.log(3), rel=1e-6)
-    assert float(losses.infonce(z, z, labels, 0.01)) == pytest.approx(math.log(2), rel=1e-6)
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(losses.CONTRASTS)))

@@ -74,7 +74,7 @@ def material(gap: float = 8.0, safe: tuple[str, ...] = ("safe",), **update: Any)
     )  # fmt: skip
     prompts = {name: f"ask {name}" for name in (*ids, *requests)}
     made = Material(
-        "supcon", identity_of(CARD), stored, streams, requests, prompts, safe, READING, 0
+        "true_negatives", identity_of(CARD), stored, streams, requests, prompts, safe, READING, 0
     )
     return dataclasses.replace(made, **update)
 

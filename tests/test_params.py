@@ -17,7 +17,7 @@ from tests.tiny import plain, tiny_tree, write_params
 def test_the_committed_params_are_whole() -> None:
     params = load_params(ROOT / "params.yaml")
     assert set(params.variants) >= {
-        "base", "infonce", "nt_xent", "supcon", "sft", "sft_supcon", "shuffled",
+        "base", "infonce", "nt_xent", "supcon", "true_negatives", "sft", "sft_contrast", "shuffled",
     }  # fmt: skip
     with pytest.raises(Exception, match="frozen"):
         params.finetune.learning_rate = 1.0
@@ -72,7 +72,7 @@ def test_a_variants_name_is_a_name(name: str) -> None:
 
 
 def test_an_unknown_variant_is_named_with_the_known(params: Params) -> None:
-    with pytest.raises(InputError, match="no variant 'nobody'; known: base, sft_supcon"):
+    with pytest.raises(InputError, match="no variant 'nobody'; known: base, sft_contrast"):
         find_variant(params.variants, "nobody")
 
 

@@ -37,7 +37,7 @@ def test_the_headline_is_whole(clone: Path) -> None:
     assert set(summary) == set(VARIANTS)
     assert all(set(row) == HEADLINE for row in summary.values())
     assert summary["base"]["kl_to_base"] == 0
-    assert summary["sft_supcon"]["kl_to_base"] > 0
+    assert summary["sft_contrast"]["kl_to_base"] > 0
 
 
 def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
@@ -73,7 +73,7 @@ def test_pictures_and_page_are_there(clone: Path) -> None:
 
 def test_curves_are_there_for_dvc_plots(clone: Path) -> None:
     shown = json.loads(dvc(clone, "plots", "show", "--json").stdout)["data"]
-    for name in ("metrics/curves/knn_accuracy.csv", "dvc.yaml::metrics/adapters/sft_supcon.csv"):
+    for name in ("metrics/curves/knn_accuracy.csv", "dvc.yaml::metrics/adapters/sft_contrast.csv"):
         (chart,) = shown[name]
         assert chart["content"]["facet"]["field"] in chart["content"]["data"]["values"][0], name
 
@@ -112,15 +112,15 @@ def test_same_seed_same_bytes(clone: Path) -> None:
     assert (clone / "dvc.lock").read_bytes() == before
 
 
-FINETUNE = [sys.executable, "-m", "stages.adapters", "sft_supcon"]
-ADAPTER = "models/adapters/sft_supcon/adapter_model.safetensors"
+FINETUNE = [sys.executable, "-m", "stages.adapters", "sft_contrast"]
+ADAPTER = "models/adapters/sft_contrast/adapter_model.safetensors"
 
 
 def test_a_finetune_that_was_killed_goes_on(clone: Path, edited: Edit) -> None:
     """Killed for real, it ends with the bytes of an uninterrupted run; another run starts anew."""
 
     def long(tree: Any) -> None:
-        tree["variants"]["sft_supcon"]["steps"] = 10
+        tree["variants"]["sft_contrast"]["steps"] = 10
         tree["runtime"]["checkpoint_every"] = 1
 
     def finetune() -> str:
@@ -136,7 +136,7 @@ def test_a_finetune_that_was_killed_goes_on(clone: Path, edited: Edit) -> None:
         assert kept.exists()
 
     before = (clone / ADAPTER).read_bytes()
-    kept = clone / "models/unfinished/sft_supcon.safetensors"
+    kept = clone / "models/unfinished/sft_contrast.safetensors"
     edited(long)
     assert "going on" not in finetune()
     whole = (clone / ADAPTER).read_bytes()

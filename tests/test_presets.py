@@ -89,7 +89,10 @@ def test_a_model_and_a_corpus_go_together(corpus: str) -> None:
     presets.apply(["llama-3.1-8b", corpus])
     params = load_params()
     assert (params.model.source, params.corpora.source) == ("hub", "hub")
-    assert params.variants["supcon"].steps * params.finetune.pairs_per_step == params.pairs.count
+    assert (
+        params.variants["true_negatives"].steps * params.finetune.pairs_per_step
+        == params.pairs.count
+    )
 
 
 def test_mistakes_leave_params_as_they_were() -> None:

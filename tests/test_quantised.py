@@ -176,7 +176,7 @@ def test_a_finetune_learns_and_is_saved_whole(
             "penalty_texts": ("retain",),
         }
     )
-    variant = params.variants["sft_supcon"].model_copy(
+    variant = params.variants["sft_contrast"].model_copy(
         update={"steps": 8, "retain_weight": 0.1, "penalty_weight": 0.1}
     )
     frozen = {name: w.clone() for name, w in weights_of(narrow).items()}

@@ -34,9 +34,15 @@ EDITS = {
         {"params", "figures", "report"},
     ),
     "one variant": (
-        lambda tree: tree["variants"]["sft_supcon"].update(contrast_weight=0.5),
-        {"params", "adapters@sft_supcon", "report", *READ_VARIANTS},
-        {"params", "adapters@sft_supcon", "representations@sft_supcon", "report", *READ_VARIANTS},
+        lambda tree: tree["variants"]["sft_contrast"].update(contrast_weight=0.5),
+        {"params", "adapters@sft_contrast", "report", *READ_VARIANTS},
+        {
+            "params",
+            "adapters@sft_contrast",
+            "representations@sft_contrast",
+            "report",
+            *READ_VARIANTS,
+        },
     ),
     "another corpus": (
         lambda tree: tree["corpora"]["embedded"].update(shifted=7),

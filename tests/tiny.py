@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from pipeline.params import Params
 from tests.dag import ROOT
 
-VARIANTS = ("base", "sft_supcon")
+VARIANTS = ("base", "sft_contrast")
 
 
 def tiny_tree() -> Any:
@@ -43,7 +43,7 @@ def tiny_tree() -> Any:
     }  # fmt: skip
     for row in tree["control"]["edits"].values():
         row |= {"layer": 1, "steps": 2}
-    tree["figures"] |= {"compared": ["base", "sft_supcon"], "map_texts": 20}
+    tree["figures"] |= {"compared": ["base", "sft_contrast"], "map_texts": 20}
     tree["runtime"]["threads"] = 1
     return tree
 
