@@ -7,6 +7,7 @@ lengths; elsewhere each is a call of its own.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -33,6 +34,27 @@ def attention(model: Any, kind: str) -> Iterator[None]:
         config._attn_implementation = former
 
 
+@dataclass
+class Asked:
+    """Places [P] in a packed row that alone ask for attention, and the keys and values of all of
+    its tokens, once those are known."""
+
+    places: Tensor
+    known: tuple[Tensor, Tensor] | None = None
+
+    def seen(self, lengths: tuple[int, ...], window: int | None) -> Tensor:
+        """Which tokens of the row each place sees: [P, T]."""
+        place = torch.arange(sum(lengths), device=self.places.device)
+        text = torch.bucketize(place, _ends(lengths, self.places.device)[1:], right=True)
+        behind = self.places[:, None] - place
+        alike = text[self.places][:, None] == text
+        return alike & (behind >= 0) & (behind < (window or len(place)))
+
+
+class KeysKnown(Exception):  # noqa: N818 - no error: how a block ends once its keys are made
+    """What a block was run for is there."""
+
+
 def _attend(
     module: torch.nn.Module,
     query: Tensor,
@@ -44,12 +66,24 @@ def _attend(
     sliding_window: int | None = None,
     softcap: float | None = None,
     segments: tuple[int, ...] | None = None,
+    asked: Asked | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each segment: query [B, H, T, D], key and value with H or fewer
-    heads, to [B, T, H, D]. Without segments, every row of the batch is one."""
+    heads, to [B, T, H, D]. Without segments, every row of the batch is one.
+
+    Where a block runs for a few tokens alone it runs twice: `asked` first takes the keys and values
+    of all (raises KeysKnown), and then gives them to the queries [B, H, P, D] of its places."""
     if attention_mask is not None or any(others.get(name) is not None for name in UNKNOWN):
         raise NotImplementedError("attention of a kind that cannot be packed")
+    if asked and asked.known is None:
+        asked.known = key, value
+        raise KeysKnown
+    if asked and asked.known:
+        lengths = segments or (asked.known[0].shape[2],)
+        seen = asked.seen(lengths, sliding_window)
+        out = _attend_where(query, *asked.known, seen, scaling, dropout, softcap)
+        return out.transpose(1, 2), None
     lengths = segments or (query.shape[2],)
     bounded = softcap is not None or (sliding_window or max(lengths)) < max(lengths)
     if not bounded and not dropout and _has_kernel(query, value):
@@ -117,6 +151,20 @@ def _attend_whole(
     places = torch.arange(length, device=query.device)
     behind = places[:, None] - places[None, :]
     seen = (behind >= 0) & (behind < (window or length))
+    return _attend_where(query, key, value, seen, scaling, dropout, softcap)
+
+
+def _attend_where(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    seen: Tensor,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+) -> Tensor:
+    """Attention of queries [B, H, Q, D] to the keys [B, H or fewer, T, D] that each sees [Q, T]."""
+    grouped = query.shape[1] != key.shape[1]
     if softcap is None:
         return F.scaled_dot_product_attention(
             query, key, value, seen, dropout, scale=scaling, enable_gqa=grouped

@@ -64,7 +64,10 @@ def read_batch(
             values[layer] = torch.stack(read_at)
 
     top = max(params.layers)
-    read(model, row, see, stop=top, texts_above=0 if top < model.config.num_hidden_layers else None)
+    above = 0 if top < model.config.num_hidden_layers else None
+    ends = torch.cat([row.prompt_end, row.last]).unique()
+    needed = None if "mean" in params.positions else ends
+    read(model, row, see, stop=top, texts_above=above, needed=needed)
     found: NDArray[np.float32] = (
         torch.stack([values[layer] for layer in params.layers]).cpu().numpy()
     )

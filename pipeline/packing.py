@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pipeline.attention import attention
+from pipeline.attention import Asked, KeysKnown, attention
 from pipeline.console import InputError
 from pipeline.encoding import Encoded
 from pipeline.hooks import config_of, decoder_blocks, decoder_of, logits_of
@@ -87,7 +87,8 @@ class ReadRow(Protocol):
 
     Layers up to `stop` are of all tokens; above it only the first `texts_above` texts (None: all)
     are needed, and a reader may read no others. Returns their final hidden states [tokens, D], or
-    None where no text is read on.
+    None where no text is read on. Where none is, layer `stop` may be shown at the places [P] that
+    are `needed` alone, and NaN elsewhere.
     With `checkpointing`, blocks keep their input alone and run again in the backward pass.
     """
 
@@ -99,6 +100,7 @@ class ReadRow(Protocol):
         stop: int = 0,
         texts_above: int | None = None,
         checkpointing: bool = False,
+        needed: Tensor | None = None,
     ) -> Tensor | None: ...
 
 
@@ -123,14 +125,18 @@ def reader_for(model: Any, longest: int) -> ReadRow:
         row = pack(texts, model.device)
         for read in (read_row, read_padded):
             states: dict[int, Tensor] = {}
+            narrow: dict[int, Tensor] = {}
             try:
                 final = read(model, row, states.__setitem__)
                 one = read(model, row, lambda *_: None, stop=1, texts_above=1)
+                read(model, row, narrow.__setitem__, stop=1, texts_above=0, needed=row.last)
             except (NotImplementedError, TypeError, ValueError, RuntimeError):
                 continue
             if final is None or not _alike(torch.stack(list(states.values())), expected):
                 continue
             if one is None or not _alike(one, expected[-1, : row.lengths[0]]):
+                continue
+            if not _alike(narrow[1][row.last], expected[1, row.last]):
                 continue
             if not _alike(logits_of(model, final), torch.cat([logits for _, logits in alone])):
                 raise InputError(
@@ -181,6 +187,7 @@ def read_row(
     stop: int = 0,
     texts_above: int | None = None,
     checkpointing: bool = False,
+    needed: Tensor | None = None,
 ) -> Tensor | None:
     """Read a packed row; ReadRow says what is shown and returned."""
     tokens, depth = len(row.ids), len(decoder_blocks(model))
@@ -193,8 +200,10 @@ def read_row(
             if not kept:
                 raise _NothingAbove
             hidden = hidden[:, :kept]
-            args, kwargs = _cut((args, kwargs), tokens, kept)
+            args, kwargs = _cut((args, kwargs), tokens, slice(kept))
             kwargs["segments"] = above.lengths
+        if needed is not None and layer == stop - 1:
+            return _forward_at(needed, forward, hidden, *args, **kwargs)
         out = _forward(model, forward, checkpointing, hidden, *args, **kwargs)
         # Some decoders end by giving their output the shape of their input.
         return F.pad(out, (0, 0, 0, tokens - kept)) if layer == depth - 1 else out
@@ -221,6 +230,7 @@ def read_padded(
     stop: int = 0,
     texts_above: int | None = None,
     checkpointing: bool = False,
+    needed: Tensor | None = None,
 ) -> Tensor | None:
     """Read a row's texts as a padded batch to the end; ReadRow says what is shown and returned."""
     longest = max(row.lengths)
@@ -253,6 +263,20 @@ def _forward(model: Any, forward: Any, checkpointing: bool, *args: Any, **kwargs
     return checkpoint(again, *args, use_reentrant=False, **kwargs)
 
 
+def _forward_at(places: Tensor, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """A block's output where it is needed, NaN elsewhere: [1, T, D].
+
+    Keys and values are of all tokens; what else the block computes is of those places alone.
+    """
+    asked = Asked(places)
+    try:
+        return forward(hidden, *args, asked=asked, **kwargs)  # by an attention that is not ours
+    except KeysKnown:
+        args, kwargs = _cut((args, kwargs), hidden.shape[1], places)
+        found = forward(hidden[:, places], *args, asked=asked, **kwargs)
+    return torch.full_like(hidden, torch.nan).index_copy(1, places, found)
+
+
 def _of_first(final: Tensor, row: Row, texts: int | None) -> Tensor | None:
     """The tokens of the first texts; None where there are none."""
     if texts is None:
@@ -280,11 +304,11 @@ def _around_blocks(model: Any, run: Callable[..., Any]) -> Iterator[None]:
                 vars(block)["forward"] = forward
 
 
-def _cut(value: Any, tokens: int, kept: int) -> Any:
-    """Whatever a block is given per token, for the first tokens only."""
+def _cut(value: Any, tokens: int, kept: slice | Tensor) -> Any:
+    """Whatever a block is given per token, for some tokens only."""
     match value:
         case Tensor() if value.ndim > 1 and value.shape[1] == tokens:
-            return value[:, :kept]
+            return value[:, kept]
         case tuple():
             return tuple(_cut(item, tokens, kept) for item in value)
         case dict():

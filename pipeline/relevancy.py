@@ -7,45 +7,64 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from pipeline.caching import read_ids, repeated
+from pipeline.caching import read_ids
 from pipeline.decoding import TOKENS, lay_out
 from pipeline.hooks import Manner, decoder_of, logits_of, read_injected
 from pipeline.prompts import Prompt
 
 
 def without_injection(
-    model: PreTrainedModel, prompts: Sequence[Prompt], tokens: Tensor, lengths: Tensor
+    model: PreTrainedModel,
+    prompts: Sequence[Prompt],
+    tokens: Tensor,
+    lengths: Tensor,
+    per_batch: int,
 ) -> Tensor:
     """P(token | prompt, the answer before it), nothing injected: [N, steps], 0 beyond `lengths`.
 
-    prompts: one for all answers, or one for each. An answer that many rows gave is read once;
-    answers of like length are read together, about TOKENS of their tokens at a time.
+    prompts: one for all answers, or one for each. Answers to one prompt are read once as far as
+    they are alike.
     """
     if len(prompts) > 1:
         size = max(1, TOKENS // (tokens.shape[1] + max(len(prompt.ids) for prompt in prompts)))
         parts = [slice(start, start + size) for start in range(0, len(tokens), size)]
         read = [with_injection(model, prompts[p], None, None, tokens[p]).cpu() for p in parts]
-        return torch.cat(read)
-    answers, which = torch.unique(tokens, dim=0, return_inverse=True)
-    long = torch.zeros(len(answers), dtype=torch.long).index_copy_(0, which, lengths)
-    opening = read_ids(model, prompts[0].ids[:-1])
+        odds = torch.cat(read)
+    else:
+        *before, last = prompts[0].ids
+        opening = read_ids(model, before)
+        answers, which = tokens.unique(dim=0, return_inverse=True)  # sorted: like ones are near
+        long = torch.zeros(len(answers), dtype=torch.long).index_copy_(0, which, lengths)
+        batches = zip(answers.split(per_batch), long.split(per_batch), strict=True)
+        read = [_after(model, copy.deepcopy(opening), last, *batch) for batch in batches]
+        odds = torch.cat(read)[which]
+    return odds.masked_fill(torch.arange(tokens.shape[1]) >= lengths[:, None], 0.0)
+
+
+def _after(
+    model: PreTrainedModel, cache: DynamicCache, last: int, answers: Tensor, lengths: Tensor
+) -> Tensor:
+    """The probabilities of answers [B, steps] after a cache of one row and one more id.
+
+    Read in spans of 2, 2, 4, 8, ... tokens: in each, answers that are alike to its end are one row.
+    """
     odds = torch.zeros(answers.shape)
-    for chosen in long.argsort(stable=True).split(max(1, TOKENS // tokens.shape[1])):
-        steps = int(long[chosen].max())
-        if steps:
-            read_on = _after(model, opening, prompts[0].ids[-1], answers[chosen, :steps])
-            odds[chosen, :steps] = read_on.cpu()
-    return odds[which]
-
-
-def _after(model: PreTrainedModel, opening: DynamicCache, last: int, answers: Tensor) -> Tensor:
-    """The probabilities of answers [B, steps] after a prompt: its cache but for its last id."""
-    cache = repeated(copy.deepcopy(opening), len(answers))
-    told = torch.cat([torch.full((len(answers), 1), last), answers[:, :-1]], 1).to(model.device)
-    hidden = decoder_of(model)(
-        input_ids=told, past_key_values=cache, use_cache=True
-    ).last_hidden_state
-    return _odds(model, hidden, answers.to(model.device))
+    told = torch.cat([torch.full((len(answers), 1), last), answers], 1)
+    row = torch.zeros(len(answers), dtype=torch.long)  # of the cache, where each answer goes on
+    start, end = 0, 2
+    while len(going := (lengths > start).nonzero()[:, 0]):
+        span = slice(start, min(end, int(lengths.max())))
+        alike, which = answers[going, : span.stop].unique(dim=0, return_inverse=True)
+        parent = torch.zeros(len(alike), dtype=torch.long).index_copy_(0, which, row[going])
+        ids = torch.zeros_like(alike[:, span]).index_copy_(0, which, told[going, span])
+        cache.batch_select_indices(parent.to(model.device))
+        hidden = decoder_of(model)(
+            input_ids=ids.to(model.device), past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        odds[going, span] = _odds(model, hidden, alike[:, span].to(model.device)).cpu()[which]
+        row[going] = which
+        start, end = end, 2 * end
+    return odds
 
 
 def with_injection(

@@ -102,7 +102,7 @@ def read_aloud(
     lengths = _lengths(tokens, ends)
     without = odds
     if vectors is not None:
-        without = without_injection(model, prompts, tokens, lengths)
+        without = without_injection(model, prompts, tokens, lengths, search.per_batch)
     return _readings(tokenizer, tokens, lengths, odds - without)
 
 

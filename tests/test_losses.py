@@ -140,7 +140,7 @@ def test_true_negatives_of_one_concept_ask_for_nothing() -> None:
     z1.requires_grad_()
     value = losses.true_negatives(z1, z2, torch.zeros(6, dtype=torch.long), 0.1)
     (gradient,) = torch.autograd.grad(value, z1)
-    assert float(value) == 0.0
+    assert value.item() == 0.0
     assert not gradient.any()
 
 

@@ -8,6 +8,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from pipeline.attention import attention
 from pipeline.console import InputError
@@ -115,6 +116,25 @@ def test_where_no_text_goes_on_no_block_runs() -> None:
     seen: dict[int, Tensor] = {}
     assert read_row(model, row, seen.__setitem__, stop=2, texts_above=0) is None
     assert sorted(seen) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+@pytest.mark.parametrize("name", FAMILIES)
+@torch.no_grad()
+def test_a_block_that_few_places_need_runs_for_them_alone(name: str, stop: int) -> None:
+    model, texts = family(name), some_texts(9, 1, 14, 6)
+    row, block = pack(texts), decoder_blocks(model)[stop - 1]
+    needed = torch.cat([row.prompt_end, row.last]).unique()
+    seen, narrow, widths = {}, {}, []
+    (*_, head) = (part for part in block.modules() if isinstance(part, nn.Linear | Conv1D))
+    read_row(model, row, seen.__setitem__, stop, None)
+    handle = head.register_forward_pre_hook(lambda _, args: widths.append(args[0].shape[-2]))
+    read_row(model, row, narrow.__setitem__, stop, None if stop == 4 else 0, needed=needed)
+    handle.remove()
+    torch.testing.assert_close(narrow[stop][needed], seen[stop][needed], atol=1e-5, rtol=0)
+    others = torch.ones(len(row.ids), dtype=torch.bool).index_fill_(0, needed, False)
+    assert narrow[stop][others].isnan().all()
+    assert widths == [len(needed)], "the MLP's last projection"
 
 
 @pytest.mark.parametrize("name", FAMILIES)
