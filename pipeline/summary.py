@@ -13,6 +13,7 @@ STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 
 Row = dict[str, dict[str, float]]
 Place = tuple[str, ...]
+Curves = dict[str, list[tuple[int, str, float, float, float]]]
 
 
 def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
@@ -94,15 +95,13 @@ def values_of(row: Row) -> dict[str, float]:
     return {name: estimate["value"] for name, estimate in row.items()}
 
 
-def layer_curves(
-    separation: Mapping[str, Mapping[str, Any]], position: str
-) -> dict[str, list[tuple[int, str, float, float, float]]]:
-    """Each metric of separation over layers, on test texts: rows (layer, variant, value, low,
-    high)."""
-    curves: dict[str, list[tuple[int, str, float, float, float]]] = {}
-    for variant, tree in separation.items():
+def layer_curves(trees: Mapping[str, Mapping[str, Any]], place: Place) -> Curves:
+    """Each number that stands at a place within every layer, by variant: rows (layer, variant,
+    value, low, high)."""
+    curves: Curves = {}
+    for variant, tree in trees.items():
         for layer in layers_of(tree):
-            for metric, mark in tree[f"layer_{layer}"][position]["test"].items():
+            for metric, mark in _at(tree, (f"layer_{layer}", *place)).items():
                 curves.setdefault(metric, []).append(
                     (layer, variant, mark["value"], mark["low"], mark["high"])
                 )
@@ -115,10 +114,8 @@ def layers_of(tree: Mapping[str, Any]) -> list[int]:
     return sorted(int(name.removeprefix("layer_")) for name in names)
 
 
-def write_curves(
-    folder: Path, curves: Mapping[str, list[tuple[int, str, float, float, float]]]
-) -> None:
-    """One small table a metric, for `dvc plots`; numbers come rounded from metrics/separation."""
+def write_curves(folder: Path, curves: Curves) -> None:
+    """One small table a number, for `dvc plots`; they come rounded from their metrics."""
     with whole(folder) as draft:
         draft.mkdir()
         for metric, rows in curves.items():

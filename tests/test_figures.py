@@ -328,7 +328,7 @@ def test_a_file_that_says_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_curves_are_small_tables(tmp_path: Path) -> None:
-    write_curves(tmp_path / "curves", layer_curves(both(separation), "last"))
+    write_curves(tmp_path / "curves", layer_curves(both(separation), ("last", "test")))
     assert {path.name for path in tmp_path.rglob("*.csv")} == {
         "centroid_accuracy.csv", "knn_accuracy.csv", "silhouette.csv",
     }  # fmt: skip

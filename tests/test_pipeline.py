@@ -73,7 +73,11 @@ def test_pictures_and_page_are_there(clone: Path) -> None:
 
 def test_curves_are_there_for_dvc_plots(clone: Path) -> None:
     shown = json.loads(dvc(clone, "plots", "show", "--json").stdout)["data"]
-    for name in ("metrics/curves/knn_accuracy.csv", "dvc.yaml::metrics/adapters/sft_contrast.csv"):
+    for name in (
+        "metrics/curves/knn_accuracy.csv",
+        "metrics/curves/selfie_state.csv",
+        "dvc.yaml::metrics/adapters/sft_contrast.csv",
+    ):
         (chart,) = shown[name]
         assert chart["content"]["facet"]["field"] in chart["content"]["data"]["values"][0], name
 
