@@ -18,7 +18,7 @@ from pipeline.console import InputError
 from pipeline.hooks import Manner, decoder_of, injection, logits_of
 from pipeline.prompts import Prompt
 
-TOKENS = 1024  # whose logits exist at once
+TOKENS = 256  # whose logits exist at once
 CROWDED = 0.75  # ended rows leave once no more than this share of the batch goes on
 
 

@@ -12,6 +12,8 @@ from pipeline.decoding import TOKENS, lay_out
 from pipeline.hooks import Manner, decoder_of, logits_of, read_injected
 from pipeline.prompts import Prompt
 
+PARTED = 0.75  # the share of answers that are unlike each other, beyond which all are
+
 
 def without_injection(
     model: PreTrainedModel,
@@ -47,6 +49,7 @@ def _after(
     """The probabilities of answers [B, steps] after a cache of one row and one more id.
 
     Read in spans of 2, 2, 4, 8, ... tokens: in each, answers that are alike to its end are one row.
+    Once most are a row of their own, the rest is one span: rows that part copy what was read.
     """
     odds = torch.zeros(answers.shape)
     told = torch.cat([torch.full((len(answers), 1), last), answers], 1)
@@ -63,7 +66,8 @@ def _after(
         ).last_hidden_state
         odds[going, span] = _odds(model, hidden, alike[:, span].to(model.device)).cpu()[which]
         row[going] = which
-        start, end = end, 2 * end
+        parted = len(alike) > PARTED * len(going)
+        start, end = end, answers.shape[1] if parted else 2 * end
     return odds
 
 
