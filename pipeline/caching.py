@@ -1,6 +1,7 @@
 """Key-value caches that are read once, given to many rows, and grown without copying."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from pipeline.console import InputError
-from pipeline.hooks import config_of, decoder_of
+from pipeline.hooks import around_blocks, config_of, decoder_of
 
 ROOM = 32  # tokens that are made room for at a time
 
@@ -74,6 +75,29 @@ def read_ids(model: Any, ids: Sequence[int]) -> DynamicCache:
         row = torch.tensor([list(ids)], device=model.device)
         decoder_of(model)(input_ids=row, past_key_values=cache, use_cache=True)
     return cache
+
+
+@contextmanager
+def begun_at(model: Any, block: int, states: Tensor, cache: Any) -> Iterator[None]:
+    """Within, a forward begins at this block with states [B, T, D]: the blocks below it only leave
+    room in the cache, which counts tokens by them."""
+
+    def run(layer: int, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if layer > block:
+            return forward(hidden, *args, **kwargs)
+        if layer == block:
+            return forward(states, *args, **kwargs)
+        kept, tokens = cache.layers[layer], states.shape[1]
+        kept.update(*(_zeros_like(part, tokens) for part in (kept.keys, kept.values)))
+        return hidden
+
+    with around_blocks(model, run):
+        yield
+
+
+def _zeros_like(states: Tensor, tokens: int) -> Tensor:
+    """Keys or values [B, H, T, D] of other tokens."""
+    return states.new_zeros(*states.shape[:2], tokens, states.shape[3])
 
 
 def repeated(cache: Any, rows: int, layers: slice = slice(None)) -> Any:

@@ -15,7 +15,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTra
 
 from pipeline.caching import new_cache, repeated
 from pipeline.console import InputError
-from pipeline.hooks import Manner, decoder_of, injection, logits_of
+from pipeline.hooks import Manner, decoder_of, injection, inputs_of, logits_of
 from pipeline.prompts import Prompt
 
 TOKENS = 256  # whose logits exist at once
@@ -88,8 +88,10 @@ def decode(
     ends: Sequence[int],
     opening: DynamicCache | None,
     noise: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Answers to one batch: tokens [B, steps], ends[0] from the end on, and their probabilities.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Answers to one batch: tokens [B, steps], ends[0] from the end on, their probabilities, and
+    what the injected block was given of each but the last [B, steps - 1, D]. Nothing was injected
+    into blocks below it: they would give the same without.
 
     prompts: one for all rows, or one for each. vectors: [B, D] or [B, P, D] by place; None injects
     nothing. opening: the cache of the ids before the first placeholder of the one prompt. noise:
@@ -102,6 +104,7 @@ def decode(
         hidden.new_full(size, ends[0], dtype=torch.long),
         torch.zeros(size).to(hidden.device),
     )
+    below = hidden.new_zeros(len(rows), search.max_new_tokens - 1, hidden.shape[1])
     going = torch.ones(len(rows), dtype=torch.bool, device=hidden.device)
     decoder = decoder_of(model)
     for step in range(search.max_new_tokens):
@@ -114,7 +117,7 @@ def decode(
         going = going & ~torch.isin(token, stops)
         left = int(going.sum())
         if not left or step + 1 == search.max_new_tokens:
-            return tokens[:, : step + 1], odds[:, : step + 1]
+            return tokens[:, : step + 1], odds[:, : step + 1], below[:, :step]
         if left <= CROWDED * len(rows):
             cache.batch_select_indices(going.nonzero()[:, 0])
             rows, token = rows[going], token[going]
@@ -124,9 +127,11 @@ def decode(
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             told = {"attention_mask": mask, "position_ids": mask.sum(1, keepdim=True) - 1}
-        hidden = decoder(
-            input_ids=token[:, None], past_key_values=cache, use_cache=True, **told
-        ).last_hidden_state[:, -1]
+        with inputs_of(model, manner.inject_layer) as given:
+            hidden = decoder(
+                input_ids=token[:, None], past_key_values=cache, use_cache=True, **told
+            ).last_hidden_state[:, -1]
+        below[rows, step] = given[0][:, 0]
     raise AssertionError("the last step returns")
 
 

@@ -4,8 +4,9 @@ Layers follow Hugging Face everywhere: 0 is the embeddings, l the output of bloc
 the input of block l, and the last one is taken after the final norm.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -63,6 +64,37 @@ def decoder_blocks(model: Any) -> nn.ModuleList:
         if isinstance(child, nn.ModuleList) and len(child) == count:
             return child
     raise ValueError(f"{type(decoder).__name__} has no list of {count} blocks")
+
+
+@contextmanager
+def around_blocks(model: Any, run: Callable[..., Any]) -> Iterator[None]:
+    """Within, block l runs as run(l, forward, hidden, ...). Unlike a hook, this can decide how."""
+    blocks = decoder_blocks(model)
+    former = [vars(block).get("forward") for block in blocks]
+    for layer, block in enumerate(blocks):
+        vars(block)["forward"] = partial(run, layer, block.forward)
+    try:
+        yield
+    finally:
+        for block, forward in zip(blocks, former, strict=True):
+            del vars(block)["forward"]
+            if forward is not None:
+                vars(block)["forward"] = forward
+
+
+@contextmanager
+def inputs_of(model: Any, block: int) -> Iterator[list[Tensor]]:
+    """Within, a list of what this block is given [B, T, D], one forward after the other."""
+    given: list[Tensor] = []
+
+    def see(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given.append(args[0] if args else kwargs["hidden_states"])
+
+    handle = decoder_blocks(model)[block].register_forward_pre_hook(see, with_kwargs=True)
+    try:
+        yield given
+    finally:
+        handle.remove()
 
 
 def hidden_states(

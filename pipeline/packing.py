@@ -5,10 +5,8 @@ itself. Texts that are needed no higher than some layer stop there: the row gets
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from pipeline.attention import Asked, KeysKnown, attention
 from pipeline.console import InputError
 from pipeline.encoding import Encoded
-from pipeline.hooks import config_of, decoder_blocks, decoder_of, logits_of
+from pipeline.hooks import around_blocks, config_of, decoder_blocks, decoder_of, logits_of
 
 Seen = Callable[[int, Tensor], None]
 
@@ -209,7 +207,7 @@ def read_row(
         return F.pad(out, (0, 0, 0, tokens - kept)) if layer == depth - 1 else out
 
     try:
-        with attention(model, "packed"), _around_blocks(model, run):
+        with attention(model, "packed"), around_blocks(model, run):
             output = decoder_of(model)(
                 input_ids=row.ids[None],
                 position_ids=row.places[None],
@@ -243,7 +241,7 @@ def read_padded(
         see(layer, hidden[mask])
         return _forward(model, forward, checkpointing, hidden, *args, **kwargs)
 
-    with _around_blocks(model, run):
+    with around_blocks(model, run):
         output = decoder_of(model)(input_ids=ids, attention_mask=mask.long(), use_cache=False)
     final: Tensor = output.last_hidden_state[mask]
     see(len(decoder_blocks(model)), final)
@@ -286,22 +284,6 @@ def _of_first(final: Tensor, row: Row, texts: int | None) -> Tensor | None:
 
 class _NothingAbove(Exception):  # noqa: N818 - no error: how a forward pass ends early
     """Every text has been read as far as it is needed."""
-
-
-@contextmanager
-def _around_blocks(model: Any, run: Callable[..., Any]) -> Iterator[None]:
-    """Within, block l runs as run(l, forward, hidden, ...). Unlike a hook, this can decide how."""
-    blocks = decoder_blocks(model)
-    former = [vars(block).get("forward") for block in blocks]
-    for layer, block in enumerate(blocks):
-        vars(block)["forward"] = partial(run, layer, block.forward)
-    try:
-        yield
-    finally:
-        for block, forward in zip(blocks, former, strict=True):
-            del vars(block)["forward"]
-            if forward is not None:
-                vars(block)["forward"] = forward
 
 
 def _cut(value: Any, tokens: int, kept: slice | Tensor) -> Any:

@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from pipeline.caching import read_ids
+from pipeline.caching import begun_at, new_cache
 from pipeline.decoding import TOKENS, lay_out
 from pipeline.hooks import Manner, decoder_of, logits_of, read_injected
 from pipeline.prompts import Prompt
@@ -15,60 +17,74 @@ from pipeline.prompts import Prompt
 PARTED = 0.75  # the share of answers that are unlike each other, beyond which all are
 
 
+@dataclass(frozen=True)
+class Plain:
+    """A prompt read as it is: its cache of one row, and its last hidden state [1, D]."""
+
+    cache: DynamicCache
+    hidden: Tensor
+
+
+def read_plain(model: PreTrainedModel, prompt: Prompt) -> Plain:
+    cache, ids = new_cache(model), torch.tensor([prompt.ids], device=model.device)
+    output = decoder_of(model)(input_ids=ids, past_key_values=cache, use_cache=True)
+    return Plain(cache, output.last_hidden_state[:, -1])
+
+
 def without_injection(
     model: PreTrainedModel,
-    prompts: Sequence[Prompt],
+    plain: Plain,
     tokens: Tensor,
     lengths: Tensor,
-    per_batch: int,
+    block: int = 0,
+    below: Tensor | None = None,
 ) -> Tensor:
     """P(token | prompt, the answer before it), nothing injected: [N, steps], 0 beyond `lengths`.
 
-    prompts: one for all answers, or one for each. Answers to one prompt are read once as far as
-    they are alike.
+    below: what `block` is given of each token but the last [N, steps - 1, D], where that is known;
+    the blocks below it do not run then. Tokens are read in spans of 2, 2, 4, 8, ...: in each,
+    answers that are alike up to what follows it are one row. Once most are a row of their own, the
+    rest is one span: rows that part copy what was read.
     """
-    if len(prompts) > 1:
-        size = max(1, TOKENS // (tokens.shape[1] + max(len(prompt.ids) for prompt in prompts)))
-        parts = [slice(start, start + size) for start in range(0, len(tokens), size)]
-        read = [with_injection(model, prompts[p], None, None, tokens[p]).cpu() for p in parts]
-        odds = torch.cat(read)
-    else:
-        *before, last = prompts[0].ids
-        opening = read_ids(model, before)
-        answers, which = tokens.unique(dim=0, return_inverse=True)  # sorted: like ones are near
-        long = torch.zeros(len(answers), dtype=torch.long).index_copy_(0, which, lengths)
-        batches = zip(answers.split(per_batch), long.split(per_batch), strict=True)
-        read = [_after(model, copy.deepcopy(opening), last, *batch) for batch in batches]
-        odds = torch.cat(read)[which]
-    return odds.masked_fill(torch.arange(tokens.shape[1]) >= lengths[:, None], 0.0)
-
-
-def _after(
-    model: PreTrainedModel, cache: DynamicCache, last: int, answers: Tensor, lengths: Tensor
-) -> Tensor:
-    """The probabilities of answers [B, steps] after a cache of one row and one more id.
-
-    Read in spans of 2, 2, 4, 8, ... tokens: in each, answers that are alike to its end are one row.
-    Once most are a row of their own, the rest is one span: rows that part copy what was read.
-    """
-    odds = torch.zeros(answers.shape)
-    told = torch.cat([torch.full((len(answers), 1), last), answers], 1)
-    row = torch.zeros(len(answers), dtype=torch.long)  # of the cache, where each answer goes on
+    cache, steps = copy.deepcopy(plain.cache), tokens.shape[1]
+    odds = torch.zeros(tokens.shape)
+    odds[:, 0] = logits_of(model, plain.hidden)[0].softmax(0).cpu()[tokens[:, 0]]
+    row = torch.zeros(len(tokens), dtype=torch.long)  # of the cache, where each answer goes on
     start, end = 0, 2
-    while len(going := (lengths > start).nonzero()[:, 0]):
-        span = slice(start, min(end, int(lengths.max())))
-        alike, which = answers[going, : span.stop].unique(dim=0, return_inverse=True)
-        parent = torch.zeros(len(alike), dtype=torch.long).index_copy_(0, which, row[going])
-        ids = torch.zeros_like(alike[:, span]).index_copy_(0, which, told[going, span])
-        cache.batch_select_indices(parent.to(model.device))
-        hidden = decoder_of(model)(
-            input_ids=ids.to(model.device), past_key_values=cache, use_cache=True
-        ).last_hidden_state
-        odds[going, span] = _odds(model, hidden, alike[:, span].to(model.device)).cpu()[which]
+    while len(going := (lengths > start + 1).nonzero()[:, 0]):
+        span = slice(start, min(end, int(lengths.max()) - 1))
+        said = tokens[going, : span.stop + 1]
+        alike, which, own = _distinct(said)
+        cache.batch_select_indices(row[going][own].to(model.device))
+        states = None if below is None else below[going[own], span]
+        hidden = _read_on(model, cache, alike[:, span], block, states)
+        odds[going, start + 1 : span.stop + 1] = _odds(
+            model, hidden, alike[:, start + 1 :].to(model.device)
+        ).cpu()[which]
         row[going] = which
         parted = len(alike) > PARTED * len(going)
-        start, end = end, answers.shape[1] if parted else 2 * end
-    return odds
+        start, end = end, steps if parted else 2 * end
+    return odds.masked_fill(torch.arange(steps) >= lengths[:, None], 0.0)
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct rows, which of them each row is, and one row that is each."""
+    alike, which = rows.unique(dim=0, return_inverse=True)
+    own = torch.zeros(len(alike), dtype=torch.long)
+    return alike, which, own.index_copy_(0, which, torch.arange(len(rows)))
+
+
+def _read_on(
+    model: PreTrainedModel, cache: DynamicCache, ids: Tensor, block: int, states: Tensor | None
+) -> Tensor:
+    """The final hidden states [B, T, D] of ids after a cache, which grows by them."""
+    begun = nullcontext() if states is None else begun_at(model, block, states, cache)
+    with begun:
+        output = decoder_of(model)(
+            input_ids=ids.to(model.device), past_key_values=cache, use_cache=True
+        )
+    hidden: Tensor = output.last_hidden_state
+    return hidden
 
 
 def with_injection(

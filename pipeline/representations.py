@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ class Space:
     splits: tuple[str, ...]
     width: int
 
-    @property
+    @cached_property
     def header(self) -> bytes:
         """All metadata is one sorted JSON value, so that the same texts give the same bytes."""
         names = ("layers", "positions", "ids", "concepts", "splits")

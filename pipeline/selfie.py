@@ -19,7 +19,7 @@ from pipeline.encoding import Encoder
 from pipeline.hooks import Manner, config_of
 from pipeline.params import Asking, Selfie
 from pipeline.prompts import Prompt, asked_of_state
-from pipeline.relevancy import with_injection, without_injection
+from pipeline.relevancy import read_plain, with_injection, without_injection
 
 
 class Reading(NamedTuple):
@@ -77,9 +77,10 @@ def read_aloud(
     _refuse(model, prompts, vectors, count)
     by_place = None if vectors is None else _by_place(prompts, vectors)
     one = len(prompts) == 1
-    opening = None
+    opening = plain = None
     if one and vectors is not None:
         opening = read_ids(model, prompts[0].ids[: prompts[0].places[0]])
+        plain = read_plain(model, prompts[0])
     noise = None
     if search.temperature:
         drawing = torch.Generator().manual_seed(search.seed)
@@ -87,23 +88,27 @@ def read_aloud(
     # Prompts of like length share a batch.
     order = torch.tensor(sorted(range(count), key=lambda row: 0 if one else len(prompts[row].ids)))
     tokens = torch.full((count, search.max_new_tokens), ends[0])
-    odds = torch.zeros(tokens.shape)
+    relevancy = torch.zeros(tokens.shape)
     for chosen in progress(order.split(search.per_batch), "reading aloud"):
         asked = prompts if one else [prompts[row] for row in chosen.tolist()]
         written = None if by_place is None else by_place[chosen]
+        below = None
         if search.beams > 1:
             said = search_beams(model, asked, written, manner, search, ends)
             each = asked if len(asked) == len(chosen) else [*asked] * len(chosen)
             sure = with_injection(model, each, written, manner, said)
         else:
             drawn = None if noise is None else noise[chosen]
-            said, sure = decode(model, asked, written, manner, search, ends, opening, drawn)
-        tokens[chosen, : said.shape[1]], odds[chosen, : said.shape[1]] = said.cpu(), sure.cpu()
-    lengths = _lengths(tokens, ends)
-    without = odds
-    if vectors is not None:
-        without = without_injection(model, prompts, tokens, lengths, search.per_batch)
-    return _readings(tokenizer, tokens, lengths, odds - without)
+            said, sure, below = decode(model, asked, written, manner, search, ends, opening, drawn)
+        said = said.cpu()
+        tokens[chosen, : said.shape[1]] = said
+        if plain:
+            lengths = _lengths(said, ends)
+            bare = without_injection(model, plain, said, lengths, manner.inject_layer, below)
+        else:
+            bare = sure if written is None else with_injection(model, asked, None, None, said)
+        relevancy[chosen, : said.shape[1]] = sure.cpu() - bare.cpu()
+    return _readings(tokenizer, tokens, _lengths(tokens, ends), relevancy)
 
 
 def _refuse(

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from pipeline import selfie
 from pipeline.console import InputError
 from pipeline.decoding import Search
 from pipeline.encoding import Encoder
-from pipeline.hooks import hidden_states
+from pipeline.hooks import decoder_blocks, hidden_states
 from pipeline.interpreter import Writing
 from pipeline.params import Params
 from pipeline.prompts import Prompt
+from pipeline.relevancy import without_injection
 from pipeline.selfie import Reading, interpret, read_aloud
 from tests.test_packing import FAMILIES
 from tests.test_packing import family as new_family
@@ -103,12 +105,44 @@ def plainly(
 def test_every_family_reads_as_a_plain_loop_does(name: str) -> None:
     """Cached prefix and blocks, and a key-value cache, change nothing; nor does the batch."""
     model, some, how = family(name), vectors(3), Writing(2, "replace", 1.0)
-    expected = [plainly(model, ASKED, vector[None], how, 4) for vector in some]
+    expected = [plainly(model, ASKED, vector[None], how, 9) for vector in some]
     for size in (64, 2):
-        found = read(model, ASKED, some, how, Search(4, size))
+        found = read(model, ASKED, some, how, Search(9, size))
         assert said(found) == [tokens for tokens, _ in expected]
         for reading, (_, scores) in zip(found, expected, strict=True):
             assert reading.relevancy == pytest.approx(scores, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_what_is_known_of_an_answer_is_not_read_again(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks below the injection say the same without it, and equal openings are one row."""
+    model, how = family(name), Writing(2, "replace", 1.0)
+    some = vectors(3)[[0, 1, 2, 0, 1, 0]]
+    tokens: dict[int, list[int]] = {0: [], 2: []}
+    odds: list[Tensor] = []
+
+    def watched(*given: Any) -> Tensor:
+        blocks = decoder_blocks(model)
+        handles = [
+            blocks[number].mlp.register_forward_pre_hook(
+                lambda _, args, number=number: tokens[number].append(args[0].shape[:-1].numel())
+            )
+            for number in tokens
+        ]
+        odds.append(without_injection(*given))
+        for handle in handles:
+            handle.remove()
+        odds.append(without_injection(*given[:-2]))  # with every block
+        return odds[0]
+
+    monkeypatch.setattr(selfie, "without_injection", watched)
+    found = read(model, ASKED, some, how, Search(9, 6))
+    torch.testing.assert_close(odds[0], odds[1], atol=1e-6, rtol=0)
+    distinct = {tuple(answer) for answer in said(found)}
+    assert not tokens[0]
+    assert 0 < sum(tokens[2]) <= 8 * len(distinct) < 8 * len(found)
 
 
 @pytest.mark.parametrize("mode", ["replace", "add", "norm_matched"])
