@@ -27,8 +27,8 @@ from benchmarks.step import new_bench
 from pipeline.checkpoints import Checkpoint
 from pipeline.encoding import Encoded, Encoder
 from pipeline.extraction import extract
-from pipeline.params import Extraction
 from pipeline.representations import Space, load_representations
+from pipeline.sections import Extraction
 
 PADDED, NAIVE_BATCH = 1024, 8
 LAYERS = (2, 4, 6)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.effect import OURS
 from benchmarks.runs import Corpus, clone, repro, set_params
 from pipeline.files import read_json, whole, write_json
 
@@ -42,14 +43,12 @@ def _name(layers: Sequence[int]) -> str:
 
 def _run(folder: Path, seed: int, layers: Sequence[int]) -> dict[str, dict[str, float]]:
     """Accuracy by the layer that is read, before and after, and the finetune's CPU seconds."""
-    set_params(
-        folder, seed, Corpus({"finetune.target_layers": [*layers]}, ("base", "true_negatives"))
-    )
+    set_params(folder, seed, Corpus({"finetune.target_layers": [*layers]}, ("base", OURS)))
     repro(folder, ["base_model", "pairs"])
-    idle, busy = (_cpu_seconds(folder, f"adapters@{name}") for name in ("base", "true_negatives"))
+    idle, busy = (_cpu_seconds(folder, f"adapters@{name}") for name in ("base", OURS))
     repro(folder, ["separation", "fidelity"])
     rows = {"cost": {"cpu_seconds": busy - idle}}
-    for name in ("base", "true_negatives"):
+    for name in ("base", OURS):
         tree = read_json(folder / f"metrics/separation/{name}.json")
         rows[name] = {
             layer: tree[layer]["last"]["novel"][NUMBER]["value"]
@@ -85,7 +84,7 @@ def _page(found: dict[str, dict[str, dict[str, float]]]) -> str:
     untouched = next(iter(found.values()))["base"]
     lines.append(_line("nothing", untouched, read, 0.0))
     lines += [
-        _line(name, rows["true_negatives"], read, rows["cost"]["cpu_seconds"] / cheapest)
+        _line(name, rows[OURS], read, rows["cost"]["cpu_seconds"] / cheapest)
         for name, rows in found.items()
     ]
     return "\n".join(lines) + "\n"

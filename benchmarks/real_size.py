@@ -29,7 +29,8 @@ from benchmarks.step import VARIANT, gradient, published_objective
 from pipeline.encoding import Encoded, Encoder
 from pipeline.models import train_tokenizer, with_lora
 from pipeline.objective import Objective
-from pipeline.params import Finetune, Text, load_params
+from pipeline.params import load_params
+from pipeline.sections import Finetune, Text
 
 PAIRS, HALF = 8, 512
 

@@ -24,7 +24,8 @@ from pipeline.console import progress
 from pipeline.encoding import Encoded, Encoder
 from pipeline.models import train_tokenizer, with_lora
 from pipeline.objective import Objective, weights_of
-from pipeline.params import Finetune, Text, Variant, load_params
+from pipeline.params import load_params
+from pipeline.sections import Finetune, Text, Variant
 
 HALF, PAIRS, BLOCKS, WIDTH, VOCABULARY = 512, 8, 8, 256, 8192
 TARGET_LAYER = 7  # the output of block 6

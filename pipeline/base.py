@@ -31,7 +31,7 @@ from pipeline.console import InputError
 from pipeline.encoding import frame_of
 from pipeline.files import read_json, whole, write_json
 from pipeline.models import on_device
-from pipeline.params import DType, Model
+from pipeline.sections import DType, Model
 
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pipeline import ranks
 from pipeline.files import remove, whole
-from pipeline.params import Section
+from pipeline.sections import Section
 
 LIBRARIES = ("numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
 

@@ -21,7 +21,7 @@ from pipeline.edits import last_of, mlp_of, norm_of
 from pipeline.encoding import Batch, Encoded, Encoder
 from pipeline.hooks import decoder_blocks, decoder_of, hidden_states, logits_of
 from pipeline.losses import next_token_nll
-from pipeline.params import EditRow, TokenPosition
+from pipeline.sections import EditRow, TokenPosition
 
 TEXTS = 64  # read at once
 REFERENCE_STATES = 256  # of each kind that a step keeps where they were

@@ -10,8 +10,8 @@ from pipeline import control, rewards
 from pipeline.control import Inputs, Loss, read_inputs
 from pipeline.edits import Edit, difference, mlp_of
 from pipeline.encoding import Encoder
-from pipeline.params import Asking, Control, EditRow, Selfie
 from pipeline.records import Document, Example, concepts_of, evenly
+from pipeline.sections import Asking, Control, EditRow, Selfie
 
 
 @dataclass(frozen=True)

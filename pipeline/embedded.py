@@ -20,8 +20,8 @@ import numpy as np
 from pipeline import lexicon
 from pipeline.console import InputError
 from pipeline.grammar import CONCEPTS, REPORTED, Grammar, Message, Words
-from pipeline.params import EmbeddedCorpora
 from pipeline.records import Document, Example, Request, Split
+from pipeline.sections import EmbeddedCorpora
 
 
 def described(params: EmbeddedCorpora, seed: int) -> list[Example]:

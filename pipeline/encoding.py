@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from pipeline.console import InputError
-from pipeline.params import Text
+from pipeline.sections import Text
 
 SLOT = "<|slot|>"  # where a hidden state goes; a model without such a token has PLAIN_SLOT
 PLAIN_SLOT = "_"

@@ -13,8 +13,8 @@ from pipeline.checkpoints import Checkpoint
 from pipeline.console import progress
 from pipeline.encoding import Encoded, Encoder, token_batches
 from pipeline.packing import ReadRow, pack, reader_for
-from pipeline.params import Extraction
 from pipeline.representations import Space
+from pipeline.sections import Extraction
 
 
 def extract(

@@ -22,8 +22,8 @@ from pipeline.console import InputError, progress
 from pipeline.encoding import Encoder
 from pipeline.files import whole
 from pipeline.objective import Objective, weights_of
-from pipeline.params import Finetune
 from pipeline.records import Document, Example, Pair
+from pipeline.sections import Finetune
 from pipeline.watch import Watch
 
 

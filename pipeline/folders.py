@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.console import InputError, nearest, spelt_like
 from pipeline.corpora import LEAST_TEXTS, Corpus, Row, labelled_corpus
-from pipeline.params import CsvCorpora
+from pipeline.sections import CsvCorpora
 from pipeline.shifted import beside
 from pipeline.tables import find_tables, read_table
 

@@ -18,9 +18,9 @@ from pipeline import hub
 from pipeline.console import InputError, nearest
 from pipeline.corpora import Corpus, Row, labelled_corpus, normalised
 from pipeline.files import read_json, write_json
-from pipeline.params import HubCorpora
 from pipeline.recipes import ASKED, LABELLED, TOLD, Asked, Cells, Labelled, Source, Told, digest
 from pipeline.records import Document
+from pipeline.sections import HubCorpora
 from pipeline.shifted import beside
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from pipeline.encoding import Encoder, token_batches
 from pipeline.hooks import logits_of
 from pipeline.losses import token_kl
 from pipeline.packing import pack, reader_for
-from pipeline.params import Generation
 from pipeline.records import Completion, Document, Likelihood, Opening, Request
+from pipeline.sections import Generation
 
 TOKENS = 512  # whose logits exist at once
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline.params import InjectionMode
+from pipeline.sections import InjectionMode
 
 
 class Manner(Protocol):

@@ -20,8 +20,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pipeline.console import InputError
 from pipeline.decoding import Search, ends_of
 from pipeline.hooks import decoder_blocks, hidden_states
-from pipeline.params import InjectionMode
 from pipeline.prompts import InterpretationPrompt, Prompt
+from pipeline.sections import InjectionMode
 from pipeline.selfie import read_aloud
 
 __all__ = ["InterpretationPrompt", "Search", "interpret", "interpret_vectors", "states_of"]

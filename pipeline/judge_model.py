@@ -13,10 +13,10 @@ from transformers import PreTrainedModel
 
 from pipeline.encoding import Encoder
 from pipeline.judging import says_something
-from pipeline.params import Asking
 from pipeline.prompts import asked_of_words
 from pipeline.records import Judged, spoken
 from pipeline.relevancy import with_injection
+from pipeline.sections import Asking
 
 
 def judge_texts(

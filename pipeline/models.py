@@ -26,7 +26,7 @@ from pipeline.console import InputError
 from pipeline.encoding import SLOT
 from pipeline.files import whole
 from pipeline.hooks import decoder_blocks
-from pipeline.params import EmbeddedModel, Finetune, Runtime
+from pipeline.sections import EmbeddedModel, Finetune, Runtime
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 TEMPLATE = (

@@ -30,9 +30,9 @@ from pipeline.decoding import ends_of
 from pipeline.encoding import Encoder
 from pipeline.hooks import config_of
 from pipeline.live_monitor import Judgement, check_model, judge_prompts, watching
-from pipeline.params import Text
 from pipeline.paths import ADAPTERS, BASE_CARD, BASE_MODEL
 from pipeline.saved_monitor import SavedMonitor, load_monitor
+from pipeline.sections import Text
 
 COLUMNS = ("prompt", "token", "label", "score", "threshold", "layer")
 

@@ -11,11 +11,11 @@ from sklearn.base import ClassifierMixin
 
 from pipeline.intervals import Counts, draw_prompts
 from pipeline.monitors import MULTILAYER, Labels, Vectors, all_layers_at, new_monitors
-from pipeline.params import Reading
 from pipeline.records import Request
 from pipeline.representations import Representations
 from pipeline.saved_monitor import HEADLINE
 from pipeline.scoring import is_asked, questions_of
+from pipeline.sections import Reading
 from pipeline.streams import Streams
 
 HARMFUL, SAFE = "harmful", "safe"

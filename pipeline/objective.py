@@ -18,8 +18,8 @@ from pipeline.encoding import Encoded, Encoder
 from pipeline.hooks import logits_of, read_injected
 from pipeline.lora import fuse, switched_off
 from pipeline.packing import Row, pack, reader_for
-from pipeline.params import Asking, Finetune, Variant
 from pipeline.replay import replayed
+from pipeline.sections import Asking, Finetune, Variant
 
 LOGITS = 2**20  # how many may exist at once, unless that is less than ROWS tokens' worth
 ROWS = 256

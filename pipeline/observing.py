@@ -11,10 +11,10 @@ from pipeline.encoding import Encoder, token_batches
 from pipeline.generation import complete, likelihoods
 from pipeline.hooks import decoder_of, logits_of
 from pipeline.observations import Observations
-from pipeline.params import Asking, Generation, Selfie
 from pipeline.questioning import states_of
 from pipeline.records import Agreement, Document, Example, Request, concepts_of, evenly
 from pipeline.rewards import read_aloud
+from pipeline.sections import Asking, Generation, Selfie
 
 HELD_OUT = ("validation", "test", "novel")
 GREEDY = 1e-4  # a temperature at which sampling is a search for the likeliest answer

@@ -6,8 +6,8 @@ from typing import get_args
 import numpy as np
 
 from pipeline.console import InputError
-from pipeline.params import Labelling, Pairs, Sampling
 from pipeline.records import Augmentation, Example, Pair
+from pipeline.sections import Labelling, Pairs, Sampling
 
 LABELLINGS: tuple[Labelling, ...] = get_args(Labelling)
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)

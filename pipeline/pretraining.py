@@ -17,8 +17,8 @@ from pipeline.encoding import Encoded, Encoder
 from pipeline.hooks import hidden_states, logits_of, read_injected
 from pipeline.losses import next_token_nll
 from pipeline.models import new_model, on_device, train_tokenizer
-from pipeline.params import Asking, EmbeddedModel, Pretraining, Text
 from pipeline.records import Document, Example, spoken
+from pipeline.sections import Asking, EmbeddedModel, Pretraining, Text
 
 IGNORED = -100
 

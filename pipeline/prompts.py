@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.console import InputError
 from pipeline.encoding import PLAIN_SLOT, SLOT, WORD_START, Encoder
-from pipeline.params import Asking
+from pipeline.sections import Asking
 
 
 @dataclass(frozen=True)

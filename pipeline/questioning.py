@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from pipeline.decoding import Search, ends_of
 from pipeline.encoding import Encoder
 from pipeline.hooks import decoder_blocks, hidden_states, logits_of, normed
-from pipeline.params import Asking, Selfie, TokenPosition
 from pipeline.prompts import asked_of_words
 from pipeline.records import CONTROLS, Example, Interpretation, TokenInterpretation, spoken
+from pipeline.sections import Asking, Selfie, TokenPosition
 from pipeline.selfie import Reading, interpret, read_aloud
 
 INJECTED = ("state", *(control for control in CONTROLS if control != "none"))

@@ -12,9 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from pipeline.comparison import Beside, Line, answers, drifts
 from pipeline.files import whole
 from pipeline.meanings import INJECTED, MEANINGS
-from pipeline.params import Asking, Section
 from pipeline.pictures import alt_of
 from pipeline.records import Interpretation, evenly, spoken
+from pipeline.sections import Asking, Section
 from pipeline.summary import Row
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")

@@ -8,8 +8,8 @@ from transformers import PreTrainedModel
 
 from pipeline.encoding import Encoder
 from pipeline.judging import named_concepts
-from pipeline.params import Asking, Selfie
 from pipeline.records import Example, Interpretation
+from pipeline.sections import Asking, Selfie
 from pipeline.selfie import interpret
 
 Reward = Callable[[Tensor, Tensor], Tensor]

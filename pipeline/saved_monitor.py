@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from pipeline.console import InputError
 from pipeline.files import whole, write_json
-from pipeline.params import Position
+from pipeline.sections import Position
 
 Tensor = NDArray[np.float32] | NDArray[np.float64]
 HEADLINE = "logistic"  # the kind that is taken home, and whose numbers stand in the summary

@@ -17,9 +17,9 @@ from pipeline.console import InputError, progress
 from pipeline.decoding import Search, decode, ends_of, search_beams
 from pipeline.encoding import Encoder
 from pipeline.hooks import Manner, config_of
-from pipeline.params import Asking, Selfie
 from pipeline.prompts import Prompt, asked_of_state
 from pipeline.relevancy import read_plain, with_injection, without_injection
+from pipeline.sections import Asking, Selfie
 
 
 class Reading(NamedTuple):

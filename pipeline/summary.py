@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import read_json, whole
-from pipeline.params import Asking, Reading
 from pipeline.records import CONTROLS
 from pipeline.saved_monitor import HEADLINE
+from pipeline.sections import Asking, Reading
 
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 

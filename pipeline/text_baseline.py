@@ -11,7 +11,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from tokenizers import Tokenizer
 
 from pipeline.intervals import Counts, as_tree, draw_prompts, estimate_defined
-from pipeline.params import Text
 from pipeline.records import Example, Request
 from pipeline.scoring import (
     Measures,
@@ -21,6 +20,7 @@ from pipeline.scoring import (
     is_asked,
     questions_of,
 )
+from pipeline.sections import Text
 
 UNSCORED = ("train", "validation")
 Tree = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]

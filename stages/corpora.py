@@ -4,7 +4,7 @@ from pipeline import corpora, embedded, folders, gathering, leaks
 from pipeline.console import run
 from pipeline.corpora import Corpus
 from pipeline.files import whole, write_json
-from pipeline.params import Corpora, EmbeddedCorpora, load_params
+from pipeline.params import load_params
 from pipeline.paths import (
     CORPORA,
     DESCRIBED,
@@ -16,6 +16,7 @@ from pipeline.paths import (
     SOURCES_LOCK,
 )
 from pipeline.records import write_records
+from pipeline.sections import Corpora, EmbeddedCorpora
 
 
 def main() -> None:

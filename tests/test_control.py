@@ -13,8 +13,9 @@ from pipeline.finetuning import Material, finetune
 from pipeline.models import new_model, with_lora
 from pipeline.objective import Objective
 from pipeline.pairs import draw_pairs
-from pipeline.params import Labelling, Params
+from pipeline.params import Params
 from pipeline.records import Document
+from pipeline.sections import Labelling
 from pipeline.separation import nearest_centroid
 
 STEPS = 150

@@ -26,8 +26,8 @@ from pipeline.corpora import (
 )
 from pipeline.files import read_json
 from pipeline.folders import FEWEST_ROWS, read_tables, spelt_like
-from pipeline.params import CsvCorpora
 from pipeline.records import Document, Example, Request, Split
+from pipeline.sections import CsvCorpora
 from tests.dag import ROOT
 
 Write = Callable[[list[dict[str, str]]], CsvCorpora]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.params import Params, Section, load_params
+from pipeline.params import Params, load_params
+from pipeline.sections import Section
 from tests.dag import PACKAGES, ROOT, closure, sections_read
 
 DVC: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))

@@ -12,7 +12,8 @@ from pipeline.console import InputError
 from pipeline.corpora import Corpus, check_corpus
 from pipeline.grammar import ASKED, CONCEPTS, REPORTED, Grammar, Register, content_words
 from pipeline.judging import opens_with_refusal
-from pipeline.params import EmbeddedCorpora, Params
+from pipeline.params import Params
+from pipeline.sections import EmbeddedCorpora
 from stages.corpora import gather_embedded as gather
 
 

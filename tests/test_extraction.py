@@ -14,9 +14,10 @@ from pipeline import extraction
 from pipeline.checkpoints import Checkpoint
 from pipeline.encoding import Encoder
 from pipeline.extraction import extract, read_batch
-from pipeline.params import Extraction, Params
+from pipeline.params import Params
 from pipeline.records import Example
 from pipeline.representations import Representations, Space, load_representations
+from pipeline.sections import Extraction
 
 
 def space_for(path: Path, examples: list[Example], params: Extraction, width: int) -> Space:

@@ -25,8 +25,9 @@ from pipeline.models import with_lora
 from pipeline.objective import Frozen, Objective
 from pipeline.packing import Row, pack
 from pipeline.pairs import draw_pairs
-from pipeline.params import Finetune, Params, Variant
+from pipeline.params import Params
 from pipeline.records import Document, Example
+from pipeline.sections import Finetune, Variant
 from tests.dag import ROOT
 from tests.tiny import move
 

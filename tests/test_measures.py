@@ -20,7 +20,6 @@ from pipeline.intervals import (
     put,
 )
 from pipeline.judging import concept_named, names_concept, opens_with_refusal
-from pipeline.params import Asking, Reading
 from pipeline.records import (
     BASELINES,
     CONTROLS,
@@ -31,6 +30,7 @@ from pipeline.records import (
     Verdict,
 )
 from pipeline.safety import rates
+from pipeline.sections import Asking, Reading
 from pipeline.summary import differences, headline, values_of
 from tests.tiny import tiny_params
 

@@ -26,11 +26,11 @@ from pipeline.monitors import (
     new_logistic,
     new_monitors,
 )
-from pipeline.params import Reading
 from pipeline.records import Request
 from pipeline.representations import Representations
 from pipeline.saved_monitor import identity_of, load_monitor, save_monitor
 from pipeline.scoring import UNCHOSEN
+from pipeline.sections import Reading
 from pipeline.streams import POSITIONS, Streams, load_streams, save_streams
 
 CONCEPTS = ("fraud", "safe", "theft")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.console import InputError
 from pipeline.pairs import LABELLINGS, SAMPLINGS, draw_pairs
-from pipeline.params import Pairs
 from pipeline.records import Example
+from pipeline.sections import Pairs
 
 PARAMS = Pairs(count=120, whole=0.75, prompt_only=0.125, response_only=0.125)
 

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.console import InputError
 from pipeline.models import prepare
-from pipeline.params import Params, Runtime, base_first, find_variant, load_params
+from pipeline.params import Params, base_first, find_variant, load_params
+from pipeline.sections import Runtime
 from tests.bad_input import BAD_PARAMS, Change
 from tests.dag import ROOT
 from tests.tiny import plain, tiny_tree, write_params

@@ -21,9 +21,9 @@ from pipeline.corpora import (
 from pipeline.files import read_json
 from pipeline.folders import read_tables
 from pipeline.inspection import summary
-from pipeline.params import CsvCorpora
 from pipeline.recipes import LABELLED
 from pipeline.records import Document, concepts_of
+from pipeline.sections import CsvCorpora
 from pipeline.shifted import beside
 
 

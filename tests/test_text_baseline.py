@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from pipeline.params import Text
 from pipeline.records import Example, Request
+from pipeline.sections import Text
 from pipeline.text_baseline import text_only
 
 LONG = Text(prompt_tokens=50, response_tokens=50)
