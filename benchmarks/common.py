@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from pipeline.files import write_json
 
 REAL = Path("../shared/data/safety_multi")
+BLOCKS, WIDTH, CONTEXT, VOCABULARY = 8, 256, 1024, 8192  # of the small Llama that both ways run
 
 
 def texts_of(folder: Path | None) -> list[tuple[str, str]]:
@@ -37,6 +40,26 @@ def made_up_texts(count: int = 1000) -> list[tuple[str, str]]:
         return " ".join(rng.choice(words, size=length))
 
     return [(passage(18), passage(72)) for _ in range(count)]
+
+
+def random_llama(tokenizer: PreTrainedTokenizerBase, spread: float = 0.02) -> LlamaForCausalLM:
+    """A small Llama of random weights, always the same ones. spread: their deviation."""
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=11 * WIDTH // 4,
+            num_hidden_layers=BLOCKS,
+            num_attention_heads=8,
+            num_key_value_heads=8,
+            max_position_embeddings=CONTEXT,
+            initializer_range=spread,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
 
 
 def publish(report: Mapping[str, float], out: Path | None) -> None:

@@ -14,9 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from benchmarks.common import REAL, peak_bytes, publish, texts_of, user_seconds
+from benchmarks.common import (
+    BLOCKS,
+    REAL,
+    VOCABULARY,
+    peak_bytes,
+    publish,
+    random_llama,
+    texts_of,
+    user_seconds,
+)
 from benchmarks.published_selfie import Said, published_interpret
 from pipeline.console import progress
 from pipeline.decoding import Search, ends_of
@@ -25,7 +34,7 @@ from pipeline.models import train_tokenizer
 from pipeline.prompts import InterpretationPrompt
 from pipeline.selfie import read_aloud
 
-BLOCKS, WIDTH, VOCABULARY, NEW_TOKENS, BATCH = 8, 256, 8192, 30, 256
+NEW_TOKENS, BATCH = 30, 256
 BLOCK = 3  # where states are written, as in the paper
 LAYERS = tuple(range(1, BLOCKS + 1))
 
@@ -117,22 +126,7 @@ def new_bench(table: Sequence[tuple[str, str]], count: int) -> Bench:
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, attention: str) -> PreTrainedModel:
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=11 * WIDTH // 4,
-            num_hidden_layers=BLOCKS,
-            num_attention_heads=8,
-            num_key_value_heads=8,
-            max_position_embeddings=1024,
-            initializer_range=0.1,  # wide enough that greedy choices are no ties
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
+    model = random_llama(tokenizer, spread=0.1)  # wide enough that greedy choices are no ties
     model.set_attn_implementation(attention)
     model.eval()
     return model

@@ -16,9 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from benchmarks.common import REAL, peak_bytes, publish, texts_of, user_seconds
+from benchmarks.common import (
+    BLOCKS,
+    CONTEXT,
+    REAL,
+    VOCABULARY,
+    WIDTH,
+    peak_bytes,
+    publish,
+    random_llama,
+    texts_of,
+    user_seconds,
+)
 from benchmarks.published_step import lay_out, published_terms
 from pipeline.console import progress
 from pipeline.encoding import Encoded, Encoder
@@ -27,7 +38,7 @@ from pipeline.objective import Objective, weights_of
 from pipeline.params import load_params
 from pipeline.sections import Finetune, Text, Variant
 
-HALF, PAIRS, BLOCKS, WIDTH, VOCABULARY = 512, 8, 8, 256, 8192
+HALF, PAIRS = CONTEXT // 2, 8
 TARGET_LAYER = 7  # the output of block 6
 CHAT_TOKENS = 500
 VARIANT = Variant(
@@ -179,22 +190,7 @@ def published_objective(target_layer: int) -> Finetune:
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, finetune: Finetune) -> PeftModel:
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=11 * WIDTH // 4,
-            num_hidden_layers=BLOCKS,
-            num_attention_heads=8,
-            num_key_value_heads=8,
-            max_position_embeddings=2 * HALF,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
-    adapted = with_lora(model, finetune)
+    adapted = with_lora(random_llama(tokenizer), finetune)
     with torch.no_grad():
         for weight in adapted.parameters():
             if weight.requires_grad:
