@@ -76,10 +76,10 @@ def _attend(
     of all (raises KeysKnown), and then gives them to the queries [B, H, P, D] of its places."""
     if attention_mask is not None or any(others.get(name) is not None for name in UNKNOWN):
         raise NotImplementedError("attention of a kind that cannot be packed")
-    if asked and asked.known is None:
-        asked.known = key, value
-        raise KeysKnown
-    if asked and asked.known:
+    if asked:
+        if asked.known is None:
+            asked.known = key, value
+            raise KeysKnown
         lengths = segments or (asked.known[0].shape[2],)
         seen = asked.seen(lengths, sliding_window)
         out = _attend_where(query, *asked.known, seen, scaling, dropout, softcap)

@@ -15,7 +15,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTra
 
 from pipeline.caching import new_cache, repeated
 from pipeline.console import InputError
-from pipeline.hooks import Manner, decoder_of, injection, inputs_of, logits_of
+from pipeline.hooks import Manner, config_of, decoder_of, injection, inputs_of, logits_of
 from pipeline.prompts import Prompt
 
 TOKENS = 256  # whose logits exist at once
@@ -133,6 +133,17 @@ def decode(
             ).last_hidden_state[:, -1]
         below[rows, step] = given[0][:, 0]
     raise AssertionError("the last step returns")
+
+
+def can_widen(model: PreTrainedModel, manner: Manner) -> bool:
+    """Whether one row of ids may become many rows of vectors at the injected block. Not in Bloom,
+    whose blocks are given a bias for each row that there was at first."""
+    two = torch.ones(2, config_of(model).hidden_size, device=model.device)
+    try:
+        _prefill(model, [Prompt((0, 0), (1,))], two, manner, None)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _prefill(

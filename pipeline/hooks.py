@@ -5,12 +5,13 @@ the input of block l, and the last one is taken after the final norm.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from pipeline.sections import InjectionMode
 
@@ -34,6 +35,8 @@ def decoder_of(model: Any) -> nn.Module:
     """The decoder without its language-model head, also inside an adapter's wrapper."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = inner.get_decoder()
+    if decoder is inner:  # as Llama 4 says of itself
+        decoder = inner.model
     assert isinstance(decoder, nn.Module)
     return decoder
 
@@ -44,16 +47,37 @@ def config_of(model: Any) -> Any:
 
 
 def logits_of(model: Any, hidden: Tensor) -> Tensor:
-    """The language-model head over final hidden states [..., D]: float32 logits [..., V].
+    """The logits of final hidden states [..., D]: float32 [..., V].
 
-    Gemma's soft cap is applied; `pipeline.packing` refuses heads that do anything else.
+    The model's own forward makes them, with a decoder that only hands on these states: whatever it
+    does beside its head, as Gemma's soft cap or the scales of Cohere and Granite, is done here too.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    logits: Tensor = inner.get_output_embeddings()(hidden)
-    cap = getattr(inner.config, "final_logit_softcapping", None)
-    if cap is not None:
-        logits = cap * torch.tanh(logits / cap)
-    return logits.float()
+    row = hidden.reshape(1, -1, hidden.shape[-1])
+    with _running(decoder_of(model), lambda *_, **__: _Handed(last_hidden_state=row)):
+        logits: Tensor = inner(inputs_embeds=row, use_cache=False, return_dict=True).logits
+    return logits.float().reshape(*hidden.shape[:-1], -1)
+
+
+class _Handed(BaseModelOutput):
+    """Final hidden states, and None for whatever else a model asks of its decoder."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+@contextmanager
+def _running(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Within, the module runs this instead of its own forward."""
+    former = vars(module).get("forward")
+    vars(module)["forward"] = forward
+    try:
+        yield
+    finally:
+        del vars(module)["forward"]
+        if former is not None:
+            vars(module)["forward"] = former
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:
@@ -69,17 +93,10 @@ def decoder_blocks(model: Any) -> nn.ModuleList:
 @contextmanager
 def around_blocks(model: Any, run: Callable[..., Any]) -> Iterator[None]:
     """Within, block l runs as run(l, forward, hidden, ...). Unlike a hook, this can decide how."""
-    blocks = decoder_blocks(model)
-    former = [vars(block).get("forward") for block in blocks]
-    for layer, block in enumerate(blocks):
-        vars(block)["forward"] = partial(run, layer, block.forward)
-    try:
+    with ExitStack() as blocks:
+        for layer, block in enumerate(decoder_blocks(model)):
+            blocks.enter_context(_running(block, partial(run, layer, block.forward)))
         yield
-    finally:
-        for block, forward in zip(blocks, former, strict=True):
-            del vars(block)["forward"]
-            if forward is not None:
-                vars(block)["forward"] = forward
 
 
 @contextmanager

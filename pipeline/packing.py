@@ -111,7 +111,7 @@ def reader_for(model: Any, longest: int) -> ReadRow:
     taken at its word. Raises InputError where neither way gives the model's own states and logits.
     """
     name, config = type(decoder_of(model)).__name__, config_of(model)
-    window = getattr(config, "sliding_window", None) or longest
+    window = _window_of(config) or longest
     lengths = (5, 3, window + 2) if window < longest else (5, 3)
     _refuse_shifting_rotations(name, config, longest)
     texts = [_any_text(length, config.vocab_size) for length in lengths]
@@ -138,8 +138,8 @@ def reader_for(model: Any, longest: int) -> ReadRow:
                 continue
             if not _alike(logits_of(model, final), torch.cat([logits for _, logits in alone])):
                 raise InputError(
-                    f"{name}: its logits are not those of its head alone; choose a model without "
-                    "a scale on its logits"
+                    f"{name}: its logits are not made of its last states alone; choose a model of "
+                    "another family"
                 )
             if read is read_padded:
                 warnings.warn(f"{name} cannot read packed rows; batches are padded", stacklevel=2)
@@ -149,6 +149,11 @@ def reader_for(model: Any, longest: int) -> ReadRow:
     )
 
 
+def _window_of(config: Any) -> int | None:
+    """How many tokens a windowed block looks back at most; in Llama 4, those of its chunk."""
+    return getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
+
+
 def _any_text(length: int, vocabulary: int) -> Encoded:
     ids = tuple((7 * length + 3 * place) % vocabulary for place in range(length))
     return Encoded(ids, 0, length - 1)
@@ -156,8 +161,9 @@ def _any_text(length: int, vocabulary: int) -> Encoded:
 
 def _refuse_shifting_rotations(name: str, config: Any, longest: int) -> None:
     """Some rotary embeddings change for a whole batch when one of its texts is long."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    trained = rope.get("original_max_position_embeddings") or config.max_position_embeddings
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    own: int = getattr(config, "max_position_embeddings", longest)
+    trained = rope.get("original_max_position_embeddings") or own
     if rope.get("rope_type") in ("dynamic", "longrope") and longest > trained:
         raise InputError(
             f"{name} turns other texts' positions when one has more than {trained} tokens; lower "
@@ -189,6 +195,7 @@ def read_row(
 ) -> Tensor | None:
     """Read a packed row; ReadRow says what is shown and returned."""
     tokens, depth = len(row.ids), len(decoder_blocks(model))
+    assert needed is None or stop >= depth or texts_above == 0  # a text that goes on needs all
     above = row if texts_above is None or stop >= depth else row.first(texts_above)
     kept = len(above.ids)
 
@@ -264,7 +271,7 @@ def _forward(model: Any, forward: Any, checkpointing: bool, *args: Any, **kwargs
 def _forward_at(places: Tensor, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
     """A block's output where it is needed, NaN elsewhere: [1, T, D].
 
-    Keys and values are of all tokens; what else the block computes is of those places alone.
+    What comes before the attention is of all tokens; what comes after it, of those places alone.
     """
     asked = Asked(places)
     try:

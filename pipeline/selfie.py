@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.caching import read_ids
 from pipeline.console import InputError, progress
-from pipeline.decoding import Search, decode, ends_of, search_beams
+from pipeline.decoding import Search, can_widen, decode, ends_of, search_beams
 from pipeline.encoding import Encoder
 from pipeline.hooks import Manner, config_of
 from pipeline.prompts import Prompt, asked_of_state
@@ -76,6 +76,8 @@ def read_aloud(
     count = len(prompts) if vectors is None else len(vectors)
     _refuse(model, prompts, vectors, count)
     by_place = None if vectors is None else _by_place(prompts, vectors)
+    if vectors is not None and len(prompts) == 1 and not can_widen(model, manner):
+        prompts = [*prompts] * count
     one = len(prompts) == 1
     opening = plain = None
     if one and vectors is not None:

@@ -15,10 +15,13 @@ from pipeline import ranks
 from pipeline.base import load_base
 from pipeline.checkpoints import Checkpoint
 from pipeline.encoding import Encoder
+from pipeline.extraction import extract
 from pipeline.finetuning import Material, finetune
+from pipeline.hooks import config_of
 from pipeline.models import save_adapter, with_lora
 from pipeline.objective import Objective, weights_of
 from pipeline.records import Document, Example, Pair
+from pipeline.representations import Space, load_representations
 from tests.tiny import move, tiny_params
 
 # Knobs of the finetune, the variant's contrast, checkpointing and pairs_per_pass.
@@ -34,12 +37,13 @@ SCENARIOS: dict[str, tuple[dict[str, object], str, bool, int]] = {
 
 
 def work(folder: Path, sharded: bool) -> dict[str, Tensor]:
-    """The gradients and terms of one step of 8 pairs in each scenario; then what two steps make of
-    the weights in the last."""
+    """The gradients and terms of one step of 8 pairs in each scenario; representations; then what
+    two steps make of the weights in the last."""
     found: dict[str, Tensor] = {}
     for scenario in SCENARIOS:
         objective = new_objective(folder, sharded, scenario)
         found |= {f"{scenario}: {name}": value for name, value in one_step(objective).items()}
+    found["representations"] = extracted(folder)
     objective.adapted.zero_grad()
     found |= two_steps(objective, Checkpoint(folder / "state", "key", every=1))
     save_adapter(folder / "adapter", objective.adapted)
@@ -105,6 +109,24 @@ def two_steps(objective: Objective, checkpoint: Checkpoint) -> dict[str, Tensor]
         f"weight.{name}": ranks.whole(weight).detach().clone()
         for name, weight in trained_of(objective).items()
     }
+
+
+def extracted(folder: Path) -> Tensor:
+    """The base model's representations of 24 texts, of which every rank reads a part into one
+    file."""
+    params, cpu = tiny_params(), torch.device("cpu")
+    model, tokenizer = load_base(folder / "base", cpu)
+    encoder, knobs = Encoder(tokenizer, params.text), params.extraction
+    knobs = knobs.model_copy(update={"tokens_per_batch": 60})
+    names = tuple(f"text-{number}" for number in range(24))
+    space = Space(
+        folder / f"space-{ranks.count()}", knobs.layers, knobs.positions, names, names, names,
+        config_of(model).hidden_size,
+    )  # fmt: skip
+    checkpoint = Checkpoint(folder / f"reading-{ranks.number()}", "key", every=1)
+    texts = [encoder(*said(number)) for number in range(24)]
+    extract(model, encoder, texts, knobs, space, checkpoint)
+    return torch.from_numpy(load_representations(space.path).values)
 
 
 def trained_of(objective: Objective) -> dict[str, Tensor]:

@@ -39,6 +39,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3": ("Gemma3TextConfig", GEMMA),
     "phi3": ("Phi3Config", SIZE),
     "olmo2": ("Olmo2Config", SIZE),
+    "cohere": ("CohereConfig", SIZE | {"logit_scale": 0.25}),
+    "granite": ("GraniteConfig", SIZE | {"logits_scaling": 4.0, "residual_multiplier": 0.5}),
     "gpt_neox": ("GPTNeoXConfig", ALIKE),
     "gpt2": (
         "GPT2Config",
@@ -46,10 +48,26 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
          "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
     ),
 }  # fmt: skip
+PADDED: dict[str, tuple[str, dict[str, Any]]] = {  # whose rows cannot be packed
+    "phimoe": (
+        "PhimoeConfig",
+        SIZE | {"num_local_experts": 2, "num_experts_per_tok": 1, "sliding_window": 6},
+    ),
+    "bloom": (
+        "BloomConfig",
+        {"vocab_size": 97, "hidden_size": 32, "n_layer": 4, "n_head": 4,
+         "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    ),
+    "llama4": (
+        "Llama4TextConfig",
+        SIZE | {"head_dim": 8, "num_local_experts": 2, "intermediate_size_mlp": 48,
+                "attention_chunk_size": 6},
+    ),
+}  # fmt: skip
 
 
 def family(name: str, **more: object) -> PreTrainedModel:
-    kind, size = FAMILIES[name]
+    kind, size = (FAMILIES | PADDED)[name]
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(getattr(transformers, kind)(**size | more)).eval()
     with torch.no_grad():
@@ -160,17 +178,18 @@ def test_what_cannot_pack_is_padded_with_a_warning() -> None:
 
 def test_attention_that_forgets_its_window_is_padded() -> None:
     """PhiMoE has a window in its mask alone: found out where texts can be longer than it."""
-    size = SIZE | {"num_local_experts": 2, "num_experts_per_tok": 1, "sliding_window": 6}
-    FAMILIES["phimoe"] = ("PhimoeConfig", size)
-    try:
-        model = family("phimoe")
-    finally:
-        del FAMILIES["phimoe"]
+    model = family("phimoe")
     with pytest.warns(UserWarning, match="cannot read packed rows"):
         assert reader_for(model, longest=20) is read_padded
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert reader_for(model, longest=6) is read_row
+
+
+@pytest.mark.parametrize("name", ["bloom", "llama4"])
+def test_masks_and_biases_of_another_make_are_padded(name: str) -> None:
+    with pytest.warns(UserWarning, match="cannot read packed rows"):
+        assert reader_for(family(name), longest=20) is read_padded
 
 
 def test_rotations_that_one_long_text_turns_are_refused() -> None:
@@ -184,7 +203,7 @@ def test_rotations_that_one_long_text_turns_are_refused() -> None:
         reader_for(model, longest=20)
 
 
-def test_a_head_that_is_not_plain_is_refused() -> None:
+def test_a_head_that_is_never_the_same_is_refused() -> None:
     model = family("llama")
 
     class Doubled(nn.Module):
@@ -197,7 +216,9 @@ def test_a_head_that_is_not_plain_is_refused() -> None:
             return self.head(hidden) * self.calls
 
     model.lm_head = Doubled(model.lm_head)
-    with pytest.raises(InputError, match="LlamaModel: its logits are not those of its head alone"):
+    with pytest.raises(
+        InputError, match="LlamaModel: its logits are not made of its last states alone"
+    ):
         reader_for(model, longest=20)
 
 

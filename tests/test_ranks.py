@@ -1,4 +1,4 @@
-"""Two processes make the step that one makes with the double batch."""
+"""Two processes make the step that one makes with the double batch, and read what one reads."""
 
 import os
 import subprocess
@@ -26,7 +26,8 @@ def alone(
 ) -> dict[str, Tensor]:
     save_trained(tmp_path / "base", model, encoder.tokenizer, params.model)
     found = work(tmp_path, sharded=False)
-    (tmp_path / "state").unlink()
+    for kept in ("state", "reading-0"):
+        (tmp_path / kept).unlink()
     return found
 
 
