@@ -1,8 +1,8 @@
 """Does the finetune do what it is for, and what in it does the work? Over seeds and corpora.
 
 Runs the pipeline itself in clones of the last commit, for fixed step counts, with every loss and
-its controls, and holds the means over seeds against the gates below. On generated corpora the
-gates are read on `novel` texts, whose content words were never labelled.
+its controls, and holds the means over seeds against what is claimed. What is claimed of the whole
+method is read on `novel` texts, whose content words were never labelled.
 
     .venv/bin/python -m benchmarks.effect --work work/effect
 """
@@ -19,7 +19,8 @@ import numpy as np
 from ruamel.yaml import YAML
 from scipy import stats
 
-from benchmarks.runs import Corpus, clone, repro, set_params
+from benchmarks.common import REAL
+from benchmarks.runs import Corpus, clone, commit_of, repro, set_params
 from pipeline.files import read_json, whole, write_json
 from pipeline.records import CONTROLS
 from pipeline.saved_monitor import HEADLINE
@@ -29,11 +30,12 @@ RIVALS = ("base", "infonce", "nt_xent", "supcon")
 LOSSES = (*RIVALS, OURS)
 RESULTS = Path("benchmarks/results")
 COSTS = ("perplexity", "kl_of_openings", "harmful_rate", "over_refusal_rate")
-SHORT = ("centroid_accuracy", "silhouette", "monitor_auroc", "kl_of_openings", "selfie_accuracy")
-GAINS = ("centroid_accuracy", "silhouette", "monitor_auroc", "selfie_accuracy", "kl_of_openings")
+SHORT = ("centroid_accuracy", "silhouette", "monitor_auroc", "selfie_accuracy", "kl_of_openings")
+GAINS = (*SHORT[:3], "monitor_auroc_shifted", *SHORT[3:])
 Estimate = dict[str, float]  # value, low, high
 Row = dict[str, Estimate]  # by number
 Run = dict[str, Row]  # by variant
+Claims = dict[str, tuple[str, bool]]  # what was found, and whether it holds
 
 
 # Labels by length are learned like the given ones, but are not what is measured.
@@ -85,7 +87,7 @@ def main() -> None:
     }
     write_json(options.out / "effect.json", report)
     with whole(options.out / "effect.md") as draft:
-        draft.write_text(_page(report), encoding="utf-8")
+        draft.write_text(_page(report, commit_of(Path.cwd())), encoding="utf-8")
     print((options.out / "effect.md").read_text(encoding="utf-8"))
 
 
@@ -95,7 +97,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--corpora", nargs="*", choices=[*CORPORA], default=[*CORPORA])
-    parser.add_argument("--real", type=Path, help="folder of tables of real texts")
+    parser.add_argument(
+        "--real", type=Path, default=REAL if REAL.is_dir() else None, help="folder of tables"
+    )
     parser.add_argument("--workers", type=int, default=2, help="seeds at a time, one thread each")
     return parser.parse_args()
 
@@ -130,7 +134,10 @@ def _read(folder: Path, corpus: Corpus, split: str) -> Run:
             for number in ("centroid_accuracy", "knn_accuracy", "silhouette")
         }
         asked = trees["monitors"]
-        row["monitor_auroc"] = asked.get("harm", asked["concept"])[HEADLINE][split]["auroc"]
+        scored = asked.get("harm", asked["concept"])[HEADLINE]
+        row["monitor_auroc"] = scored[split]["auroc"]
+        if "shifted" in scored:  # the same concepts in a second corpus' words
+            row["monitor_auroc_shifted"] = scored["shifted"]["auroc"]
         costs = trees["fidelity"] | trees.get("safety", {})
         row |= {number: costs[number] for number in COSTS if number in costs}
         if "selfie" in trees:
@@ -171,11 +178,11 @@ def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate
     return over_seeds([run[variant][number]["value"] - run[rival][number]["value"] for run in runs])
 
 
-def gates(runs: Sequence[Run]) -> dict[str, tuple[str, bool]]:
+def gates(runs: Sequence[Run]) -> Claims:
     """What the method claims of a generated corpus, and whether the seeds hold it."""
     means = {name: mean_row(runs, name) for name in runs[0] if name != "text_only"}
     base, tuned = means["base"], means[OURS]
-    found: dict[str, tuple[str, bool]] = {}
+    found: Claims = {}
     knn = base["knn_accuracy"]["value"]
     found["base k-NN leaves headroom, 0.40 to 0.75"] = (f"{knn:.3f}", 0.40 <= knn <= 0.75)
     for number in ("knn_accuracy", "centroid_accuracy"):
@@ -191,10 +198,6 @@ def gates(runs: Sequence[Run]) -> dict[str, tuple[str, bool]]:
         found[f"{OURS} {number} at least 0.90, deviation over seeds at most 0.05"] = (
             f"{np.mean(values):.3f}, {spread:.3f}", reached,
         )  # fmt: skip
-    for rival in RIVALS[1:]:
-        for number in ("centroid_accuracy", "silhouette"):
-            lead = gain(runs, OURS, rival, number)
-            found[f"{OURS} above {rival}, {number}"] = (_said(lead, "+"), lead["low"] > 0)
     cost = tuned["perplexity"]["value"] / base["perplexity"]["value"] - 1
     found[f"{OURS} perplexity within 4 % of base"] = (f"{cost:+.1%}", abs(cost) <= 0.04)
     for name in ("base", OURS):
@@ -206,14 +209,25 @@ def gates(runs: Sequence[Run]) -> dict[str, tuple[str, bool]]:
     return found
 
 
-def _page(report: Mapping[str, Mapping[str, Mapping[str, Run]]]) -> str:
+def leads(runs: Sequence[Run]) -> Claims:
+    """Whether our loss parts concepts better than the others do, seed by seed."""
+    return {
+        f"{OURS} above {rival}, {number}": (_said(lead, "+"), lead["low"] > 0)
+        for rival in RIVALS[1:]
+        if rival in runs[0]
+        for number in ("centroid_accuracy", "silhouette", "monitor_auroc")
+        for lead in [gain(runs, OURS, rival, number)]
+    }
+
+
+def _page(report: Mapping[str, Mapping[str, Mapping[str, Run]]], commit: str) -> str:
     command = " ".join(["python -m benchmarks.effect", *sys.argv[1:]])
     seeds = len(next(iter(next(iter(report.values())).values())))
     lines = [
         "# The effect over seeds",
         "",
         f"Means over {seeds} seeds, in brackets their 95 % interval (Student's t over seeds); "
-        f"every seed's own numbers are in effect.json. Made by `{command}`.",
+        f"every seed's own numbers are in effect.json. Made by `{command}` at commit {commit}.",
     ]
     for name, by_split in report.items():
         for split, by_seed in by_split.items():
@@ -222,12 +236,14 @@ def _page(report: Mapping[str, Mapping[str, Mapping[str, Run]]]) -> str:
             lines += ["", *_table(runs, [n for n in runs[0]["base"] if n not in SHORT])]
             for variant in (name for name in ("supcon", OURS) if name in runs[0]):
                 lines += ["", *_gains(runs, variant)]
-            if split == "novel" and "selfie_accuracy" in runs[0]["base"]:
-                lines += ["", "| gate | found | holds |", "|---|---|---|"]
-                lines += [
-                    f"| {gate} | {found} | {'yes' if holds else 'no'} |"
-                    for gate, (found, holds) in gates(runs).items()
-                ]
+            whole_road = "selfie_accuracy" in runs[0]["base"]
+            claims = (gates(runs) if whole_road and split == "novel" else {}) | leads(runs)
+            if claims:
+                lines += ["", "| claim | found | holds |", "|---|---|---|"]
+            lines += [
+                f"| {claim} | {found} | {'yes' if holds else 'no'} |"
+                for claim, (found, holds) in claims.items()
+            ]
     return "\n".join(lines) + "\n"
 
 

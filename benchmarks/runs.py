@@ -33,6 +33,12 @@ def clone(folder: Path) -> Path:
     return folder
 
 
+def commit_of(folder: Path) -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def set_params(folder: Path, seed: int, corpus: Corpus) -> None:
     """Write the committed params with this corpus's own."""
     yaml, path = YAML(), folder / "params.yaml"
