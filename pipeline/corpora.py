@@ -77,7 +77,8 @@ def labelled_corpus(
     prompt stands in two splits. `per_concept` (0: all) is the most training texts that a concept
     keeps; its other splits shrink in proportion. Without documents of their own, training and
     validation texts are the documents; `requests` are asked beside the test prompts. Documents of
-    held-out prompts are dropped, and so are requests that training texts answer.
+    held-out prompts are dropped, and so are requests that were learned from, chosen by, or are
+    asked already.
     """
     kept, dropped = distinct(rows, vote)
     split_of = _splitter(validation, test, seed)
@@ -96,16 +97,19 @@ def labelled_corpus(
     learned = {normalised(e.prompt) for e in examples if e.split == "train"}
     held_out = {normalised(e.prompt) for e in examples} - learned
     told = [d for d in documents or () if normalised(d.prompt) not in held_out]
-    asked = [r for r in requests if normalised(r.prompt) not in learned]
+    own = requests_of(examples, safe, "test")
+    known = {normalised(e.prompt) for e in examples if e.split != "test"}
+    known |= {normalised(request.prompt) for request in own}
+    asked = [r for r in requests if normalised(r.prompt) not in known]
     if documents:
         dropped["documents_held_out"] = len(documents) - len(told)
     if requests:
-        dropped["requests_learned"] = len(requests) - len(asked)
+        dropped["requests_known"] = len(requests) - len(asked)
     return Corpus(
         examples=tuple(examples),
         described=tuple(_renamed(e) for e in examples if e.split == "train"),
         documents=tuple(_documents(examples) if documents is None else told),
-        requests=(*requests_of(examples, safe, "test"), *asked),
+        requests=(*own, *asked),
         safe=tuple(safe),
         dropped=dropped,
         licence=licence,

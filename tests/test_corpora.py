@@ -338,9 +338,11 @@ def test_what_is_measured_is_not_learned_and_what_is_learned_is_not_asked() -> N
     requests = [Request(s, p, True, False, "test") for s, p in of_split.items()]
     corpus = gathered(some, documents=documents, requests=requests)
     assert [d.id for d in corpus.documents] == ["train"]
-    assert "train" not in {r.id for r in corpus.requests}
+    assert of_split.keys() == {"train", "validation", "test"}
+    assert not of_split.keys() & {r.id for r in corpus.requests}
+    assert corpus.requests == gathered(some).requests  # the test prompt is asked once
     assert corpus.dropped["documents_held_out"] == len(of_split) - 1
-    assert corpus.dropped["requests_learned"] == 1
+    assert corpus.dropped["requests_known"] == len(of_split)
 
 
 def test_sources_are_kept() -> None:
