@@ -23,7 +23,11 @@ def test_the_headline_is_the_committed_one() -> None:
 def test_the_effect_is_the_committed_one() -> None:
     """The first table of every corpus."""
     effect = (ROOT / "benchmarks/results/effect.md").read_text(encoding="utf-8")
-    for corpus, variants in {"safety, novel": 8, "topics, novel": 7, "safety_multi, test": 7}.items():
+    for corpus, variants in {
+        "safety, novel": 8,
+        "topics, novel": 7,
+        "safety_multi, test": 7,
+    }.items():
         section = effect.partition(f"## {corpus} texts\n\n")[2].partition("\n\n")[0]
         rows = section.splitlines()[2:]
         assert len(rows) == variants, corpus
