@@ -227,7 +227,8 @@ def _page(report: Mapping[str, Mapping[str, Mapping[str, Run]]], commit: str) ->
         "# The effect over seeds",
         "",
         f"Means over {seeds} seeds, in brackets their 95 % interval (Student's t over seeds); "
-        f"every seed's own numbers are in effect.json. Made by `{command}` at commit {commit}.",
+        f"every seed's own numbers are in effect.json. Made by `{command}`, "
+        f"with the pipeline of commit {commit}.",
     ]
     for name, by_split in report.items():
         for split, by_seed in by_split.items():
