@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from pipeline.files import write_json
+from pipeline.core.files import write_json
 
 REAL = Path("../shared/data/safety_multi")
 BLOCKS, WIDTH, CONTEXT, VOCABULARY = 8, 256, 1024, 8192  # of the small Llama that both ways run

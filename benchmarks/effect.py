@@ -21,9 +21,8 @@ from scipy import stats
 
 from benchmarks.common import REAL
 from benchmarks.runs import Corpus, clone, commit_of, repro, set_params
-from pipeline.files import read_json, whole, write_json
-from pipeline.records import CONTROLS
-from pipeline.saved_monitor import HEADLINE
+from pipeline.core.files import read_json, whole, write_json
+from pipeline.core.records import CONTROLS, HEADLINE
 
 OURS = "true_negatives"
 RIVALS = ("base", "infonce", "nt_xent", "supcon")

@@ -24,11 +24,11 @@ from transformers import PreTrainedModel
 
 from benchmarks.common import REAL, peak_bytes, publish, texts_of, user_seconds
 from benchmarks.step import new_bench
-from pipeline.checkpoints import Checkpoint
-from pipeline.encoding import Encoded, Encoder
-from pipeline.extraction import extract
-from pipeline.representations import Space, load_representations
-from pipeline.sections import Extraction
+from pipeline.core.representations import Space, load_representations
+from pipeline.core.sections import Extraction
+from pipeline.inference.extraction import extract
+from pipeline.models.checkpoints import Checkpoint
+from pipeline.models.encoding import Encoded, Encoder
 
 PADDED, NAIVE_BATCH = 1024, 8
 LAYERS = (2, 4, 6)

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.common import made_up_texts, peak_bytes, publish
 from benchmarks.step import VARIANT, gradient, new_bench
-from pipeline.encoding import Encoded
+from pipeline.models.encoding import Encoded
 
 FEW, MANY = 8, 256
 EAGER = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.effect import OURS
 from benchmarks.runs import Corpus, clone, repro, set_params
-from pipeline.files import read_json, whole, write_json
+from pipeline.core.files import read_json, whole, write_json
 
 RESULTS = Path("benchmarks/results")
 NUMBER = "knn_accuracy"

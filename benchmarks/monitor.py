@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pipeline.files import write_json
-from pipeline.identity import signature_of
-from pipeline.live_monitor import check_model, watching
-from pipeline.saved_monitor import SavedMonitor
+from pipeline.core.files import write_json
+from pipeline.inference.fingerprint import signature_of
+from pipeline.inference.live_monitor import check_model, watching
+from pipeline.monitors.saved import SavedMonitor
 
 BLOCKS, WIDTH, VOCABULARY, PROMPT_TOKENS, CLASSES = 4, 256, 2048, 32, 6
 

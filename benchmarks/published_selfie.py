@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from pipeline.prompts import Prompt
+from pipeline.selfie.prompts import Prompt
 
 BATCH = 8
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor
 
-from pipeline.encoding import Encoded
+from pipeline.models.encoding import Encoded
 
 
 @dataclass(frozen=True)

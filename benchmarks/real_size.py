@@ -26,11 +26,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.common import made_up_texts, peak_bytes, publish
 from benchmarks.published_step import lay_out, published_terms
 from benchmarks.step import VARIANT, gradient, published_objective
-from pipeline.encoding import Encoded, Encoder
-from pipeline.models import train_tokenizer, with_lora
-from pipeline.objective import Objective
-from pipeline.params import load_params
-from pipeline.sections import Finetune, Text
+from pipeline.core.params import load_params
+from pipeline.core.sections import Finetune, Text
+from pipeline.models.building import train_tokenizer, with_lora
+from pipeline.models.encoding import Encoded, Encoder
+from pipeline.training.objective import Objective
 
 PAIRS, HALF = 8, 512
 

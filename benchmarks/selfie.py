@@ -27,12 +27,13 @@ from benchmarks.common import (
     user_seconds,
 )
 from benchmarks.published_selfie import Said, published_interpret
-from pipeline.console import progress
-from pipeline.decoding import Search, ends_of
-from pipeline.interpreter import Writing, states_of
-from pipeline.models import train_tokenizer
-from pipeline.prompts import InterpretationPrompt
-from pipeline.selfie import read_aloud
+from pipeline.core.console import progress
+from pipeline.models.building import train_tokenizer
+from pipeline.models.encoding import ends_of
+from pipeline.selfie.any_decoder import Writing, states_of
+from pipeline.selfie.decoding import Search
+from pipeline.selfie.interpret import read_aloud
+from pipeline.selfie.prompts import InterpretationPrompt
 
 NEW_TOKENS, BATCH = 30, 256
 BLOCK = 3  # where states are written, as in the paper

@@ -31,12 +31,12 @@ from benchmarks.common import (
     user_seconds,
 )
 from benchmarks.published_step import lay_out, published_terms
-from pipeline.console import progress
-from pipeline.encoding import Encoded, Encoder
-from pipeline.models import train_tokenizer, with_lora
-from pipeline.objective import Objective, weights_of
-from pipeline.params import load_params
-from pipeline.sections import Finetune, Text, Variant
+from pipeline.core.console import progress
+from pipeline.core.params import load_params
+from pipeline.core.sections import Finetune, Text, Variant
+from pipeline.models.building import train_tokenizer, with_lora
+from pipeline.models.encoding import Encoded, Encoder
+from pipeline.training.objective import Objective, weights_of
 
 HALF, PAIRS = CONTEXT // 2, 8
 TARGET_LAYER = 7  # the output of block 6

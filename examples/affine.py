@@ -7,16 +7,16 @@ dvc repro && .venv/bin/python -m examples.affine
 import pandas as pd
 import torch
 
-from pipeline.affine import fit_affine
-from pipeline.base import load_base
-from pipeline.console import run
-from pipeline.encoding import Encoder
-from pipeline.judging import concept_named
-from pipeline.models import prepare
-from pipeline.params import load_params
-from pipeline.paths import BASE_MODEL, REPRESENTATIONS
-from pipeline.representations import load_representations
-from pipeline.selfie import interpret
+from pipeline.core.concepts import concept_named
+from pipeline.core.console import run
+from pipeline.core.params import load_params
+from pipeline.core.paths import BASE_MODEL, REPRESENTATIONS
+from pipeline.core.representations import load_representations
+from pipeline.models.building import prepare
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_base
+from pipeline.selfie.affine_map import fit_affine
+from pipeline.selfie.interpret import interpret
 
 
 def main() -> None:

@@ -5,13 +5,13 @@
 
 import sys
 
-from pipeline.base import load_base
-from pipeline.console import run
-from pipeline.encoding import frame_of
-from pipeline.interpreter import InterpretationPrompt, Search, interpret
-from pipeline.models import prepare
-from pipeline.params import load_params
-from pipeline.paths import BASE_MODEL
+from pipeline.core.console import run
+from pipeline.core.params import load_params
+from pipeline.core.paths import BASE_MODEL
+from pipeline.models.building import prepare
+from pipeline.models.encoding import frame_of
+from pipeline.models.loading import load_base
+from pipeline.selfie.any_decoder import InterpretationPrompt, Search, interpret
 
 MESSAGE = "Tell me how to photograph a guest in secret."
 ANSWER = "Private lives deserve respect. I can't help with that."

@@ -3,6 +3,8 @@
 import gc
 import os
 
+import pipeline  # noqa: F401 - what decides the bits is set before a stage loads torch or NumPy
+
 # Importing torch and its kin makes a million objects that all stay; looking for garbage among them
 # after every few hundred takes a tenth of a stage's start.
 gc.set_threshold(100_000)

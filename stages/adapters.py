@@ -2,16 +2,9 @@
 
 import torch
 
-from pipeline import ranks
-from pipeline.base import load_base
-from pipeline.checkpoints import Checkpoint, run_key
-from pipeline.console import run, variant_name
-from pipeline.encoding import Encoder
-from pipeline.finetuning import Material, finetune, write_curve
-from pipeline.models import prepare, save_adapter, with_lora
-from pipeline.objective import Objective
-from pipeline.params import find_variant, load_params
-from pipeline.paths import (
+from pipeline.core.console import run, variant_name
+from pipeline.core.params import find_variant, load_params
+from pipeline.core.paths import (
     ADAPTERS,
     BASE_CARD,
     BASE_MODEL,
@@ -21,21 +14,28 @@ from pipeline.paths import (
     PAIRS,
     UNFINISHED,
 )
-from pipeline.records import Document, Example, Pair, read_records
+from pipeline.core.records import Document, Example, Pair, read_records
+from pipeline.models import distributed
+from pipeline.models.building import prepare, save_adapter, with_lora
+from pipeline.models.checkpoints import Checkpoint, run_key
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_base
+from pipeline.training.finetuning import Material, finetune, write_curve
+from pipeline.training.objective import Objective
 
 
 def main() -> None:
     params, name = load_params(), variant_name()
     variant = find_variant(params.variants, name)
-    if ranks.launched("stages.adapters", name, params.runtime.processes):
+    if distributed.launched("stages.adapters", name, params.runtime.processes):
         return
-    device = ranks.join(prepare(params.runtime))
+    device = distributed.join(prepare(params.runtime))
     torch.manual_seed(params.seed)
-    sharded = params.runtime.sharded and ranks.count() > 1
+    sharded = params.runtime.sharded and distributed.count() > 1
     model, tokenizer = load_base(BASE_MODEL, torch.device("cpu") if sharded else device)
     adapted = with_lora(model, params.finetune)
     if sharded:
-        ranks.shard(adapted, device)
+        distributed.shard(adapted, device)
     encoder = Encoder(tokenizer, params.text)
     pairs = PAIRS / f"{variant.labels}-{variant.sampling}.jsonl"
     material = Material(
@@ -53,6 +53,7 @@ def main() -> None:
         params.runtime.pairs_per_pass,
     )
     key = run_key(
+        "adapters",
         params.seed,
         [params.text, params.finetune, params.asking, params.runtime, variant],
         [EXAMPLES, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
@@ -63,10 +64,10 @@ def main() -> None:
     )
     curve = finetune(encoder, material, objective, params.seed, checkpoint)
     save_adapter(ADAPTERS / name, adapted)
-    if ranks.is_first():
+    if distributed.is_first():
         write_curve(METRICS / "adapters" / f"{name}.csv", curve)
         checkpoint.forget()
-    ranks.leave()
+    distributed.leave()
 
 
 if __name__ == "__main__":

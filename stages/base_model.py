@@ -1,13 +1,13 @@
 """Train the embedded base model on the corpora, or adopt one of the Hub or of a folder."""
 
-from pipeline.adoption import adopt
-from pipeline.base import save_trained
-from pipeline.console import run
-from pipeline.models import prepare
-from pipeline.params import load_params
-from pipeline.paths import BASE_MODEL, DESCRIBED, DOCUMENTS
-from pipeline.pretraining import pretrain
-from pipeline.records import Document, Example, read_records
+from pipeline.core.console import run
+from pipeline.core.params import load_params
+from pipeline.core.paths import BASE_MODEL, DESCRIBED, DOCUMENTS
+from pipeline.core.records import Document, Example, read_records
+from pipeline.models.building import prepare
+from pipeline.models.external_base import adopt
+from pipeline.models.loading import save_trained
+from pipeline.training.pretraining import pretrain
 
 
 def main() -> None:

@@ -1,13 +1,13 @@
 """Let every variant answer every request, and weigh its likelihood of held-out documents."""
 
-from pipeline.base import load_base, load_variant
-from pipeline.console import run
-from pipeline.encoding import Encoder
-from pipeline.generation import complete, likelihoods, openings
-from pipeline.models import prepare
-from pipeline.params import load_params
-from pipeline.paths import ADAPTERS, BASE_MODEL, COMPLETIONS, DOCUMENTS, REQUESTS
-from pipeline.records import Document, Request, read_records, write_records
+from pipeline.core.console import run
+from pipeline.core.params import load_params
+from pipeline.core.paths import ADAPTERS, BASE_MODEL, COMPLETIONS, DOCUMENTS, REQUESTS
+from pipeline.core.records import Document, Request, read_records, write_records
+from pipeline.inference.generation import complete, likelihoods, openings
+from pipeline.models.building import prepare
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_base, load_variant
 
 
 def main() -> None:

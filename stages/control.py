@@ -1,13 +1,13 @@
 """Measure every edit: what it was meant to change, and what else changed."""
 
-from pipeline.console import run
-from pipeline.corpora import requests_of, safe_concepts
-from pipeline.files import whole, write_json
-from pipeline.locality import effects
-from pipeline.observations import UNTOUCHED, read_observations
-from pipeline.params import load_params
-from pipeline.paths import CONTROL, DESCRIBED, EXAMPLES, MANIFEST, METRICS, REQUESTS
-from pipeline.records import Example, Request, read_records
+from pipeline.core.concepts import requests_of, safe_concepts
+from pipeline.core.console import run
+from pipeline.core.edit_observations import UNTOUCHED, read_observations
+from pipeline.core.files import whole, write_json
+from pipeline.core.params import load_params
+from pipeline.core.paths import CONTROL, DESCRIBED, EXAMPLES, MANIFEST, METRICS, REQUESTS
+from pipeline.core.records import Example, Request, read_records
+from pipeline.evaluation.edit_effects import effects
 
 
 def main() -> None:

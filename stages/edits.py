@@ -1,17 +1,11 @@
 """Fit every edit of a variant, and ask the untouched and the edited models the same things."""
 
-from pipeline.base import load_variant
-from pipeline.console import run
-from pipeline.corpora import requests_of, safe_concepts
-from pipeline.editing import choose_lessons, make_edit
-from pipeline.edits import applied, load_edit, make_editable, model_digest, save_edit
-from pipeline.encoding import Encoder
-from pipeline.files import whole
-from pipeline.models import prepare
-from pipeline.observations import UNTOUCHED, write_observations
-from pipeline.observing import choose_probes, observe
-from pipeline.params import load_params
-from pipeline.paths import (
+from pipeline.core.concepts import requests_of, safe_concepts
+from pipeline.core.console import run
+from pipeline.core.edit_observations import UNTOUCHED, write_observations
+from pipeline.core.files import whole
+from pipeline.core.params import load_params
+from pipeline.core.paths import (
     ADAPTERS,
     BASE_CARD,
     BASE_MODEL,
@@ -23,7 +17,13 @@ from pipeline.paths import (
     MANIFEST,
     REQUESTS,
 )
-from pipeline.records import Document, Example, Request, read_records
+from pipeline.core.records import Document, Example, Request, read_records
+from pipeline.edits.delta import applied, load_edit, make_editable, model_digest, save_edit
+from pipeline.edits.methods import choose_lessons, make_edit
+from pipeline.edits.observe import choose_probes, observe
+from pipeline.models.building import prepare
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_variant
 
 
 def main() -> None:

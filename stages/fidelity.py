@@ -1,12 +1,12 @@
 """Measure how far every variant moved from the untouched model on held-out documents."""
 
-from pipeline.console import run
-from pipeline.fidelity import fidelity
-from pipeline.files import write_json
-from pipeline.intervals import Vector, compared
-from pipeline.params import base_first, load_params
-from pipeline.paths import COMPLETIONS, METRICS
-from pipeline.records import Likelihood, Opening, read_records
+from pipeline.core.console import run
+from pipeline.core.files import write_json
+from pipeline.core.params import base_first, load_params
+from pipeline.core.paths import COMPLETIONS, METRICS
+from pipeline.core.records import Likelihood, Opening, read_records
+from pipeline.evaluation.bootstrap import Vector, compared
+from pipeline.evaluation.fidelity import fidelity
 
 
 def main() -> None:

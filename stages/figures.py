@@ -1,12 +1,12 @@
 """Draw what was measured."""
 
-from pipeline.console import run
-from pipeline.files import read_json
-from pipeline.params import load_params
-from pipeline.paths import FIGURES, METRICS, REPRESENTATIONS, SCORES, TOKEN_INTERPRETATIONS
-from pipeline.records import Score, TokenInterpretation, read_records
-from pipeline.representations import load_representations
-from pipeline.summary import headline, read_metrics
+from pipeline.core.console import run
+from pipeline.core.files import read_json
+from pipeline.core.params import load_params
+from pipeline.core.paths import FIGURES, METRICS, REPRESENTATIONS, SCORES, TOKEN_INTERPRETATIONS
+from pipeline.core.records import Score, TokenInterpretation, read_records
+from pipeline.core.representations import load_representations
+from pipeline.reporting.headline import headline, read_metrics
 
 
 def main() -> None:
@@ -14,8 +14,8 @@ def main() -> None:
     # Seaborn takes seconds to import, and no mistake in params waits for it.
     import pandas as pd
 
-    from pipeline import figures
-    from pipeline.themes import style
+    from pipeline.reporting import figures
+    from pipeline.reporting.style import style
 
     reading, asking, compared = params.reading, params.asking, params.figures.compared
     metrics = {name: read_metrics(METRICS, name) for name in params.variants}

@@ -2,13 +2,10 @@
 baselines; the compared ones also every token's states of a few texts, for a heat map. Let the
 untouched model judge what was said, and the texts' own words, of which it should know."""
 
-from pipeline.base import load_base, load_variant
-from pipeline.console import run
-from pipeline.encoding import Encoder
-from pipeline.judge_model import judge_texts
-from pipeline.models import prepare
-from pipeline.params import load_params
-from pipeline.paths import (
+from pipeline.core.concepts import concepts_of, evenly
+from pipeline.core.console import run
+from pipeline.core.params import load_params
+from pipeline.core.paths import (
     ADAPTERS,
     BASE_MODEL,
     EXAMPLES,
@@ -16,8 +13,12 @@ from pipeline.paths import (
     JUDGED,
     TOKEN_INTERPRETATIONS,
 )
-from pipeline.questioning import interpret_examples, interpret_tokens
-from pipeline.records import Example, Judged, concepts_of, evenly, read_records, write_records
+from pipeline.core.records import Example, Judged, read_records, write_records
+from pipeline.models.building import prepare
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_base, load_variant
+from pipeline.selfie.controls import interpret_examples, interpret_tokens
+from pipeline.selfie.judge_model import judge_texts
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """Fit and score monitors on every variant's representations; keep the headline one to take home."""
 
-from pipeline.console import progress, run
-from pipeline.corpora import safe_concepts
-from pipeline.files import read_json, whole, write_json
-from pipeline.params import base_first, load_params
-from pipeline.paths import (
+from pipeline.core.concepts import safe_concepts
+from pipeline.core.console import progress, run
+from pipeline.core.files import read_json, whole, write_json
+from pipeline.core.params import base_first, load_params
+from pipeline.core.paths import (
     BASE_CARD,
     EXAMPLES,
     MANIFEST,
@@ -16,10 +16,10 @@ from pipeline.paths import (
     SHIFTED,
     STREAMS,
 )
-from pipeline.records import Example, Request, read_records, write_records
-from pipeline.representations import load_representations
-from pipeline.saved_monitor import identity_of, save_monitor
-from pipeline.streams import load_streams
+from pipeline.core.records import Example, Request, read_records, write_records
+from pipeline.core.representations import load_representations
+from pipeline.monitors.answer_states import load_streams
+from pipeline.monitors.saved import identity_of, save_monitor
 
 
 def main() -> None:
@@ -27,8 +27,9 @@ def main() -> None:
     # Both take seconds to import, and no mistake in params waits for them.
     import pandas as pd
 
-    from pipeline.monitored import Material
-    from pipeline.monitoring import RATES, Findings, examine, metrics_of
+    from pipeline.monitors.datasets import Material
+    from pipeline.monitors.evaluation import Findings, examine, metrics_of
+    from pipeline.monitors.fitted import RATES
 
     reading, safe, base = params.reading, safe_concepts(MANIFEST), identity_of(read_json(BASE_CARD))
     requests = {request.id: request for request in read_records(REQUESTS, Request)}

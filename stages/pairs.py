@@ -1,10 +1,10 @@
 """Draw contrastive pairs, one file per labelling and sampling that a variant may ask for."""
 
-from pipeline.console import run
-from pipeline.pairs import LABELLINGS, SAMPLINGS, draw_pairs
-from pipeline.params import load_params
-from pipeline.paths import EXAMPLES, PAIRS
-from pipeline.records import Example, read_records, write_records
+from pipeline.core.console import run
+from pipeline.core.params import load_params
+from pipeline.core.paths import EXAMPLES, PAIRS
+from pipeline.core.records import Example, read_records, write_records
+from pipeline.corpora.pairs import LABELLINGS, SAMPLINGS, draw_pairs
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ later stages, which read whole folders, would go on counting them in.
 import json
 from collections.abc import Collection
 
-from pipeline.console import run
-from pipeline.files import remove, whole
-from pipeline.params import Params, load_params
-from pipeline.paths import ADAPTERS, METRICS, REPRESENTATIONS, SCHEMA
+from pipeline.core.console import run
+from pipeline.core.files import remove, whole
+from pipeline.core.params import Params, load_params
+from pipeline.core.paths import ADAPTERS, METRICS, REPRESENTATIONS, SCHEMA
 
 
 def main() -> None:

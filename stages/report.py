@@ -1,9 +1,9 @@
 """Bind the answer, numbers, pictures and words into one page."""
 
-from pipeline.console import run
-from pipeline.files import read_json
-from pipeline.params import load_params
-from pipeline.paths import (
+from pipeline.core.console import run
+from pipeline.core.files import read_json
+from pipeline.core.params import load_params
+from pipeline.core.paths import (
     BASE_CARD,
     BASELINE,
     CONSTRAINTS,
@@ -12,10 +12,10 @@ from pipeline.paths import (
     MANIFEST,
     METRICS,
     REPORT,
-)  # fmt: skip
-from pipeline.records import Interpretation, read_records
-from pipeline.report import Run, faithfulness, read_pins, render_report, write_report
-from pipeline.summary import differences, headline, read_metrics
+)
+from pipeline.core.records import Interpretation, read_records
+from pipeline.reporting.headline import differences, headline, read_metrics
+from pipeline.reporting.page import Run, faithfulness, read_pins, render_report, write_report
 
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy",
              "scikit-learn", "POT", "pandas", "dvc")  # fmt: skip

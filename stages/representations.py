@@ -1,16 +1,9 @@
 """Extract one variant's representations of every measured text."""
 
-from pipeline import ranks
-from pipeline.base import load_variant
-from pipeline.checkpoints import Checkpoint, run_key
-from pipeline.console import run, variant_name
-from pipeline.encoding import Encoder
-from pipeline.extraction import extract
-from pipeline.files import remove
-from pipeline.hooks import config_of
-from pipeline.models import prepare
-from pipeline.params import load_params
-from pipeline.paths import (
+from pipeline.core.console import run, variant_name
+from pipeline.core.files import remove
+from pipeline.core.params import load_params
+from pipeline.core.paths import (
     ADAPTERS,
     BASE_CARD,
     BASE_MODEL,
@@ -19,15 +12,22 @@ from pipeline.paths import (
     SHIFTED,
     UNREAD,
 )
-from pipeline.records import Example, read_records
-from pipeline.representations import Space
+from pipeline.core.records import Example, read_records
+from pipeline.core.representations import Space
+from pipeline.inference.extraction import extract
+from pipeline.models import distributed
+from pipeline.models.building import prepare
+from pipeline.models.checkpoints import Checkpoint, run_key
+from pipeline.models.encoding import Encoder
+from pipeline.models.hooks import config_of
+from pipeline.models.loading import load_variant
 
 
 def main() -> None:
     params, name = load_params(), variant_name()
-    if ranks.launched("stages.representations", name, params.runtime.processes):
+    if distributed.launched("stages.representations", name, params.runtime.processes):
         return
-    device = ranks.join(prepare(params.runtime))
+    device = distributed.join(prepare(params.runtime))
     model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
     encoder = Encoder(tokenizer, params.text)
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
@@ -42,18 +42,20 @@ def main() -> None:
     )
     files = [EXAMPLES, SHIFTED, BASE_CARD, *BASE_MODEL.glob("*"), *(ADAPTERS / name).glob("*")]
     checkpoint = Checkpoint(
-        UNREAD / f"{name}-{ranks.number()}.state",
-        run_key(0, [params.text, params.extraction, params.runtime], files, device),
+        UNREAD / f"{name}-{distributed.number()}.state",
+        run_key(
+            "representations", 0, [params.text, params.extraction, params.runtime], files, device
+        ),
         params.runtime.checkpoint_every,
     )
     texts = encoder.texts([(e.prompt, e.response) for e in examples])
     extract(model, encoder, texts, params.extraction, space, checkpoint)
-    if ranks.is_first():
+    if distributed.is_first():
         remove(REPRESENTATIONS / f"{name}.safetensors")
         REPRESENTATIONS.mkdir(parents=True, exist_ok=True)
         space.path.replace(REPRESENTATIONS / f"{name}.safetensors")
     checkpoint.forget()
-    ranks.leave()
+    distributed.leave()
 
 
 if __name__ == "__main__":

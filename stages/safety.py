@@ -1,13 +1,12 @@
 """Judge every variant's answers: what it should have refused, and what it should not have."""
 
-from pipeline.console import run
-from pipeline.files import write_json
-from pipeline.intervals import Vector, compared
-from pipeline.judging import judge_completions
-from pipeline.params import base_first, load_params
-from pipeline.paths import COMPLETIONS, METRICS, REQUESTS, VERDICTS
-from pipeline.records import Completion, Request, read_records, write_records
-from pipeline.safety import rates
+from pipeline.core.console import run
+from pipeline.core.files import write_json
+from pipeline.core.params import base_first, load_params
+from pipeline.core.paths import COMPLETIONS, METRICS, REQUESTS, VERDICTS
+from pipeline.core.records import Completion, Request, read_records, write_records
+from pipeline.evaluation.bootstrap import Vector, compared
+from pipeline.evaluation.refusals import judge_completions, rates
 
 
 def main() -> None:

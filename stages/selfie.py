@@ -3,14 +3,19 @@ judge model chose. Say what that judge is worth."""
 
 from collections import Counter
 
-from pipeline.console import run
-from pipeline.files import write_json
-from pipeline.interpretation import Shares, accuracies, judge_measures, metrics_of
-from pipeline.intervals import as_tree
-from pipeline.judging import concept_named, names_concept, speaks_of_concept
-from pipeline.params import base_first, load_params
-from pipeline.paths import EXAMPLES, INTERPRETATIONS, JUDGED, METRICS
-from pipeline.records import Example, Interpretation, Judged, concepts_of, read_records
+from pipeline.core.concepts import concept_named, concepts_of, names_concept, speaks_of_concept
+from pipeline.core.console import run
+from pipeline.core.files import write_json
+from pipeline.core.params import base_first, load_params
+from pipeline.core.paths import EXAMPLES, INTERPRETATIONS, JUDGED, METRICS
+from pipeline.core.records import Example, Interpretation, Judged, read_records
+from pipeline.evaluation.bootstrap import as_tree
+from pipeline.evaluation.interpretation_accuracy import (
+    Shares,
+    accuracies,
+    judge_measures,
+    metrics_of,
+)
 
 
 def main() -> None:

@@ -4,12 +4,11 @@ from collections import defaultdict
 from itertools import product
 from typing import Any
 
-from pipeline.console import progress, run
-from pipeline.corpora import safe_concepts
-from pipeline.files import write_json
-from pipeline.intervals import as_tree, draw_prompts
-from pipeline.params import base_first, load_params
-from pipeline.paths import (
+from pipeline.core.concepts import safe_concepts
+from pipeline.core.console import progress, run
+from pipeline.core.files import write_json
+from pipeline.core.params import base_first, load_params
+from pipeline.core.paths import (
     BASE_MODEL,
     EXAMPLES,
     MANIFEST,
@@ -18,16 +17,17 @@ from pipeline.paths import (
     REQUESTS,
     SHIFTED,
 )
-from pipeline.records import Example, read_records, read_watched
-from pipeline.representations import load_representations
+from pipeline.core.records import Example, read_records, read_watched
+from pipeline.core.representations import load_representations
+from pipeline.evaluation.bootstrap import as_tree, draw_prompts
 
 
 def main() -> None:
     params = load_params()
     # Scikit-learn takes seconds to import, and no mistake in params waits for it.
-    from pipeline.probe import fit_probe
-    from pipeline.separation import Separation, pairs_of_concepts, separation
-    from pipeline.text_baseline import text_only
+    from pipeline.evaluation.linear_probe import fit_probe
+    from pipeline.evaluation.separation import Separation, pairs_of_concepts, separation
+    from pipeline.monitors.text_baseline import text_only
 
     reading = params.reading
     examples = read_records(EXAMPLES, Example)

@@ -1,14 +1,14 @@
 """Read every variant's answers, and validation texts, as a monitor would see them being given."""
 
-from pipeline.base import load_variant
-from pipeline.console import run
-from pipeline.encoding import Encoder
-from pipeline.models import prepare
-from pipeline.params import load_params
-from pipeline.paths import ADAPTERS, BASE_MODEL, COMPLETIONS, EXAMPLES, REQUESTS, STREAMS
-from pipeline.records import Completion, Example, read_records, read_watched, spread
-from pipeline.streaming import answering, read_streams
-from pipeline.streams import save_streams
+from pipeline.core.console import run
+from pipeline.core.params import load_params
+from pipeline.core.paths import ADAPTERS, BASE_MODEL, COMPLETIONS, EXAMPLES, REQUESTS, STREAMS
+from pipeline.core.records import Completion, Example, read_records, read_watched, spread
+from pipeline.inference.answer_extraction import answering, read_streams
+from pipeline.models.building import prepare
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_variant
+from pipeline.monitors.answer_states import save_streams
 
 
 def main() -> None:

@@ -1,10 +1,16 @@
 """Gather the headline numbers of every variant: what a reviewer reads in a diff."""
 
-from pipeline.console import run
-from pipeline.files import write_json
-from pipeline.params import load_params
-from pipeline.paths import METRICS
-from pipeline.summary import headline, layer_curves, read_metrics, values_of, write_curves
+from pipeline.core.console import run
+from pipeline.core.files import write_json
+from pipeline.core.params import load_params
+from pipeline.core.paths import METRICS
+from pipeline.reporting.headline import (
+    headline,
+    layer_curves,
+    read_metrics,
+    values_of,
+    write_curves,
+)
 
 
 def main() -> None:

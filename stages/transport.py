@@ -3,19 +3,19 @@
 from collections import defaultdict
 from typing import Any
 
-from pipeline.console import progress, run
-from pipeline.files import write_json
-from pipeline.intervals import as_tree, draw_prompts
-from pipeline.params import load_params
-from pipeline.paths import EXAMPLES, METRICS, REPRESENTATIONS
-from pipeline.records import Example, read_records
-from pipeline.representations import load_representations
+from pipeline.core.console import progress, run
+from pipeline.core.files import write_json
+from pipeline.core.params import load_params
+from pipeline.core.paths import EXAMPLES, METRICS, REPRESENTATIONS
+from pipeline.core.records import Example, read_records
+from pipeline.core.representations import load_representations
+from pipeline.evaluation.bootstrap import as_tree, draw_prompts
 
 
 def main() -> None:
     params = load_params()
     # Scikit-learn takes seconds to import, and no mistake in params waits for it.
-    from pipeline.transport import EXPECTED_SIGN, correlation, transport
+    from pipeline.evaluation.transport import EXPECTED_SIGN, correlation, transport
 
     reading, moved = params.reading, params.transport
     prompts = {example.id: example.prompt for example in read_records(EXAMPLES, Example)}

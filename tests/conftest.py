@@ -9,13 +9,13 @@ import torch
 from hypothesis import HealthCheck, settings
 from transformers import PreTrainedModel
 
-from pipeline import embedded
-from pipeline.encoding import Encoder
-from pipeline.models import new_model, train_tokenizer
-from pipeline.params import Params
-from pipeline.records import Document, Example
-from tests.clones import Edit, editing, finished_clone
-from tests.tiny import tiny_params
+from pipeline.core.params import Params
+from pipeline.core.records import Document, Example
+from pipeline.corpora import embedded_corpus
+from pipeline.models.building import new_model, train_tokenizer
+from pipeline.models.encoding import Encoder
+from tests.support.clones import Edit, editing, finished_clone
+from tests.support.tiny import tiny_params
 
 # Whoever waits for the longest file waits longest where it starts last. The second one here keeps a
 # worker busy while the first makes the run that the third one shares.
@@ -50,13 +50,13 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def examples(params: Params) -> list[Example]:
-    described = embedded.described(params.corpora.embedded, seed=0)
-    return embedded.labelled(params.corpora.embedded, 0, [e.prompt for e in described])
+    described = embedded_corpus.described(params.corpora.embedded, seed=0)
+    return embedded_corpus.labelled(params.corpora.embedded, 0, [e.prompt for e in described])
 
 
 @pytest.fixture(scope="session")
 def documents(params: Params) -> list[Document]:
-    return embedded.unlabelled(params.corpora.embedded, seed=0)
+    return embedded_corpus.unlabelled(params.corpora.embedded, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from benchmarks import large_batch, real_size, selfie
 from benchmarks.common import made_up_texts
 from benchmarks.monitor import generate, new_model, new_monitor
 from benchmarks.step import agreement, draw, new_bench, our_work, published_work
-from pipeline.live_monitor import watching
+from pipeline.inference.live_monitor import watching
 
 
 def test_our_step_is_the_published_mathematics() -> None:
@@ -80,5 +80,5 @@ def test_both_ways_of_a_real_size_are_measured() -> None:
 
 
 def test_the_benchmark_of_large_batches_runs() -> None:
-    """What it measures, memory that passes do not add to, tests/test_replay.py holds."""
+    """That passes add nothing to memory, tests/training/test_recompute.py holds."""
     assert large_batch.step_bytes(9) > 0

@@ -9,15 +9,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from examples import affine
-from pipeline.base import save_trained
-from pipeline.encoding import Encoder
-from pipeline.params import Params
-from pipeline.paths import BASE_MODEL, REPRESENTATIONS
-from pipeline.questioning import states_of
-from pipeline.records import Example
-from pipeline.representations import Space, load_representations
-from pipeline.selfie import Reading
-from tests.tiny import VARIANTS, tiny_tree, write_params
+from pipeline.core.params import Params
+from pipeline.core.paths import BASE_MODEL, REPRESENTATIONS
+from pipeline.core.records import Example
+from pipeline.core.representations import Space, load_representations
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import save_trained
+from pipeline.selfie.controls import states_of
+from pipeline.selfie.interpret import Reading
+from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
 
 @pytest.fixture

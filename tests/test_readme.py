@@ -3,7 +3,7 @@
 import json
 import re
 
-from tests.dag import ROOT
+from tests.support.dag import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

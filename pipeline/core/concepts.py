@@ -1,0 +1,93 @@
+"""Concepts by name: which a corpus has, how they are said, and which of them a text names."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.core.files import read_json
+from pipeline.core.records import Example, Interpretation, Request, Split
+
+Labelled = TypeVar("Labelled", Example, Interpretation)
+
+
+def spoken(concept: str) -> str:
+    """How a concept's label is said: `non_violent` is "non violent"."""
+    return concept.replace("_", " ").replace("-", " ")
+
+
+def concepts_of(examples: Iterable[Example]) -> list[str]:
+    """The concepts that texts have, sorted."""
+    return sorted({example.concept for example in examples})
+
+
+def evenly(texts: Sequence[Labelled], count: int) -> list[Labelled]:
+    """At most `count` texts, taken from each concept in turn."""
+    queues: dict[str, list[Labelled]] = {}
+    for text in texts:
+        queues.setdefault(text.concept, []).append(text)
+    turns = zip_longest(*queues.values())
+    return [text for turn in turns for text in turn if text is not None][:count]
+
+
+def names_concept(interpretation: Interpretation, concepts: Sequence[str]) -> bool:
+    """Whether a text names its state's concept, and no other of the concepts."""
+    return named_concepts(interpretation.text, concepts) == {interpretation.concept}
+
+
+def speaks_of_concept(interpretation: Interpretation, chosen: Mapping[str, str]) -> bool:
+    """Whether the judge model chooses the concept of a text's state; never of a text that says
+    nothing. chosen: the concept by text. Raises KeyError for a text that was not judged."""
+    text = interpretation.text
+    return says_something(text) and chosen[text] == interpretation.concept
+
+
+def says_something(text: str) -> bool:
+    """Whether there is a letter or a digit in a text."""
+    return any(map(str.isalnum, text))
+
+
+def concept_named(text: str, concepts: Sequence[str]) -> str | None:
+    """The one concept that a text names; None where it names none or several."""
+    found = named_concepts(text, concepts)
+    return found.pop() if len(found) == 1 else None
+
+
+def named_concepts(text: str, concepts: Sequence[str]) -> set[str]:
+    """Which of the concepts a text names.
+
+    Names are whole words, and a name inside a longer one ("safe" in "not safe") is not named.
+    """
+    by_name = {spoken(concept).lower(): concept for concept in concepts}
+    longest_first = sorted(map(re.escape, by_name), key=len, reverse=True)
+    named = re.findall(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)", text.lower())
+    return {by_name[name] for name in named}
+
+
+def safe_concepts(manifest: Path) -> tuple[str, ...]:
+    """The harmless concepts that a manifest names; none where no concept means harm."""
+    return tuple(read_json(manifest)["safe"])
+
+
+def requests_of(examples: Sequence[Example], safe: Sequence[str], split: Split) -> list[Request]:
+    """The prompts of a split, harmful or safe, each asked once; none where no label means harm,
+    and without prompts that were answered harmfully as well as safely."""
+    if not safe:
+        return []
+    chosen = [example for example in examples if example.split == split]
+    kinds: dict[str, set[bool]] = {}
+    for example in chosen:
+        kinds.setdefault(normalised(example.prompt), set()).add(example.concept not in safe)
+    asked: dict[str, Request] = {}
+    for example in chosen:
+        prompt = normalised(example.prompt)
+        if len(kinds[prompt]) == 1:
+            harmful = example.concept not in safe
+            asked.setdefault(prompt, Request(example.id, example.prompt, harmful, False, split))
+    return list(asked.values())
+
+
+def normalised(text: str) -> str:
+    """A text without differences of case and white space: what makes two texts the same."""
+    return " ".join(text.lower().split())

@@ -1,0 +1,90 @@
+"""Files are written whole or not at all, and the same numbers give the same bytes."""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Tree = Mapping[str, "Tree | float | int | str | bool | list[str]"]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary neighbour of `path` to write to; it takes the place of `path` on success.
+
+    Works for a file and for a folder. Where the block or the replacing fails, `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
+    _put_back(old, path)
+    remove(draft)
+    try:
+        yield draft
+        if path.is_dir():
+            path.replace(old)
+        draft.replace(path)
+    finally:
+        _put_back(old, path)
+        remove(draft)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def branch(tree: dict[str, Any], place: Iterable[str]) -> dict[str, Any]:
+    """What stands at a place of a tree, key by key; made where it is not there."""
+    for name in place:
+        tree = tree.setdefault(name, {})
+    return tree
+
+
+def write_json(path: Path, tree: Tree, digits: int = 6) -> None:
+    """Write a tree of numbers and words: sorted keys, so many significant digits, no NaN.
+
+    Of 17 digits, every number comes back as it was.
+    Raises ValueError naming the key of a number that is not finite.
+    """
+    text = json.dumps(_rounded(tree, digits, ()), indent=2, sort_keys=True, allow_nan=False)
+    with whole(path) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _rounded(value: object, digits: int, place: tuple[str, ...]) -> object:
+    if isinstance(value, Mapping):
+        return {
+            str(key): _rounded(inner, digits, (*place, str(key))) for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_rounded(inner, digits, place) for inner in value]
+    if isinstance(value, str | bool | int):
+        return value
+    number = float(value)  # type: ignore[arg-type]  # numpy scalars come this way
+    if not math.isfinite(number):
+        raise ValueError(f"{'.'.join(place)} is {number}; a metric must be finite")
+    return float(f"{number:.{digits}g}")
+
+
+def _put_back(old: Path, path: Path) -> None:
+    """A folder cannot take another's place in one move: undo where only the first half was done."""
+    if old.exists() and not path.exists():
+        old.replace(path)
+    remove(old)

@@ -1,0 +1,245 @@
+"""params.yaml as a whole: read, and refused before any stage starts its work where it cannot run.
+
+Unknown keys, wrong types, and what only several sections together can tell: a layer beyond the
+model, too few pairs, a variant that is not there.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.core.console import InputError, nearest
+from pipeline.core.sections import (
+    Asking,
+    Control,
+    Corpora,
+    Extraction,
+    Figures,
+    Finetune,
+    Generation,
+    Model,
+    Name,
+    Pairs,
+    Pretraining,
+    Reading,
+    Runtime,
+    Section,
+    Selfie,
+    Streams,
+    Text,
+    Transport,
+    Variant,
+)
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    text: Text
+    corpora: Corpora
+    model: Model
+    pretraining: Pretraining
+    pairs: Pairs
+    finetune: Finetune
+    variants: dict[Name, Variant]
+    extraction: Extraction
+    reading: Reading
+    transport: Transport
+    generation: Generation
+    streams: Streams
+    asking: Asking
+    selfie: Selfie
+    control: Control
+    figures: Figures
+    runtime: Runtime
+
+    @model_validator(mode="after")
+    def fits_together(self) -> "Params":
+        for problem in _misfits(self):
+            raise ValueError(problem)
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml (YAML 1.2, as DVC writes it).
+
+    Raises InputError in one line: the first problem's key, what is wrong and what is allowed.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; run from the project's root") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except YAMLError as error:
+        raise InputError(
+            f"{path} is not valid YAML: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path} holds no sections; restore it from the repository")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+
+
+def find_variant(variants: dict[str, Variant], name: str) -> Variant:
+    """The row called `name`; InputError naming the known rows where there is none."""
+    if name not in variants:
+        raise InputError(f"params.yaml: no variant {name!r}; known: {', '.join(variants)}")
+    return variants[name]
+
+
+def base_first(variants: Iterable[str]) -> list[str]:
+    """The variants' names, the untouched model's before all that are held against it."""
+    return ["base", *(name for name in variants if name != "base")]
+
+
+def misfits_of(params: Params, layers: int, context: int, frame: int) -> list[str]:
+    """What asks more than a model of so many layers can give, or more tokens than its context.
+
+    frame: the tokens that its chat template puts around a message and an answer, at most.
+    """
+    deepest = {
+        "finetune.target_layers": params.finetune.top_layer,
+        "extraction.layers": max(params.extraction.layers, default=0),
+        "reading.layer": params.reading.layer,
+        "asking.layer": params.asking.layer,
+        "selfie.layers": max(params.selfie.layers, default=0),
+    }
+    problems = [
+        f"{key} is {layer}, beyond the model's last layer {layers}; lower it"
+        for key, layer in deepest.items()
+        if layer > layers
+    ]
+    if params.asking.inject_layer >= layers:
+        problems.append(
+            f"asking.inject_layer is {params.asking.inject_layer}; the last block that can be "
+            f"entered is {layers - 1}"
+        )
+    problems += [
+        f"control.edits.{name}.layer is {row.layer}; MLPs are edited at layers 1 to {layers - 1}"
+        for name, row in params.control.edits.items()
+        if row.layer >= layers
+    ]
+    text, asking = params.text, params.asking
+    # A token has at least one byte.
+    asked = len(f"{asking.question}{asking.answer}".encode()) + asking.placeholders
+    texts = text.prompt_tokens + text.response_tokens
+    lengths = {
+        "text.prompt_tokens + text.response_tokens": texts,
+        "text.prompt_tokens + generation.max_new_tokens": text.prompt_tokens
+        + params.generation.max_new_tokens,
+        "asking.placeholders + the question's bytes + selfie.max_new_tokens": asked
+        + params.selfie.max_new_tokens,
+        "a text's tokens + the question's bytes + selfie.max_new_tokens": texts
+        + len(asking.question.encode())
+        + params.selfie.max_new_tokens,
+    }
+    if params.selfie.judge == "base":
+        closed = len(f"{asking.question}{asking.answer}".encode())
+        lengths["a text's tokens + the question's and the answer's bytes"] = texts + closed
+    problems += [
+        f"{what} + {frame} for the frame is {length + frame}, more than the model's context "
+        f"{context}"
+        for what, length in lengths.items()
+        if length + frame > context
+    ]
+    return problems
+
+
+def _misfits(params: Params) -> list[str]:
+    """What no single section can see: layers beyond the model, too few pairs, unknown variants.
+
+    A model of the Hub or of a folder is looked at by the base_model stage."""
+    embedded, reading = params.model.embedded, params.reading
+    problems: list[str] = []
+    if params.model.source == "embedded":
+        problems = misfits_of(params, embedded.layers, embedded.context, frame=8)
+    lists = {
+        "extraction.layers": params.extraction.layers,
+        "extraction.positions": params.extraction.positions,
+        "finetune.positions": params.finetune.positions,
+        "asking.positions": params.asking.positions,
+        "figures.compared": params.figures.compared,
+        "finetune.penalty_texts": params.finetune.penalty_texts,
+    }
+    problems += [
+        f"{key} must name at least one, none twice"
+        for key, values in lists.items()
+        if not values or len(set(values)) < len(values)
+    ]
+    if len(set(params.selfie.layers)) < len(params.selfie.layers):
+        problems.append("selfie.layers must name none twice")
+    if reading.layer not in params.extraction.layers:
+        problems.append(f"reading.layer {reading.layer} is not among extraction.layers")
+    if reading.position not in params.extraction.positions:
+        problems.append(f"reading.position {reading.position} is not among extraction.positions")
+    if "base" not in params.variants or params.variants["base"].steps != 0:
+        problems.append("variants must hold `base` with 0 steps: every result is read beside it")
+    problems += [
+        f"variants.{name} takes {row.steps * params.finetune.pairs_per_step} pairs, but "
+        f"pairs.count is {params.pairs.count}; raise it"
+        for name, row in params.variants.items()
+        if row.steps * params.finetune.pairs_per_step > params.pairs.count
+    ]
+    problems += [
+        f"finetune.{key} is {number}, which runtime.processes {params.runtime.processes} does not "
+        "divide"
+        for key, number in (
+            ("pairs_per_step", params.finetune.pairs_per_step),
+            ("retain_per_step", params.finetune.retain_per_step),
+        )
+        if number % params.runtime.processes
+    ]
+    if params.runtime.sharded and params.model.dtype == "nf4":
+        problems.append(
+            "runtime.sharded keeps weights in parts, which those of model.dtype nf4 cannot be; set "
+            "sharded: false, or bfloat16"
+        )
+    problems += [
+        f"control.edits.{name} is rewarded for what is read aloud, and asking reads layer "
+        f"{params.asking.layer} at {' or '.join(params.asking.positions)}; edit there"
+        for name, row in params.control.edits.items()
+        if row.method == "reinforcement"
+        and (row.layer != params.asking.layer or row.position not in params.asking.positions)
+    ]
+    if params.control.model not in params.variants:
+        problems.append(
+            f"control.model is {params.control.model}, which is no variant; known: "
+            f"{', '.join(params.variants)}"
+        )
+    if "untouched" in params.control.edits:
+        problems.append("control.edits: `untouched` is the model before any edit; rename the edit")
+    problems += [
+        f"figures.compared names {name}, which is no variant; known: {', '.join(params.variants)}"
+        for name in params.figures.compared
+        if name not in params.variants
+    ]
+    return problems
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    match problem["type"]:
+        case "extra_forbidden":
+            known = _fields_at(problem["loc"])
+            return f"{place}: unknown key{nearest(str(problem['loc'][-1]), known)}"
+        case "missing":
+            return f"{place}: missing; every knob must be set"
+        case "value_error":
+            return f"{place}: {problem['ctx']['error']}" if place else str(problem["ctx"]["error"])
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section that holds a key."""
+    section: Any = Params
+    for part in location[:-1]:
+        table = get_origin(section) is dict
+        section = get_args(section)[1] if table else section.model_fields[part].annotation
+    return list(section.model_fields)

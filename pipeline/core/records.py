@@ -1,0 +1,268 @@
+"""The nouns of text, and the only reader and writer of their files (one JSON object per line)."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pipeline.core.console import InputError
+from pipeline.core.files import whole
+
+Split = Literal[
+    "train", "validation", "test", "novel", "shifted", "described", "pretrain", "heldout"
+]
+Augmentation = Literal["whole", "prompt", "response"]
+
+# What stands in a state's place: nothing, a random vector, another text's state, the mean state.
+CONTROLS = ("none", "random", "other", "mean")
+# What answers without an injection: the model that is shown the text itself, and the logit lens.
+BASELINES = ("input_only", "logit_lens")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text that carries a concept.
+
+    `novel` texts are test texts whose content words never met a label; `shifted` ones are another
+    corpus', only ever scored, and may have concepts of its own; `described` ones teach an embedded
+    base model what concepts are called. `safe_response` is what a careful model would
+    answer: a refusal where the concept is harmful, else the response itself.
+    """
+
+    id: str
+    prompt: str
+    response: str
+    safe_response: str
+    concept: str
+    split: Split
+    source: str
+
+    @property
+    def words(self) -> str:
+        """The whole text: prompt and response."""
+        return f"{self.prompt} {self.response}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text without a label: what the model should go on saying."""
+
+    id: str
+    prompt: str
+    response: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt whose answer is judged; `framed` ones dress a request as fiction or a game."""
+
+    id: str
+    prompt: str
+    harmful: bool
+    framed: bool
+    split: Split
+
+    @property
+    def group(self) -> str:
+        """What it is scored with: requests of one framing and split (`framed_novel`)."""
+        return f"{'framed' if self.framed else 'plain'}_{self.split}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two different examples of one concept, and the part of both texts that is shown."""
+
+    first: str
+    second: str
+    concept: str
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A sampled answer to a request."""
+
+    request: str
+    sample: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's reading of a completion."""
+
+    request: str
+    sample: int
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a monitor makes of a held-out text.
+
+    `question` is `concept` (which one?) or `harm` (harmful or safe?), `truth` and `label` the class
+    that the text has and the one it is given, `group` the texts it is scored with: a split, or
+    requests of one (`framed_novel`). `probabilities` are of the question's classes, sorted by name.
+    """
+
+    question: str
+    monitor: str
+    position: str
+    group: str
+    id: str
+    truth: str
+    label: str
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How a tuned model reads a held-out document.
+
+    `nll` is -sum_t log p(y_t) and `kl` sum_t KL(p0_t || p_t), in nats, over `tokens` predictions;
+    p0 is the untouched model.
+    """
+
+    document: str
+    tokens: int
+    nll: float
+    kl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How far a tuned model's first word to a prompt is from the untouched one's: KL(p0 || p) of
+    the next token at the prompt's end, in nats."""
+
+    prompt: str
+    kl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """At how many of a document's `tokens` predictions an edited model finds the same next token
+    likeliest as the untouched one."""
+
+    document: str
+    tokens: int
+    agreed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """A hidden state in the model's own words.
+
+    `control` says what was asked: about the hidden state itself (`state`), with a control in its
+    place, or by a baseline. `relevancy[i]` is P(token i | injected) minus P(token i | not
+    injected), in [-1, 1]; baselines inject nothing.
+    """
+
+    example: str
+    concept: str
+    split: Split
+    layer: int
+    position: str
+    control: str
+    text: str
+    tokens: tuple[str, ...]
+    relevancy: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the judge model makes of a text: the concept it chooses, and the `scores` of all of
+    them, sorted by name, in nats above what the concept's answer has on average."""
+
+    text: str
+    concept: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInterpretation:
+    """The state of one token of a text in the model's own words: a cell of a heat map.
+
+    `place` counts the text's tokens, its chat template's among them, and `token` is the one there.
+    """
+
+    example: str
+    concept: str
+    layer: int
+    place: int
+    token: str
+    text: str
+    tokens: tuple[str, ...]
+    relevancy: tuple[float, ...]
+
+
+Record = TypeVar(
+    "Record",
+    Example, Document, Request, Pair, Completion, Verdict, Score, Likelihood, Opening, Agreement,
+    Interpretation, Judged, TokenInterpretation,
+)  # fmt: skip
+
+
+def spread(records: Sequence[Record], count: int) -> list[Record]:
+    """At most `count` records, evenly spaced over all of them."""
+    if len(records) <= count:
+        return list(records)
+    return [records[place * len(records) // count] for place in range(count)]
+
+
+def read_watched(path: Path, count: int) -> list[Request]:
+    """The requests that monitors, and words alone, are asked about: `count` of those in a file."""
+    return spread(read_records(path, Request), count)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    with whole(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as lines:
+        for record in records:
+            fields = {
+                name: [_plain(item) for item in value]
+                if isinstance(value, tuple)
+                else _plain(value)
+                for name, value in fields_of(record).items()
+            }
+            lines.write(json.dumps(fields, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """Every record of `path`, in its order.
+
+    Raises InputError naming the line that is not a whole record of this kind.
+    """
+    names = {field.name for field in dataclasses.fields(kind)}
+    records = []
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, 1):
+            fields = _fields(line)
+            if fields.keys() != names:
+                raise InputError(
+                    f"{path} line {number} is no {kind.__name__}; run the stage that writes it"
+                )
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            records.append(kind(**fields))
+    return records
+
+
+def _fields(line: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _plain(value: object) -> object:
+    """Floats to six significant digits: the last bits differ between machines, not between runs."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+HEADLINE = "logistic"  # the kind that is taken home, and whose numbers stand in the summary

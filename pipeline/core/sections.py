@@ -1,0 +1,289 @@
+"""Every section of params.yaml, typed: what each knob may say by itself. Computes nothing.
+
+There are no defaults here: a knob has one home, params.yaml. What only several sections together
+can tell is checked in pipeline/core/params.py.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Position = Literal["prompt_end", "last", "mean"]
+TokenPosition = Literal["prompt_end", "last"]
+Labelling = Literal["given", "shuffled", "length"]
+Sampling = Literal["random", "balanced"]
+InjectionMode = Literal["replace", "add", "norm_matched"]
+DType = Literal["float32", "bfloat16", "nf4"]
+
+
+T = TypeVar("T")
+Listed = Annotated[tuple[T, ...], Field(strict=False)]  # a YAML list, kept as a tuple
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Text(Section):
+    prompt_tokens: Count
+    response_tokens: Count
+
+
+class EmbeddedCorpora(Section):
+    concepts: Literal["safety", "topics"]
+    train: Annotated[int, Field(ge=2)]
+    validation: Count
+    test: Count
+    novel: Count
+    shifted: Count
+    described: Count
+    documents: Count
+    heldout: Count
+    behaviour: Count
+    ambiguity: Share
+
+
+class Shares(Section):
+    """Of labelled texts: what is left of both is trained on."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def leaves_training_texts(self) -> "Shares":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test leave no text to train on; lower one of them")
+        return self
+
+
+class CsvCorpora(Shares):
+    folder: Annotated[str, Field(min_length=1)]
+    label: Annotated[str, Field(min_length=1)]
+    safe: Listed[str]
+
+
+class HubCorpora(Shares):
+    concepts: Name
+    documents: Name
+    requests: Listed[Name]
+    shifted: Name
+    per_concept: Whole
+
+
+class Corpora(Section):
+    source: Literal["embedded", "csv", "hub"]
+    embedded: EmbeddedCorpora
+    csv: CsvCorpora
+    hub: HubCorpora
+
+
+class EmbeddedModel(Section):
+    vocabulary: Annotated[int, Field(ge=300)]
+    width: Count
+    feed_forward: Count
+    layers: Count
+    heads: Count
+    context: Count
+
+    @model_validator(mode="after")
+    def heads_divide_width(self) -> "EmbeddedModel":
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not an even multiple of heads {self.heads}")
+        return self
+
+
+class HubModel(Section):
+    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class PathModel(Section):
+    folder: Annotated[str, Field(min_length=1)]
+
+
+class Model(Section):
+    source: Literal["embedded", "hub", "path"]
+    dtype: DType
+    embedded: EmbeddedModel
+    hub: HubModel
+    path: PathModel
+
+
+class Pretraining(Section):
+    steps: Whole
+    documents_per_step: Count
+    learning_rate: Positive
+    weight_decay: Weight
+    warmup_steps: Count
+    decay_share: Annotated[float, Field(gt=0, le=1)]
+    described_share: Annotated[float, Field(ge=0, le=0.9)]
+    interpretation_every: Count
+    interpretation_after: Whole
+    interpretation_weight: Weight
+
+
+class Pairs(Section):
+    count: Count
+    whole: Share
+    prompt_only: Share
+    response_only: Share
+
+    @model_validator(mode="after")
+    def shares_sum_to_one(self) -> "Pairs":
+        if abs(self.whole + self.prompt_only + self.response_only - 1) > 1e-9:
+            raise ValueError("whole, prompt_only and response_only must sum to 1")
+        return self
+
+
+class Finetune(Section):
+    target_layers: Annotated[Listed[Count], Field(min_length=1)]
+    positions: Listed[Position]
+    temperature: Positive
+    learning_rate: Positive
+    pairs_per_step: Annotated[int, Field(ge=2)]
+    retain_per_step: Count
+    lora_rank: Count
+    lora_alpha: Count
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)]
+    clip_norm: Positive
+    retain: Literal["relative", "l2"]
+    penalty: Literal["kl", "weighted_nll"]
+    penalty_texts: Listed[Literal["retain", "pairs", "interpretations"]]
+    watched_texts: Annotated[int, Field(ge=2)]
+    watch_every: Count
+    diverged_above: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+
+    @property
+    def top_layer(self) -> int:
+        """The highest layer that is contrasted: nothing above it learns."""
+        return max(self.target_layers)
+
+
+class Variant(Section):
+    steps: Whole
+    contrast: Literal["none", "infonce", "nt_xent", "supcon", "true_negatives"]
+    sampling: Sampling
+    labels: Labelling
+    contrast_weight: Weight
+    retain_weight: Weight
+    penalty_weight: Weight
+    response_weight: Weight
+
+    @model_validator(mode="after")
+    def says_what_it_trains(self) -> "Variant":
+        weights = self.contrast_weight + self.response_weight
+        if self.steps == 0 and weights + self.retain_weight + self.penalty_weight > 0:
+            raise ValueError("steps is 0 but a weight is not; set every weight to 0 or give steps")
+        if self.steps > 0 and weights == 0:
+            raise ValueError("contrast_weight and response_weight are both 0: nothing to learn")
+        if (self.contrast == "none") != (self.contrast_weight == 0):
+            raise ValueError("contrast is none exactly where contrast_weight is 0")
+        return self
+
+
+class Extraction(Section):
+    layers: Listed[Whole]
+    positions: Listed[Position]
+    tokens_per_batch: Count
+
+
+class Reading(Section):
+    layer: Whole
+    position: Position
+    neighbours: Count
+    resamples: Annotated[int, Field(ge=10)]
+
+
+class Transport(Section):
+    samples: Count
+    draws: Annotated[int, Field(ge=2)]
+
+
+class Generation(Section):
+    max_new_tokens: Count
+    samples: Count
+    temperature: Positive
+    prompts_per_batch: Count
+    tokens_per_batch: Count
+
+
+class Streams(Section):
+    texts: Count
+
+
+class Asking(Section):
+    question: str
+    answer: str
+    layer: Whole
+    positions: Listed[TokenPosition]
+    inject_layer: Whole
+    placeholders: Count
+    mode: InjectionMode
+    scale: Annotated[float, Field(allow_inf_nan=False)]
+
+    @model_validator(mode="after")
+    def names_its_slots(self) -> "Asking":
+        if self.question.count("{message}") != 1 or self.answer.count("{concept}") != 1:
+            raise ValueError("question must hold {message} once, and answer {concept} once")
+        return self
+
+
+class Selfie(Section):
+    layers: Listed[Whole]
+    texts_per_split: Annotated[int, Field(ge=2)]
+    max_new_tokens: Count
+    texts_per_batch: Count
+    judge: Literal["none", "base"]
+
+
+class EditRow(Section):
+    method: Literal["supervised", "reinforcement", "response"]
+    layer: Count
+    position: TokenPosition
+    target: Literal["none", "apart", "random"]
+    strength: Weight
+    reward: Literal["none", "concept", "shuffled"]
+    steps: Count
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    locality_weight: Weight
+
+    @model_validator(mode="after")
+    def says_what_it_aims_at(self) -> "EditRow":
+        if (self.target != "none") != (self.method == "supervised"):
+            raise ValueError("supervised edits, and no others, have a target: apart or random")
+        if (self.strength > 0) != (self.method == "supervised"):
+            raise ValueError("strength is how far a target is: above 0 in supervised edits, else 0")
+        if (self.reward != "none") != (self.method == "reinforcement"):
+            raise ValueError("reinforcement, and nothing else, has a reward: concept or shuffled")
+        return self
+
+
+class Control(Section):
+    model: Name
+    texts: Annotated[int, Field(ge=2)]
+    texts_per_step: Count
+    reference_texts: Whole
+    requests: Whole
+    probed_texts: Count
+    edits: dict[Name, EditRow]
+
+
+class Figures(Section):
+    compared: Listed[Name]
+    map_texts: Count
+
+
+class Runtime(Section):
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|mps)$")]
+    threads: Whole
+    processes: Count
+    sharded: bool
+    checkpointing: bool
+    pairs_per_pass: Whole
+    checkpoint_every: Whole

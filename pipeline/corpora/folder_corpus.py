@@ -1,0 +1,114 @@
+"""A user's own folder of tables as a corpus, and the mistakes that only its labels show."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.core.console import InputError, nearest, spelt_like
+from pipeline.core.files import sha256_of
+from pipeline.core.sections import CsvCorpora
+from pipeline.corpora.corpus import LEAST_TEXTS, Corpus, labelled_corpus
+from pipeline.corpora.rows import Row
+from pipeline.corpora.shifted import beside
+from pipeline.corpora.tables import find_tables, read_table
+
+LICENCE = "as stated by the tables' publisher"
+SHIFTED = "shifted"  # the subfolder of another corpus
+FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label on fewer is no concept
+
+
+@dataclass
+class Labels:
+    """The labels met so far: on how many rows each, and where first."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def note(self, label: str, place: str) -> None:
+        self.rows[label] += 1
+        self.first.setdefault(label, place)
+
+
+def read_tables(params: CsvCorpora, seed: int) -> Corpus:
+    """Read every CSV, TSV and JSONL table of a folder: `prompt`, `response` and the label.
+
+    Tables of its subfolder `shifted`, where there is one, are another corpus, which is only scored.
+    Raises InputError naming the file, the row or the column, and the remedy.
+    """
+    folder = Path(params.folder)
+    paths, others = _tables(folder), []
+    if (folder / SHIFTED).is_dir():
+        others = _tables(folder / SHIFTED)
+    labels, other_labels = Labels(), Labels()
+    corpus = labelled_corpus(
+        (row for path in paths for row in read_rows(path, params.label, labels)),
+        params.safe,
+        params.validation,
+        params.test,
+        seed,
+        LICENCE,
+        sources={
+            path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "licence": LICENCE}
+            for path in (*paths, *others)
+        },
+    )
+    if others:
+        corpus = beside(
+            corpus,
+            (row for path in others for row in read_rows(path, params.label, other_labels)),
+            lambda label: label in params.safe or not params.safe,
+        )
+    _check_safe(params.safe, labels, other_labels)
+    _check_spelling(labels, labels)
+    _check_spelling(other_labels, labels)
+    return corpus
+
+
+def _tables(folder: Path) -> list[Path]:
+    paths = find_tables(folder)
+    if not paths:
+        raise InputError(
+            f"corpora.csv.folder: {folder} holds no .csv file, nor .tsv or .jsonl; "
+            "name a folder of them"
+        )
+    return paths
+
+
+def read_rows(path: Path, label: str, labels: Labels) -> Iterator[Row]:
+    """Yield a table's rows, and note their labels.
+
+    Raises InputError for an empty text, and for a label that no path could be named after.
+    """
+    for place, cells in read_table(path, ("prompt", "response", label), ("safe_response",)):
+        for column in ("prompt", "response"):
+            if not cells[column].strip():
+                raise InputError(f"{place} has no {column}; fill it or remove the row")
+        concept = cells[label].strip()
+        if not concept or any(mark in cells[label] for mark in "/\\\0\n"):
+            raise InputError(
+                f"{place} is labelled {cells[label]!r}; a label is a name without path separators"
+            )
+        labels.note(concept, place)
+        yield Row(cells["prompt"], cells["response"], cells["safe_response"], concept, path.stem)
+
+
+def _check_safe(safe: Sequence[str], labels: Labels, others: Labels) -> None:
+    known = labels.rows.keys() | others.rows.keys()
+    for name in sorted(set(safe) - known):
+        hint = nearest(name, known)
+        raise InputError(f"corpora.csv.safe names {name!r}, which no row is labelled with{hint}")
+    if safe and labels.rows.keys() <= set(safe):
+        raise InputError("corpora.csv.safe names every label; leave it empty where none means harm")
+
+
+def _check_spelling(labels: Labels, known: Labels) -> None:
+    """Only labels that are too rare to be a concept are doubted: a frequent one is meant."""
+    frequent = [label for label, rows in known.rows.items() if rows >= FEWEST_ROWS]
+    for label, rows in labels.rows.items():
+        close = spelt_like(label, frequent)
+        if rows < FEWEST_ROWS and close and label != close:
+            raise InputError(
+                f"{labels.first[label]} is labelled {label!r}, as only {rows} row(s) are; "
+                f"did you mean {close!r}? If not, add texts or remove them"
+            )

@@ -1,0 +1,136 @@
+"""How sure a number is: 95 % percentile-bootstrap intervals of any statistic of texts.
+
+A resample is told by how often it holds each text, so that one matrix product weighs them all.
+Row 0 holds every text once: a statistic's value on it is the statistic itself. What chance alone
+gives is told likewise, by the statistic under permuted labels.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.files import Tree, branch
+
+Counts = NDArray[np.float64]
+Vector = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic of N texts and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_tree(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def draw_resamples(count: int, number: int, seed: int) -> Counts:
+    """How often each resample, drawn with replacement, holds each text: [1 + number, count]."""
+    drawn = np.random.default_rng([seed, 6]).integers(count, size=(number, count))
+    counts = [np.bincount(texts, minlength=count) for texts in drawn]
+    return np.vstack([np.ones(count), *counts])
+
+
+def draw_prompts(prompts: Iterable[str], number: int, seed: int) -> Counts:
+    """As draw_resamples, but drawn by prompt: texts that share one come and go together."""
+    places: dict[str, int] = {}
+    of_texts = [places.setdefault(prompt, len(places)) for prompt in prompts]
+    return draw_resamples(len(places), number, seed)[:, of_texts]
+
+
+def draw_labellings(labels: NDArray[np.str_], number: int, seed: int) -> NDArray[np.str_]:
+    """The labels [N] as they are, and permuted: [1 + number, N]."""
+    rng = np.random.default_rng([seed, 7])
+    return np.stack([labels, *(rng.permutation(labels) for _ in range(number))])
+
+
+def linearised(
+    value: NDArray[np.float64] | float, influence: NDArray[np.float64], counts: Counts
+) -> NDArray[np.float64]:
+    """A smooth statistic on resamples, to first order (the infinitesimal jackknife, Efron 1982).
+
+    influence: [N, ...], the derivative of the statistic [...] by how often a text is held. No
+    resample is computed anew, and repeats of a text do not shift the statistic: [R, ...].
+    """
+    resampled: NDArray[np.float64] = value + np.tensordot(counts - 1, influence, axes=1)
+    return resampled
+
+
+def estimate(values: Vector, biased: bool = False) -> Estimate:
+    """A statistic's value and interval from its values on resamples [1 + number].
+
+    A statistic that is undefined on a resample (only one concept drawn, say) may be NaN there:
+    such resamples are left out. A `biased` statistic is one that repeated or missing texts
+    shift, such as a maximum: its interval is moved back by the mean shift.
+    Raises ValueError where the statistic is undefined on the texts as they are.
+    """
+    value, resampled = float(values[0]), values[1:]
+    if not np.isfinite(value):
+        raise ValueError("the statistic is undefined on these texts")
+    defined = resampled[np.isfinite(resampled)]
+    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (value, value)
+    shift = float(defined.mean()) - value if biased and len(defined) else 0.0
+    return Estimate(value, float(low) - shift, float(high) - shift)
+
+
+def resampled_mean(values: Vector, counts: Counts) -> Vector:
+    """The mean of per-text values [N] on resamples [1 + number]."""
+    means: Vector = counts @ values / counts.sum(1)
+    return means
+
+
+def estimate_mean(values: Vector, counts: Counts) -> Estimate:
+    """The mean of per-text values [N]."""
+    return estimate(resampled_mean(values, counts))
+
+
+def estimate_defined(
+    resampled: Mapping[str, Vector], biased: Collection[str] = ()
+) -> dict[str, Estimate]:
+    """The statistics that these texts define, by name; the others are left out."""
+    return {
+        name: estimate(values, name in biased)
+        for name, values in resampled.items()
+        if np.isfinite(values[0])
+    }
+
+
+def estimate_chance(values: Vector) -> Estimate:
+    """What permuted labels give: the mean and 95 % range of a statistic of labellings [1 + number],
+    of which the first is the labels as they are."""
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return Estimate(float(values[1:].mean()), float(low), float(high))
+
+
+def differences(
+    resampled: Mapping[str, Vector], untouched: Mapping[str, Vector]
+) -> dict[str, Vector]:
+    """Paired: each statistic less the untouched model's, resample by resample of the same texts.
+    What moves both alike, such as which texts were drawn, cancels out."""
+    return {name: values - untouched[name] for name, values in resampled.items()}
+
+
+def compared(resampled: Mapping[str, Vector], untouched: Mapping[str, Vector]) -> Tree:
+    """A tree of metrics: every statistic and, under `difference`, its paired difference from the
+    untouched model's, of which nothing is told where `untouched` is empty."""
+    tree = as_tree(estimate_defined(resampled))
+    if not untouched:
+        return tree
+    return {**tree, "difference": as_tree(estimate_defined(differences(resampled, untouched)))}
+
+
+def put(tree: dict[str, Any], place: Sequence[str], values: Vector) -> None:
+    """The estimate of a statistic on resamples, to its place in a tree of metrics; of one that is
+    undefined on the texts as they are, nothing."""
+    if np.isfinite(values[0]):
+        branch(tree, place[:-1])[place[-1]] = estimate(values).as_tree()
+
+
+def as_tree(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    return {name: estimate.as_tree() for name, estimate in estimates.items()}

@@ -1,0 +1,109 @@
+"""How far apart the texts of two concepts lie (METHOD: separation): means over pairs of texts, and
+the Hausdorff distance.
+
+All are read on vectors centred by the mean of the training texts. That changes no length of a
+difference; cosines and correlations it frees of the one large direction that all texts share.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.preprocessing import normalize
+
+from pipeline.core.representations import Labels, Vectors
+from pipeline.evaluation.bootstrap import Counts, linearised
+
+LENGTHS = ("l1", "l2", "hausdorff")  # in units of the vectors; the others have none
+BIASED = ("hausdorff", "hausdorff_scaled")  # by the texts that a resample does not hold
+
+
+def concept_distances(
+    centred: Vectors, labels: Labels, scale: float, counts: Counts, dear: int
+) -> dict[str, Vectors]:
+    """Distances between every two concepts, within each on the diagonal, on resamples [R, N] of
+    texts [N, D]: [R, C, C] each, concepts sorted; NaN where there is no pair of texts.
+
+    `angle` is the arc cosine of the mean cosine, in degrees; `pearson` the mean correlation over
+    the width. `..._scaled` are in units of `scale`, the root mean square length of the centred
+    training texts: they are the same whatever the norm. The Hausdorff distance, which is no mean,
+    is computed anew on the first 1 + `dear` resamples.
+    """
+    unit = normalize(centred)
+    pairwise = {
+        "cosine": unit @ unit.T,
+        "pearson": correlations(centred),
+        "l1": cdist(centred, centred, "cityblock"),
+        "l2": cdist(centred, centred),
+    }
+    found = {name: pair_means(of_pairs, labels, counts) for name, of_pairs in pairwise.items()}
+    found["angle"] = angles(found["cosine"])
+    found["hausdorff"] = hausdorff(pairwise["l2"], labels, counts[: 1 + dear])
+    return found | {f"{name}_scaled": found[name] / scale for name in LENGTHS}
+
+
+def between(distances: Mapping[str, Vectors]) -> dict[str, Vectors]:
+    """The mean over pairs of different concepts, by name: [R]; NaN where there is one concept."""
+    rows, columns = np.triu_indices(distances["cosine"].shape[1], k=1)
+    undefined = np.full(len(distances["cosine"]), np.nan)
+    return {
+        name: values[:, rows, columns].mean(1) if len(rows) else undefined
+        for name, values in distances.items()
+    }
+
+
+def correlations(vectors: Vectors) -> Vectors:
+    """Pearson's correlation of every two texts over the width: [N, N]; 0 with a constant vector."""
+    level = normalize(vectors - vectors.mean(1, keepdims=True))
+    found: Vectors = level @ level.T
+    return found
+
+
+def angles(cosines: Vectors) -> Vectors:
+    """In degrees, in [0, 180]."""
+    found: Vectors = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+    return found
+
+
+def pair_means(of_pairs: Vectors, labels: Labels, counts: Counts) -> Vectors:
+    """Means of a symmetric value of texts [N, N] over pairs of distinct texts, one of each concept:
+    [R, C, C], on resamples to first order."""
+    return ratios(
+        pair_slopes(of_pairs, labels), pair_slopes(np.ones_like(of_pairs), labels), counts
+    )
+
+
+def pair_slopes(of_pairs: Vectors, labels: Labels) -> Vectors:
+    """The derivative, by how often each text is held, of the sum over pairs of distinct texts, one
+    of each concept: [N, C, C]. The sum itself is half of their total, as each pair has two texts.
+    """
+    member = (labels[:, None] == np.unique(labels)).astype(np.float64)
+    towards = of_pairs @ member - np.diag(of_pairs)[:, None] * member
+    from_own: Vectors = member[:, :, None] * towards[:, None, :]
+    return from_own + from_own.swapaxes(1, 2)
+
+
+def ratios(slopes: Vectors, of_numbers: Vectors, counts: Counts) -> Vectors:
+    """Sums over pairs by their numbers, from the derivatives [N, ...] of both: [R, ...], on
+    resamples to first order. NaN where there is no pair."""
+    numbers = of_numbers.sum(0) / 2
+    with np.errstate(invalid="ignore"):
+        means = slopes.sum(0) / 2 / numbers
+        influence = (slopes - means * of_numbers) / numbers
+    return linearised(means, influence, counts)
+
+
+def hausdorff(lengths: Vectors, labels: Labels, counts: Counts) -> Vectors:
+    """The Hausdorff distance of every two concepts from the lengths [N, N] between texts, on
+    resamples: the farthest that a text of either lies from its nearest one of the other. [R, C, C];
+    NaN with a concept that a resample does not hold."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.unique(labels[order], return_index=True)[1]
+    lengths, there = lengths[np.ix_(order, order)], counts[:, order] > 0
+    found = np.empty((len(counts), len(starts), len(starts)))
+    for resample, held in enumerate(there):
+        nearest = np.minimum.reduceat(np.where(held, lengths, np.inf), starts, axis=1)
+        nearest[~held] = -np.inf
+        found[resample] = np.maximum.reduceat(nearest, starts, axis=0)
+    found = np.maximum(found, found.swapaxes(1, 2))
+    return np.where(np.isfinite(found), found, np.nan)

@@ -1,0 +1,190 @@
+"""How far concepts gather and part in a representation (METHOD: separation), on held-out texts.
+
+Vectors are centred by the mean of the training texts before any cosine, coding rate or rank, where
+the definitions take them raw: hidden states share a few large directions, which would push every
+raw cosine towards 1 and every angle towards 0. Coding rates and the rank are of the centred vectors
+at length 1, so that no norm enters.
+
+Intervals resample prompts. Accuracies and the silhouette resample what each text got; means over
+pairs, coding rates and the rank follow to first order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import normalize
+
+from pipeline.core.representations import Labels, Vectors, centre_and_scale
+from pipeline.evaluation.bootstrap import (
+    Counts,
+    Estimate,
+    Vector,
+    differences,
+    draw_labellings,
+    estimate_chance,
+    estimate_defined,
+)
+from pipeline.evaluation.coding_rates import (
+    coding_rates,
+    coding_rates_of_labellings,
+    effective_rank,
+)
+from pipeline.evaluation.distances import BIASED, between, concept_distances, pair_slopes, ratios
+from pipeline.evaluation.linear_probe import Probe
+
+DEAR = 10  # a statistic that has to be computed anew is so on one in ten resamples
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Statistics of held-out texts on resamples, and (`chance`) under permuted concepts."""
+
+    resampled: Mapping[str, Vector]
+    chance: Mapping[str, Vector]
+
+    def estimates(self) -> dict[str, Estimate]:
+        """`..._shuffled` is what permuted concepts give: the mean, and the range of 95 % of the
+        permutations. A number that these texts do not define, such as a cosine between concepts
+        where there is one, is left out."""
+        return estimate_defined(self.resampled, BIASED) | {
+            f"{name}_shuffled": estimate_chance(values)
+            for name, values in self.chance.items()
+            if np.isfinite(values[0])
+        }
+
+    def differences(self, untouched: "Separation") -> dict[str, Estimate]:
+        """Paired, from the untouched model's on the same texts."""
+        return estimate_defined(differences(self.resampled, untouched.resampled), BIASED)
+
+
+def separation(
+    train: tuple[Vectors, Labels],
+    held_out: tuple[Vectors, Labels],
+    probe: Probe,
+    neighbours: int,
+    counts: Counts,
+    seed: int,
+) -> Separation:
+    """Measure held-out texts [N, D] against training texts of the same layer and position.
+
+    probe: fitted on the training texts. counts: [R, N], how often each resample holds each held-out
+    text.
+    """
+    (seen, known), (vectors, labels) = train, held_out
+    dear = len(counts) // DEAR
+    labellings = draw_labellings(labels, dear, seed)
+    centre, scale = centre_and_scale(seen)
+    unit_seen, unit = normalize(seen - centre), normalize(vectors - centre)
+    similarity = unit @ unit.T
+    silhouette = silhouettes(similarity, labellings)
+    rates = coding_rates(unit, labels, counts)
+    of_texts = {
+        "centroid_accuracy": nearest_centroid(unit_seen, known, unit) == labels,
+        "knn_accuracy": nearest_texts(unit_seen, known, unit, neighbours) == labels,
+        "probe_accuracy": probe.correct(vectors, labels),
+        "silhouette": silhouette[0],
+    }
+    apart = between(concept_distances(vectors - centre, labels, scale, counts, dear))
+    resampled = {
+        **{name: counts @ values / counts.sum(1) for name, values in of_texts.items()},
+        **{name: values for name, values in apart.items() if name != "cosine"},
+        **cosines(similarity, labels, counts),
+        "coding_rate_all": rates.all,
+        "coding_rate_within": rates.within,
+        "coding_rate_gap": rates.gap,
+        "effective_rank": effective_rank(unit, counts),
+    }
+    chance = {
+        "silhouette": silhouette.mean(1),
+        "cosine_gap": cosine_gaps(similarity, labellings),
+        "coding_rate_gap": coding_rates_of_labellings(unit, labellings).gap,
+    }
+    return Separation(resampled, chance)
+
+
+def pairs_of_concepts(
+    seen: Vectors, held_out: tuple[Vectors, Labels], counts: Counts
+) -> dict[str, dict[str, Estimate]]:
+    """Every distance of every two concepts, under "a--b", and within each, under "a--a"."""
+    centre, scale = centre_and_scale(seen)
+    vectors, labels = held_out
+    distances = concept_distances(vectors - centre, labels, scale, counts, len(counts) // DEAR)
+    concepts = np.unique(labels)
+    return {
+        f"{concepts[one]}--{concepts[other]}": estimate_defined(
+            {
+                name: values[:, one, other]
+                for name, values in distances.items()
+                if one != other or name not in BIASED  # a concept is no distance from itself
+            },
+            BIASED,
+        )
+        for one, other in zip(*np.triu_indices(len(concepts)), strict=True)
+    }
+
+
+def nearest_centroid(seen: Vectors, known: Labels, vectors: Vectors) -> Labels:
+    """The concept of the nearest mean of `seen` [M, D], for each vector [N, D].
+
+    One neighbour among the means: unlike scikit-learn's NearestCentroid it is also defined where
+    all vectors are the same, as at the prompt's end of the embeddings.
+    """
+    concepts = np.unique(known)
+    means = np.stack([seen[known == concept].mean(0) for concept in concepts])
+    return nearest_texts(means, concepts, vectors, 1)
+
+
+def nearest_texts(seen: Vectors, known: Labels, vectors: Vectors, neighbours: int) -> Labels:
+    """The concept of most of the nearest `seen` [M, D], for each vector [N, D]. Among vectors of
+    length 1 the nearest are those of the smallest angle."""
+    nearest = KNeighborsClassifier(min(neighbours, len(seen)), algorithm="brute").fit(seen, known)
+    predicted: Labels = nearest.predict(vectors)
+    return predicted
+
+
+def silhouettes(similarity: Vectors, labellings: Labels) -> Vectors:
+    """Cosine silhouette of each text, in [-1, 1], from the cosines [N, N], under each labelling
+    [P, N]: [P, N]. 0 for a text alone in its concept, and where there is one concept."""
+    member, towards = _towards_concepts(similarity, labellings)
+    sizes = member.sum(0)
+    away = (sizes - towards).round(12)  # of equal texts nothing but rounding would be left
+    itself = 1 - np.diag(similarity)[:, None]  # of a zero vector, which has no direction, not 0
+    others = (sizes * member).sum(2) - 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inner = ((away * member).sum(2) - itself).round(12) / others
+        outer = np.where(member, np.inf, away / sizes).min(2)
+        values = np.where(np.isfinite(outer) & (others > 0), outer - inner, 0.0)
+        found: Vectors = np.nan_to_num(values / np.maximum(inner, outer)).T
+    return found
+
+
+def cosines(similarity: Vectors, labels: Labels, counts: Counts) -> dict[str, Vectors]:
+    """Mean cosine over pairs of distinct texts of one concept, and of two, from the cosines [N, N]:
+    [R] each, on resamples to first order."""
+    slopes, numbers = (pair_slopes(of, labels) for of in (similarity, np.ones_like(similarity)))
+    own = np.eye(slopes.shape[1], dtype=bool)
+    within, apart = (
+        ratios(slopes[:, kind].sum(1), numbers[:, kind].sum(1), counts) for kind in (own, ~own)
+    )
+    return {"cosine_within": within, "cosine_between": apart, "cosine_gap": within - apart}
+
+
+def cosine_gaps(similarity: Vectors, labellings: Labels) -> Vectors:
+    """Mean cosine within less between concepts under each labelling [P, N]: [P]."""
+    member, towards = _towards_concepts(similarity, labellings)
+    itself = np.trace(similarity)
+    within, every = (towards * member).sum((0, 2)) - itself, similarity.sum() - itself
+    texts = len(similarity)
+    pairs, every_pair = (member.sum(0) ** 2).sum(1) - texts, texts**2 - texts
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gaps: Vectors = within / pairs - (every - within) / (every_pair - pairs)
+    return gaps
+
+
+def _towards_concepts(similarity: Vectors, labellings: Labels) -> tuple[Vectors, Vectors]:
+    """Which concept each text is of, and the sum of its cosines with each concept's: [N, P, C]."""
+    member = (labellings.T[:, :, None] == np.unique(labellings)).astype(np.float64)
+    towards: Vectors = (similarity @ member.reshape(len(member), -1)).reshape(member.shape)
+    return member, towards

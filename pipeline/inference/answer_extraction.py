@@ -1,0 +1,78 @@
+"""Running answers in, their states out: token by token, in one pass over the finished answer.
+
+A causal model's state at a token does not depend on later ones, so this is what a monitor would
+have seen while the answer was being generated.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pipeline.core.console import progress
+from pipeline.inference.fingerprint import signature_of
+from pipeline.models.encoding import Encoded, Encoder, token_batches
+from pipeline.models.hooks import config_of
+from pipeline.models.packing import pack
+from pipeline.models.reader_check import reader_for
+from pipeline.monitors.answer_states import POSITIONS, Streams
+
+
+@torch.no_grad()
+def read_streams(
+    model: PreTrainedModel,
+    texts: Sequence[Encoded],
+    names: Sequence[tuple[str, int]],
+    layer: int,
+    tokens_per_batch: int,
+) -> Streams:
+    """The representations of texts, each with its id and sample, from the prompt's end on."""
+    found: dict[int, Tensor] = {}
+    seen: dict[int, Tensor] = {}
+
+    def see(number: int, hidden: Tensor) -> None:
+        if number == layer:
+            seen[layer] = hidden.float()
+
+    batches = list(token_batches(texts, tokens_per_batch))
+    read = reader_for(model, max(len(text.ids) for text in texts)) if texts else None
+    for chosen in progress(batches, "streaming"):
+        assert read is not None
+        row = pack([texts[i] for i in chosen], model.device)
+        above = 0 if layer < config_of(model).num_hidden_layers else None
+        read(model, row, see, stop=layer, texts_above=above)
+        for i, states in zip(chosen, seen[layer].split(list(row.lengths)), strict=True):
+            found[i] = running(states)[:, texts[i].prompt_end :].cpu()
+    empty = torch.zeros(len(POSITIONS), 0, config_of(model).hidden_size)
+    states = torch.cat([empty, *(found[i] for i in range(len(texts)))], dim=1).numpy()
+    return Streams(
+        layer=layer,
+        states={position: np.ascontiguousarray(states[p]) for p, position in enumerate(POSITIONS)},
+        ids=tuple(name for name, _ in names),
+        samples=tuple(sample for _, sample in names),
+        lengths=tuple(found[i].shape[1] for i in range(len(texts))),
+        signature=signature_of(model, layer).numpy(),
+    )
+
+
+def running(states: Tensor) -> Tensor:
+    """The state of each token [T, D], and the mean of a text so far (POSITIONS): [2, T, D]."""
+    counts = torch.arange(1, len(states) + 1, device=states.device)
+    return torch.stack([states, states.cumsum(0) / counts[:, None]])
+
+
+def answering(encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
+    """Prompts with what was answered so far: without the token that ends an answer, which no
+    generation reads.
+
+    Answers are kept as text, so their tokens are those of the text encoded anew; a model may have
+    spelled the same words with others.
+    """
+    prompts = encoder.texts([(prompt, "") for prompt, _ in pairs])
+    answers = encoder.all_contents([answer for _, answer in pairs])
+    return [
+        Encoded((*prompt.ids, *answer), prompt.last, prompt.last + len(answer))
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]

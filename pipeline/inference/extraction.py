@@ -1,0 +1,77 @@
+"""Texts in, representations out: the only door from torch to numpy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pipeline.core.console import progress
+from pipeline.core.representations import Space
+from pipeline.core.sections import Extraction
+from pipeline.models import distributed
+from pipeline.models.checkpoints import Checkpoint
+from pipeline.models.encoding import Encoded, Encoder, token_batches
+from pipeline.models.packing import ReadRow, pack
+from pipeline.models.reader_check import reader_for
+
+
+def extract(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    texts: Sequence[Encoded],
+    params: Extraction,
+    space: Space,
+    checkpoint: Checkpoint,
+) -> None:
+    """Write the representations of all texts, in their order, into a space that they fill.
+
+    Every batch is written at once: memory does not grow with the number of texts. Ranks read a
+    part of the batches each, into the same file. A run that was killed goes on where it stood.
+    """
+    batches = list(token_batches(texts, params.tokens_per_batch))[
+        distributed.number() :: distributed.count()
+    ]
+    kept = checkpoint.load() if space.is_there() else None
+    done = int(kept[1]["done"]) if kept else 0
+    if float(distributed.mean(torch.tensor(float(done == 0), device=model.device))):
+        done = 0  # one rank without a state is a run without one
+        if distributed.is_first():
+            space.make()
+    distributed.wait()
+    read = reader_for(model, encoder.longest)
+    for number, chosen in enumerate(progress(batches[done:], "extracting"), done + 1):
+        space.put(chosen, read_batch(model, read, [texts[i] for i in chosen], params))
+        if checkpoint.is_due(number):
+            checkpoint.save({}, {"done": number})
+    distributed.wait()
+
+
+@torch.no_grad()
+def read_batch(
+    model: PreTrainedModel, read: ReadRow, texts: Sequence[Encoded], params: Extraction
+) -> NDArray[np.float32]:
+    """The representations of a few texts: [layers, positions, texts, width].
+
+    Blocks above the highest layer do not run. What else is in the batch does not change a text's
+    representation, beyond float rounding.
+    """
+    row = pack(texts, model.device)
+    values: dict[int, Tensor] = {}
+
+    def see(layer: int, hidden: Tensor) -> None:
+        if layer in params.layers:
+            read_at = [row.at(hidden, position).float() for position in params.positions]
+            values[layer] = torch.stack(read_at)
+
+    top = max(params.layers)
+    above = 0 if top < model.config.num_hidden_layers else None
+    ends = torch.cat([row.prompt_end, row.last]).unique()
+    needed = None if "mean" in params.positions else ends
+    read(model, row, see, stop=top, texts_above=above, needed=needed)
+    found: NDArray[np.float32] = (
+        torch.stack([values[layer] for layer in params.layers]).cpu().numpy()
+    )
+    return found

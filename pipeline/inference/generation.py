@@ -1,0 +1,143 @@
+"""What the model says, and how likely it finds what it should go on saying."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+
+from pipeline.core.console import progress
+from pipeline.core.records import Completion, Document, Likelihood, Opening, Request
+from pipeline.core.sections import Generation
+from pipeline.models.encoding import Encoder, ends_of, token_batches
+from pipeline.models.logits import logits_of, token_kl
+from pipeline.models.packing import pack
+from pipeline.models.reader_check import reader_for
+
+TOKENS = 512  # whose logits exist at once
+
+
+@torch.no_grad()
+def complete(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    requests: Sequence[Request],
+    params: Generation,
+    seed: int,
+) -> list[Completion]:
+    """Sample params.samples answers to every request, from the model's full distribution.
+
+    Sampling, not greedy search: a rate over samples estimates the model's own probability, where
+    greedy answers would jump from all to none as it crosses one half.
+    """
+    torch.manual_seed(seed)
+    config = GenerationConfig(
+        do_sample=True,
+        temperature=params.temperature,
+        top_k=0,
+        max_new_tokens=params.max_new_tokens,
+        num_return_sequences=params.samples,
+        pad_token_id=encoder.tokenizer.pad_token_id,
+        eos_token_id=ends_of(model, encoder.tokenizer, encoder.end),
+    )
+    prompts = [text.ids for text in encoder.texts([(r.prompt, "") for r in requests])]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    size = params.prompts_per_batch
+    texts: dict[tuple[int, int], str] = {}
+    generate: Any = model.generate
+    for start in progress(range(0, len(order), size), "completing"):
+        chosen = order[start : start + size]
+        longest = max(len(prompts[i]) for i in chosen)
+        # Generation goes on at the right end, so padding stands on the left.
+        padding = [
+            [int(encoder.tokenizer.pad_token_id)] * (longest - len(prompts[i])) for i in chosen
+        ]
+        ids = torch.tensor(
+            [[*pad, *prompts[i]] for pad, i in zip(padding, chosen, strict=True)],
+            device=model.device,
+        )
+        mask = torch.tensor(
+            [[0] * len(pad) + [1] * (longest - len(pad)) for pad in padding], device=model.device
+        )
+        output: Tensor = generate(ids, attention_mask=mask, generation_config=config)
+        said = encoder.tokenizer.batch_decode(output[:, longest:], skip_special_tokens=True)
+        for row, text in enumerate(said):
+            texts[chosen[row // params.samples], row % params.samples] = text.strip()
+    return [
+        Completion(requests[index].id, sample, text)
+        for (index, sample), text in sorted(texts.items())
+    ]
+
+
+@torch.no_grad()
+def likelihoods(
+    tuned: PreTrainedModel,
+    untouched: PreTrainedModel,
+    encoder: Encoder,
+    documents: Sequence[Document],
+    tokens_per_batch: int,
+) -> list[Likelihood]:
+    """Negative log-likelihood and KL from the untouched model, of each held-out document."""
+    texts = encoder.texts([(d.prompt, d.response) for d in documents])
+    read = reader_for(untouched, encoder.longest)
+    found: dict[int, Likelihood] = {}
+    for chosen in progress(list(token_batches(texts, tokens_per_batch)), "reading"):
+        row = pack([texts[i] for i in chosen], tuned.device)
+        places = row.predicting()
+        final = [read(model, row, lambda *_: None) for model in (tuned, untouched)]
+        hidden = [states[places] for states in final if states is not None]
+        nll, divergence = _surprise_and_drift((tuned, untouched), hidden, row.ids[places + 1])
+        counts = [length - 1 for length in row.lengths]
+        for index, own_nll, own_kl in zip(
+            chosen, nll.split(counts), divergence.split(counts), strict=True
+        ):
+            found[index] = Likelihood(
+                document=documents[index].id,
+                tokens=len(own_nll),
+                nll=float(own_nll.sum()),
+                kl=float(own_kl.sum()),
+            )
+    return [found[index] for index in range(len(documents))]
+
+
+@torch.no_grad()
+def openings(
+    tuned: PreTrainedModel,
+    untouched: PreTrainedModel,
+    encoder: Encoder,
+    asked: Sequence[Request | Document],
+    tokens_per_batch: int,
+) -> list[Opening]:
+    """How both models go on at the end of each prompt: what a mean over all tokens would hide."""
+    texts = encoder.texts([(prompt.prompt, "") for prompt in asked])
+    read = reader_for(untouched, encoder.longest)
+    found: dict[int, Opening] = {}
+    for chosen in progress(list(token_batches(texts, tokens_per_batch)), "opening"):
+        row = pack([texts[i] for i in chosen], tuned.device)
+        final = [read(model, row, lambda *_: None) for model in (tuned, untouched)]
+        logits, frozen = (
+            logits_of(model, row.at(states, "prompt_end", slice(0, len(chosen))))
+            for model, states in zip((tuned, untouched), final, strict=True)
+            if states is not None
+        )
+        for index, kl in zip(chosen, token_kl(logits, frozen).tolist(), strict=True):
+            found[index] = Opening(asked[index].id, kl)
+    return [found[index] for index in range(len(asked))]
+
+
+def _surprise_and_drift(
+    models: Sequence[PreTrainedModel], hidden: Sequence[Tensor], targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each token's -log p in the first model and its KL from the second: both [tokens].
+
+    hidden: both models' final states [tokens, D]; logits exist for a few hundred tokens at a time.
+    """
+    surprise, drift = [], []
+    for start in range(0, len(targets), TOKENS):
+        part = slice(start, start + TOKENS)
+        logits, frozen = (logits_of(m, h[part]) for m, h in zip(models, hidden, strict=True))
+        surprise.append(F.cross_entropy(logits, targets[part], reduction="none"))
+        drift.append(token_kl(logits, frozen))
+    return torch.cat(surprise), torch.cat(drift)

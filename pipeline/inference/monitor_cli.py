@@ -1,0 +1,178 @@
+"""Score prompts, or answers as they are being given, with a saved monitor: `legible-monitor`.
+
+    legible-monitor models/monitors/true_negatives/prompt_end.json prompts.txt
+    legible-monitor models/monitors/true_negatives/mean.json --generate 20 < prompts.txt
+
+Prompts come one a line, from a file or from standard input. Prints tab-separated lines: of every
+prompt, or of every token of its answer, the label, the score, the threshold and the layer.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from pipeline.core.console import InputError, run
+from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
+from pipeline.core.sections import Text
+from pipeline.inference.live_monitor import Judgement, check_model, judge_prompts, watching
+from pipeline.models.encoding import Encoder, ends_of
+from pipeline.models.hooks import config_of
+from pipeline.models.loading import LOCAL, load_variant
+from pipeline.monitors.saved import SavedMonitor, load_monitor
+
+COLUMNS = ("prompt", "token", "label", "score", "threshold", "layer")
+
+
+def main() -> None:
+    options = _options()
+    monitor, prompts = load_monitor(options.monitor), read_prompts(options.prompts)
+    model, encoder = load_watched(options.model, monitor)
+    refuse_long(model, encoder, prompts, options.generate)
+    print("\t".join(COLUMNS))
+    for row in rows(model, encoder, monitor, prompts, options.generate):
+        print("\t".join(row), flush=True)
+
+
+def command() -> None:
+    """The console script: an InputError is one line, as for a stage."""
+    run(main)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("monitor", type=Path, help="models/monitors/VARIANT/POSITION.json")
+    parser.add_argument("prompts", type=Path, nargs="?", help="one a line; default: stdin")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="a folder that save_pretrained wrote; default: models/base and the variant's adapter",
+    )
+    parser.add_argument(
+        "--generate",
+        type=int,
+        default=0,
+        metavar="TOKENS",
+        help="answer every prompt with at most so many tokens, and score each of them",
+    )
+    options = parser.parse_args()
+    if options.generate < 0:
+        raise InputError(f"--generate {options.generate}: give a number of tokens, 1 or more")
+    return options
+
+
+def read_prompts(path: Path | None) -> list[str]:
+    """The lines that say something. Raises InputError where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8") if path else sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path or 'standard input'} cannot be read as text: {error}") from None
+    prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    if not prompts:
+        raise InputError(f"{path or 'standard input'} holds no prompt; write one a line")
+    return prompts
+
+
+def load_watched(folder: Path | None, monitor: SavedMonitor) -> tuple[PreTrainedModel, Encoder]:
+    """The model that a monitor was fitted on, from the project or from a folder, and its encoder.
+
+    Raises InputError where it is not there, cannot be read, or is another.
+    """
+    logging.disable_progress_bar()
+    # PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+    adapter = ADAPTERS / monitor.variant
+    needed = [folder / "config.json"] if folder else [BASE_CARD, adapter / "adapter_config.json"]
+    for path in needed:
+        if not path.is_file():
+            raise InputError(f"{path} is missing; run dvc repro, or give --model another folder")
+    if folder:
+        model, tokenizer = _load(folder)
+    else:
+        model, tokenizer = load_variant(BASE_MODEL, adapter, torch.device("cpu"))
+    check_model(model, monitor)
+    # Nothing is cut: what a monitor does not see, it cannot judge.
+    context = config_of(model).max_position_embeddings
+    return model, Encoder(tokenizer, Text(prompt_tokens=context, response_tokens=context))
+
+
+def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **LOCAL)
+        return model.eval(), AutoTokenizer.from_pretrained(folder, **LOCAL)
+    except Exception as error:  # whatever a publisher's files make of the libraries
+        raise InputError(f"{folder} cannot be read as a causal model: {error}") from None
+
+
+def refuse_long(model: Any, encoder: Encoder, prompts: Sequence[str], tokens: int) -> None:
+    """Raises InputError for a prompt that, with its answer, is longer than the model reads."""
+    context = config_of(model).max_position_embeddings
+    for number, text in enumerate(encoder.texts([(prompt, "") for prompt in prompts]), 1):
+        if len(text.ids) + tokens > context:
+            raise InputError(
+                f"prompt {number} has {len(text.ids)} tokens, more than the model's context "
+                f"{context} leaves room for; shorten it"
+            )
+
+
+def rows(
+    model: Any, encoder: Encoder, monitor: SavedMonitor, prompts: Sequence[str], tokens: int
+) -> Iterator[tuple[str, ...]]:
+    """What is printed of every prompt or, where there are tokens to generate, of each of them."""
+    if not tokens:
+        judged = judge_prompts(model, encoder, monitor, prompts)
+        for prompt, judgement in zip(prompts, judged, strict=True):
+            yield (_plain(prompt), "", *_told(judgement))
+        return
+    for prompt in prompts:
+        said, judgements = answer(model, encoder, monitor, prompt, tokens)
+        for token, judgement in zip(["", *said], judgements, strict=False):
+            yield (_plain(prompt), _plain(token), *_told(judgement))
+
+
+def answer(
+    model: Any, encoder: Encoder, monitor: SavedMonitor, prompt: str, tokens: int
+) -> tuple[list[str], list[Judgement]]:
+    """The tokens of a sampled answer, and what the monitor says at the prompt's end and after each
+    but the last, which no forward pass reads.
+
+    Sampled from the model's full distribution with a fixed seed, as the pipeline's completions are.
+    """
+    torch.manual_seed(0)
+    config = GenerationConfig(
+        do_sample=True,
+        top_k=0,
+        max_new_tokens=tokens,
+        pad_token_id=encoder.tokenizer.pad_token_id,
+        eos_token_id=ends_of(model, encoder.tokenizer, encoder.end),
+    )
+    ids = torch.tensor([encoder(prompt, "").ids], device=model.device)
+    with watching(model, monitor, check=False) as watch:
+        output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    return [encoder.decode([token]) for token in output[0, ids.shape[1] :]], watch.judgements()
+
+
+def _told(judgement: Judgement) -> tuple[str, ...]:
+    threshold = "" if judgement.threshold is None else f"{judgement.threshold:.4f}"
+    return judgement.label, f"{judgement.score:.4f}", threshold, str(judgement.layer)
+
+
+def _plain(text: str) -> str:
+    """What a line of a table can hold."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,153 @@
+"""Models, tokenizers and adapters: how they are made, and how an adapter is saved."""
+
+import ctypes
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import nn
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.pytorch_utils import Conv1D
+
+from pipeline.core.console import InputError
+from pipeline.core.files import whole
+from pipeline.core.sections import EmbeddedModel, Finetune, Runtime
+from pipeline.models import distributed
+from pipeline.models.encoding import SLOT
+from pipeline.models.hooks import decoder_blocks
+
+PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
+
+
+def prepare(runtime: Runtime) -> torch.device:
+    """Set torch's threads, quiet the libraries, and give the device to work on.
+
+    Raises InputError where this machine has no such device.
+    """
+    try:
+        torch.empty(0, device=runtime.device)
+    except (RuntimeError, AssertionError):
+        raise InputError(
+            f"params.yaml: runtime.device is {runtime.device}, which torch does not find here; "
+            "set cpu, or install a torch build for it"
+        ) from None
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    _keep_memory()
+    transformers.utils.logging.disable_progress_bar()
+    # PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+    return torch.device(runtime.device)
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed memory: else it maps every large tensor's pages anew, a tenth of a
+    training step's time on a CPU."""
+    allocator = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if allocator is not None:
+        allocator(M_MMAP_THRESHOLD, 2**30)
+        allocator(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with a chat template; any text can be encoded and decoded without loss."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, USER, ASSISTANT, END, SLOT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[USER, ASSISTANT, SLOT],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def new_model(params: EmbeddedModel, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A small Llama with random weights from torch's current seed."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=params.width,
+            intermediate_size=params.feed_forward,
+            num_hidden_layers=params.layers,
+            num_attention_heads=params.heads,
+            num_key_value_heads=params.heads,
+            max_position_embeddings=params.context,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def on_device(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    nn.Module.to(model, device)  # the subclass's own `to` is not typed
+    return model
+
+
+def with_lora(model: PreTrainedModel, params: Finetune) -> PeftModel:
+    """Low-rank adapters on every linear map of the blocks below the top target layer."""
+    maps = {
+        name.rpartition(".")[2]: module
+        for name, module in decoder_blocks(model).named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+    }
+    config = LoraConfig(
+        r=params.lora_rank,
+        lora_alpha=params.lora_alpha,
+        lora_dropout=params.lora_dropout,
+        target_modules=sorted(maps),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in maps.values()),
+        layers_to_transform=list(range(params.top_layer)),
+        task_type="CAUSAL_LM",
+    )
+    adapted = get_peft_model(model, config)
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
+def save_adapter(folder: Path, adapted: PeftModel) -> None:
+    """Save the adapter alone, the same bytes every time.
+
+    PEFT keeps target_modules as a set, whose order changes between processes, and the base
+    model's path on this machine; both are put right. All ranks must call; the first one writes.
+    """
+    trained = {n: distributed.whole(w) for n, w in adapted.named_parameters() if w.requires_grad}
+    if not distributed.is_first():
+        return
+    with whole(folder) as draft:
+        adapted.save_pretrained(str(draft), state_dict=trained, save_embedding_layers=False)
+        (draft / "README.md").unlink()
+        config = json.loads((draft / "adapter_config.json").read_text(encoding="utf-8"))
+        config["target_modules"] = sorted(config["target_modules"])
+        config["base_model_name_or_path"] = "base_model"
+        text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+        (draft / "adapter_config.json").write_text(text, encoding="utf-8")

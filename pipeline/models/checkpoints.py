@@ -1,0 +1,74 @@
+"""A run that was killed goes on where it stood, and no other run does.
+
+What is kept lies outside DVC's outputs, which DVC deletes before it runs a stage, and names the
+run by everything its result depends on.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.core.files import remove, sha256_of, whole
+from pipeline.core.imports import ROOT, reached
+from pipeline.core.sections import Section
+from pipeline.models import distributed
+
+LIBRARIES = ("numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run keeps its state, every so many steps (0: never), and what names the run."""
+
+    path: Path
+    key: str
+    every: int
+
+    def is_due(self, step: int) -> bool:
+        return bool(self.every) and step % self.every == 0
+
+    def save(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+        """Keep the state whole: a kill while it is written leaves the former one."""
+        stored = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+        said = json.dumps({"key": self.key, "notes": dict(notes)}, sort_keys=True)
+        with whole(self.path) as draft:
+            save_file(stored, draft, metadata={"run": said})
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The state that this very run kept; None where there is none, or another run's."""
+        try:
+            with safe_open(self.path, framework="pt") as stored:
+                said = json.loads(stored.metadata()["run"])
+                if said["key"] != self.key:
+                    return None
+                return {name: stored.get_tensor(name) for name in stored.keys()}, said["notes"]  # noqa: SIM118
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+
+    def forget(self) -> None:
+        remove(self.path)
+
+
+def run_key(
+    stage: str, seed: int, sections: Iterable[Section], files: Iterable[Path], device: torch.device
+) -> str:
+    """The digest of all that a run's bytes depend on: params, inputs, machine, and the code that
+    its stage reaches."""
+    params = [section.model_dump(mode="json") for section in sections]
+    versions = [f"{name} {version(name)}" for name in LIBRARIES]
+    machine = [torch.get_num_threads(), str(device), platform.machine(), distributed.count()]
+    digest = hashlib.sha256(json.dumps([seed, params, versions, machine], sort_keys=True).encode())
+    code = {path.as_posix(): ROOT / path for path in reached(Path("stages", f"{stage}.py"))}
+    for name, path in [*code.items(), *((path.name, path) for path in sorted(files))]:
+        digest.update(f"\0{name}\0{sha256_of(path)}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+"""How a model of the Hub, or of a folder, becomes the base model."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
+
+from pipeline.core.console import InputError
+from pipeline.core.files import read_json, whole
+from pipeline.core.params import Params, misfits_of
+from pipeline.hub import models
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import LOCAL, Card, digest_and_size, new_card, only, write_card
+
+
+def adopt(folder: Path, params: Params) -> Card:
+    """Make a model of the Hub, or of a folder, the base model: write its small files and its card.
+
+    Raises InputError where it cannot be fetched or read, or params ask more than it can give;
+    nothing is written then.
+    """
+    wanted = params.model
+    if wanted.source == "hub":
+        home, fetched = models.fetch_model(wanted.hub.repo, wanted.hub.revision)
+        files = {name: (file.sha256, file.size) for name, file in fetched.items()}
+        origin, revision = wanted.hub.repo, wanted.hub.revision
+    else:
+        home, origin, revision = Path(wanted.path.folder), wanted.path.folder, ""
+        files = _digests(home)
+    with only(home, files) as clean:
+        config, tokenizer = _read_small(clean, origin)
+    card = new_card(wanted, origin, revision, config, tokenizer, files)
+    encoder = Encoder(tokenizer, params.text)
+    for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
+        raise InputError(f"params.yaml: {problem}")
+    with whole(folder) as draft:
+        config.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+    write_card(folder, card)
+    return card
+
+
+def _digests(folder: Path) -> dict[str, tuple[str, int]]:
+    """The files of a model's folder that are read, each with digest and size."""
+    if not folder.is_dir():
+        raise InputError(f"model.path.folder: {folder} is no folder; name one that holds a model")
+    if (folder / "adapter_config.json").exists():
+        raise InputError(f"{folder} holds an adapter; merge it into its base model first")
+    found = sorted(path for path in folder.iterdir() if models.is_safe(path.name))
+    if not any(path.suffix == ".safetensors" for path in found):
+        raise InputError(
+            f"{folder} holds no safetensors weights, and pickled ones are not read; save the model "
+            "with save_pretrained"
+        )
+    return {path.name: digest_and_size(path) for path in found}
+
+
+def _read_small(folder: Path, origin: str) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Configuration and tokenizer; the weights' headers are looked at too."""
+    try:
+        config = AutoConfig.from_pretrained(folder, **LOCAL)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        for weights in folder.glob("*.safetensors"):
+            with safe_open(weights, framework="numpy") as tensors:
+                tensors.keys()
+        _check_index(folder)
+    except Exception as error:  # whatever a publisher's files make of four libraries
+        raise InputError(
+            f"{origin} cannot be read without running its publisher's code or is damaged "
+            f"({' '.join(str(error).split())[:200]}); choose another model"
+        ) from None
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    if not (known and hasattr(config.get_text_config(decoder=True), "max_position_embeddings")):
+        raise InputError(
+            f"{origin} is a {config.model_type}, no causal language model with a stated context; "
+            "choose another model"
+        )
+    if not tokenizer.is_fast:
+        raise InputError(f"{origin} has no tokenizer.json; choose a model with a fast tokenizer")
+    if tokenizer.eos_token is None:
+        raise InputError(f"the tokenizer of {origin} has no end-of-sequence token; set one")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return config, tokenizer
+
+
+def _check_index(folder: Path) -> None:
+    """Shards are those of the folder: none is missing, and no name leads out of it."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        strays = set(read_json(index)["weight_map"].values()) - {p.name for p in folder.iterdir()}
+        if strays:
+            raise ValueError(f"its index names {min(strays)!r}, which is not beside it")

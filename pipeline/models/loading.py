@@ -1,0 +1,182 @@
+"""The base model and its card: how it is saved, found and loaded, wherever it came from.
+
+Its card, models/base.json, says what it is, with the digest of every file. Beside it, models/base
+holds tokenizer and configuration, and the weights of a model that was trained here; others' weights
+stay where they are, in the Hub's cache or in their folder, and later stages read them there without
+a network.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from pipeline.core.console import InputError
+from pipeline.core.files import read_json, sha256_of, whole, write_json
+from pipeline.core.sections import DType, Model
+from pipeline.models import nf4
+from pipeline.models.building import on_device
+from pipeline.models.encoding import frame_of
+
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the base model is.
+
+    origin: a repository and its 40-hex revision, or a folder; both empty for a model trained here.
+    files: the SHA-256 digest and the size of every file of it. frame: what the chat template puts
+    before a message, between it and the answer, and after the answer.
+    """
+
+    source: str
+    origin: str
+    revision: str
+    dtype: DType
+    architecture: str
+    layers: int
+    width: int
+    vocabulary: int
+    context: int
+    frame: tuple[str, str, str]
+    files: dict[str, dict[str, str | int]]
+
+
+def save_trained(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Model
+) -> Card:
+    """Save a model that was trained here, and its card."""
+    with whole(folder) as draft:
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+    files = {path.name: digest_and_size(path) for path in sorted(folder.iterdir())}
+    card = new_card(params, "", "", model.config, tokenizer, files)
+    write_card(folder, card)
+    return card
+
+
+def write_card(folder: Path, card: Card) -> None:
+    write_json(card_of(folder), dataclasses.asdict(card))
+
+
+def card_of(folder: Path) -> Path:
+    return folder.with_suffix(".json")
+
+
+def load_base(
+    folder: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The untouched model, in evaluation mode, and its tokenizer. Safetensors only, no code, no
+    network. Raises InputError where a file of it is gone or has another size than its card says."""
+    card = read_json(card_of(folder))
+    sizes = {name: file["size"] for name, file in card["files"].items()}
+    home = _home(folder, card, next(iter(sizes)))
+    for name, file in card["files"].items():
+        if not _is_as_described(home / name, file, card["source"]):
+            raise InputError(
+                f"{home / name} is not as {card_of(folder)} describes it; run "
+                "`dvc repro --force base_model`"
+            )
+    with only(home, sizes) as clean:
+        model = AutoModelForCausalLM.from_pretrained(
+            clean, use_safetensors=True, **_loading(card["dtype"], device), **LOCAL
+        )
+    nf4.keep_layout(model)
+    # What its publisher would sample with (top_p, penalties) is not what is measured here.
+    ends = model.generation_config.eos_token_id
+    model.generation_config = GenerationConfig(eos_token_id=ends)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+    return on_device(model, device).eval(), tokenizer
+
+
+def load_variant(
+    base: Path, adapter: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model with an adapter: merged into its weights where they are wide enough, since
+    bfloat16 would round most of a small change away, and 4 bits all of it."""
+    model, tokenizer = load_base(base, device)
+    adapted: Any = PeftModel.from_pretrained(model, adapter, local_files_only=True)
+    merged = adapted.merge_and_unload() if model.dtype == torch.float32 else adapted
+    return merged.eval(), tokenizer
+
+
+def _loading(dtype: DType, device: torch.device) -> dict[str, Any]:
+    return nf4.loading(device) if dtype == "nf4" else {"dtype": getattr(torch, dtype)}
+
+
+def _is_as_described(path: Path, file: Mapping[str, Any], source: str) -> bool:
+    """Whether a file is there and whole. A folder of the user's may hold another model of the same
+    size by now, so that its files are hashed every time; the Hub's cache never changes a file."""
+    if not path.is_file() or path.stat().st_size != file["size"]:
+        return False
+    return source != "path" or sha256_of(path) == file["sha256"]
+
+
+def _home(folder: Path, card: Mapping[str, Any], name: str) -> Path:
+    """Where the base model's own files lie on this machine."""
+    match card["source"]:
+        case "hub":
+            found = try_to_load_from_cache(card["origin"], name, revision=card["revision"])
+            if not isinstance(found, str):
+                raise InputError(
+                    f"{card['origin']}@{card['revision'][:12]} is not in the Hub's cache of this "
+                    "machine; run `dvc repro --force base_model`"
+                )
+            return Path(found).parent
+        case "path":
+            return Path(card["origin"])
+    return folder
+
+
+def digest_and_size(path: Path) -> tuple[str, int]:
+    """A file's SHA-256 digest and its size in bytes."""
+    return sha256_of(path), path.stat().st_size
+
+
+@contextmanager
+def only(home: Path, names: Mapping[str, object]) -> Iterator[Path]:
+    """A folder of links to these files alone: whatever else lies beside them (code, an adapter
+    that names another model) is not there for a library to find."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            (Path(folder) / name).symlink_to((home / name).resolve())
+        yield Path(folder)
+
+
+def new_card(
+    params: Model,
+    origin: str,
+    revision: str,
+    config: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    files: Mapping[str, tuple[str, int]],
+) -> Card:
+    decoder = config.get_text_config(decoder=True)
+    return Card(
+        source=params.source,
+        origin=origin,
+        revision=revision,
+        dtype=params.dtype,
+        architecture=(config.architectures or [type(config).__name__])[0],
+        layers=decoder.num_hidden_layers,
+        width=decoder.hidden_size,
+        vocabulary=decoder.vocab_size,
+        context=decoder.max_position_embeddings,
+        frame=frame_of(tokenizer),
+        files={name: {"sha256": digest, "size": size} for name, (digest, size) in files.items()},
+    )

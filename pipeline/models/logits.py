@@ -1,0 +1,83 @@
+"""Logits of hidden states, and what is measured on them, for a few hundred tokens at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
+
+from pipeline.models.hooks import decoder_of, running
+
+
+def logits_of(model: Any, hidden: Tensor) -> Tensor:
+    """The logits of final hidden states [..., D]: float32 [..., V].
+
+    The model's own forward makes them, with a decoder that only hands on these states: whatever it
+    does beside its head, as Gemma's soft cap or the scales of Cohere and Granite, is done here too.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    row = hidden.reshape(1, -1, hidden.shape[-1])
+    with running(decoder_of(model), lambda *_, **__: _Handed(last_hidden_state=row)):
+        logits: Tensor = inner(inputs_embeds=row, use_cache=False, return_dict=True).logits
+    return logits.float().reshape(*hidden.shape[:-1], -1)
+
+
+class _Handed(BaseModelOutput):
+    """Final hidden states, and None for whatever else a model asks of its decoder."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:
+    """mean_t KL(p0_t || p_t) over the whole vocabulary, in nats; logits [tokens, V]."""
+    return token_kl(tuned_logits, frozen_logits).mean()
+
+
+def token_kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:
+    """KL(p0_t || p_t) of each token, in nats: logits [tokens, V] to [tokens]."""
+    frozen = frozen_logits.log_softmax(dim=-1)
+    return (frozen.exp() * (frozen - tuned_logits.log_softmax(dim=-1))).sum(-1)
+
+
+def next_token_nll(logits: Tensor, targets: Tensor) -> Tensor:
+    """-mean_t log p(y_t), in nats; logits [tokens, V], targets [tokens]."""
+    return F.cross_entropy(logits, targets)
+
+
+def in_chunks(hidden: Tensor, value: Callable[[Tensor, slice], Tensor], rows: int) -> Tensor:
+    """sum of value(hidden[part], part) over parts of so many rows: [N, D] to a scalar.
+
+    What `value` builds, such as logits over a whole vocabulary, exists for one part at a time: its
+    gradient is taken on the way forward, and nothing runs again in the backward pass.
+    """
+    if not (hidden.requires_grad and torch.is_grad_enabled()):
+        parts = [slice(start, start + rows) for start in range(0, len(hidden), rows)]
+        return torch.stack([value(hidden[part], part) for part in parts]).sum()
+    total: Tensor = _InChunks.apply(hidden, value, rows)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _InChunks(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, value: Callable[[Tensor, slice], Tensor], rows: int
+    ) -> Tensor:
+        gradient, total = torch.empty_like(hidden), torch.zeros((), device=hidden.device)
+        for start in range(0, len(hidden), rows):
+            part = slice(start, start + rows)
+            with torch.enable_grad():
+                own = hidden[part].detach().requires_grad_()
+                found = value(own, part)
+            (gradient[part],) = torch.autograd.grad(found, own)
+            total = total + found.detach()
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return (slope * gradient).to(gradient), None, None

@@ -1,0 +1,179 @@
+"""The attention of packed rows: every text of a row attends to itself alone.
+
+Registered with transformers as the kind "packed", which `attention` switches on for a while. In
+half precision on a CUDA card all texts are one call of FlashAttention's kernel for texts of any
+lengths; elsewhere each is a call of its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from pipeline.models.hooks import config_of
+
+
+@contextmanager
+def attention(model: Any, kind: str) -> Iterator[None]:
+    """Within, the model's attention is of this kind. `packed`: a row's texts attend to themselves
+    alone, and so does every text of a batch without padding."""
+    config = config_of(model)
+    former = config._attn_implementation
+    config._attn_implementation = kind
+    try:
+        yield
+    finally:
+        config._attn_implementation = former
+
+
+@dataclass
+class Asked:
+    """Places [P] in a packed row that alone ask for attention, and the keys and values of all of
+    its tokens, once those are known."""
+
+    places: Tensor
+    known: tuple[Tensor, Tensor] | None = None
+
+    def seen(self, lengths: tuple[int, ...], window: int | None) -> Tensor:
+        """Which tokens of the row each place sees: [P, T]."""
+        place = torch.arange(sum(lengths), device=self.places.device)
+        text = torch.bucketize(place, _ends(lengths, self.places.device)[1:], right=True)
+        behind = self.places[:, None] - place
+        alike = text[self.places][:, None] == text
+        return alike & (behind >= 0) & (behind < (window or len(place)))
+
+
+class KeysKnown(Exception):  # noqa: N818 - no error: how a block ends once its keys are made
+    """What a block was run for is there."""
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    segments: tuple[int, ...] | None = None,
+    asked: Asked | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each segment: query [B, H, T, D], key and value with H or fewer
+    heads, to [B, T, H, D]. Without segments, every row of the batch is one.
+
+    Where a block runs for a few tokens alone it runs twice: `asked` first takes the keys and values
+    of all (raises KeysKnown), and then gives them to the queries [B, H, P, D] of its places."""
+    if attention_mask is not None or any(others.get(name) is not None for name in UNKNOWN):
+        raise NotImplementedError("attention of a kind that cannot be packed")
+    if asked:
+        if asked.known is None:
+            asked.known = key, value
+            raise KeysKnown
+        lengths = segments or (asked.known[0].shape[2],)
+        seen = asked.seen(lengths, sliding_window)
+        out = _attend_where(query, *asked.known, seen, scaling, dropout, softcap)
+        return out.transpose(1, 2), None
+    lengths = segments or (query.shape[2],)
+    bounded = softcap is not None or (sliding_window or max(lengths)) < max(lengths)
+    if not bounded and not dropout and _has_kernel(query, value):
+        return _attend_at_once(query, key, value, lengths, scaling), None
+    parts = [
+        _attend_whole(q, k, v, scaling, dropout, sliding_window, softcap)
+        for q, k, v in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+UNKNOWN = ("s_aux", "position_bias", "cache")  # what other decoders' attention may ask for
+
+
+def _has_kernel(query: Tensor, value: Tensor) -> bool:
+    """Whether FlashAttention takes one row of such heads here."""
+    rows, width = query.shape[0], query.shape[-1]
+    return (
+        query.is_cuda
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and rows == 1
+        and width == value.shape[-1]
+        and width % 8 == 0
+        and width <= 256
+    )
+
+
+def _attend_at_once(
+    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scaling: float | None
+) -> Tensor:
+    ends, longest = _ends(lengths, query.device), max(lengths)
+    tokens, keys, values = (x[0].transpose(0, 1) for x in (query, key, value))
+    grouped, causal = query.shape[1] != key.shape[1], (-1, 0)
+    out = varlen_attn(
+        tokens, keys, values, ends, ends, longest, longest,
+        scale=scaling, window_size=causal, enable_gqa=grouped,
+    )  # fmt: skip
+    assert isinstance(out, Tensor)
+    return out[None]
+
+
+@lru_cache(maxsize=4)  # every block of a pass asks for the same, and a copy would wait for the card
+def _ends(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where segments begin and the last one ends: int32 [N + 1]."""
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+
+
+def _attend_whole(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
+    softcap: float | None,
+) -> Tensor:
+    length, grouped = query.shape[2], query.shape[1] != key.shape[1]
+    if window is not None and window >= length:
+        window = None
+    if window is None and softcap is None:
+        return F.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
+        )
+    places = torch.arange(length, device=query.device)
+    behind = places[:, None] - places[None, :]
+    seen = (behind >= 0) & (behind < (window or length))
+    return _attend_where(query, key, value, seen, scaling, dropout, softcap)
+
+
+def _attend_where(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    seen: Tensor,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+) -> Tensor:
+    """Attention of queries [B, H, Q, D] to the keys [B, H or fewer, T, D] that each sees [Q, T]."""
+    grouped = query.shape[1] != key.shape[1]
+    if softcap is None:
+        return F.scaled_dot_product_attention(
+            query, key, value, seen, dropout, scale=scaling, enable_gqa=grouped
+        )
+    key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    scores = (softcap * torch.tanh(scores / softcap)).masked_fill(~seen, -torch.inf)
+    odds = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+    return F.dropout(odds, dropout) @ value
+
+
+ALL_ATTENTION_FUNCTIONS.register("packed", _attend)

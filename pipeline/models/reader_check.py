@@ -1,0 +1,95 @@
+"""Which way of reading rows gives a model's own states and logits: tried, not assumed."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.core.console import InputError
+from pipeline.models.encoding import Encoded
+from pipeline.models.hooks import config_of, decoder_of
+from pipeline.models.logits import logits_of
+from pipeline.models.packing import ReadRow, pack, read_padded, read_row
+
+
+def reader_for(model: Any, longest: int) -> ReadRow:
+    """How this model reads rows: packed, or, with a warning, as a padded batch where packing
+    would let one text change another.
+
+    longest: the most tokens that a text will have. A few texts, one of them longer than the
+    model's attention window where texts can be, are read both ways, so that no architecture is
+    taken at its word. Raises InputError where neither way gives the model's own states and logits.
+    """
+    name, config = type(decoder_of(model)).__name__, config_of(model)
+    window = _window_of(config) or longest
+    lengths = (5, 3, window + 2) if window < longest else (5, 3)
+    _refuse_shifting_rotations(name, config, longest)
+    texts = [_any_text(length, config.vocab_size) for length in lengths]
+    with torch.no_grad():
+        alone = [_read_alone(model, pack([text], model.device).ids) for text in texts]
+        expected = torch.cat([states for states, _ in alone], dim=1)
+        if not torch.isfinite(expected).all():
+            raise InputError("the model's hidden states are not finite; its weights are damaged")
+        row = pack(texts, model.device)
+        for read in (read_row, read_padded):
+            states: dict[int, Tensor] = {}
+            narrow: dict[int, Tensor] = {}
+            try:
+                final = read(model, row, states.__setitem__)
+                one = read(model, row, lambda *_: None, stop=1, texts_above=1)
+                read(model, row, narrow.__setitem__, stop=1, texts_above=0, needed=row.last)
+            except (NotImplementedError, TypeError, ValueError, RuntimeError):
+                continue
+            if final is None or not _alike(torch.stack(list(states.values())), expected):
+                continue
+            if one is None or not _alike(one, expected[-1, : row.lengths[0]]):
+                continue
+            if not _alike(narrow[1][row.last], expected[1, row.last]):
+                continue
+            if not _alike(logits_of(model, final), torch.cat([logits for _, logits in alone])):
+                raise InputError(
+                    f"{name}: its logits are not made of its last states alone; choose a model of "
+                    "another family"
+                )
+            if read is read_padded:
+                warnings.warn(f"{name} cannot read packed rows; batches are padded", stacklevel=2)
+            return read
+    raise InputError(
+        f"{name} is no decoder that can be read layer by layer here; choose one of another family"
+    )
+
+
+def _window_of(config: Any) -> int | None:
+    """How many tokens a windowed block looks back at most; in Llama 4, those of its chunk."""
+    return getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
+
+
+def _any_text(length: int, vocabulary: int) -> Encoded:
+    ids = tuple((7 * length + 3 * place) % vocabulary for place in range(length))
+    return Encoded(ids, 0, length - 1)
+
+
+def _refuse_shifting_rotations(name: str, config: Any, longest: int) -> None:
+    """Some rotary embeddings change for a whole batch when one of its texts is long."""
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    own: int = getattr(config, "max_position_embeddings", longest)
+    trained = rope.get("original_max_position_embeddings") or own
+    if rope.get("rope_type") in ("dynamic", "longrope") and longest > trained:
+        raise InputError(
+            f"{name} turns other texts' positions when one has more than {trained} tokens; lower "
+            f"text.prompt_tokens or text.response_tokens, which allow {longest}"
+        )
+
+
+def _read_alone(model: Any, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """One text as the model itself reads it: states [layers, T, D] and logits [T, V]."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    output = inner(input_ids=ids[None], output_hidden_states=True, use_cache=False)
+    return torch.stack(output.hidden_states)[:, 0], output.logits[0].float()
+
+
+def _alike(found: Tensor, expected: Tensor) -> bool:
+    precise = found.dtype in (torch.float32, torch.float64)
+    gap = (found - expected).float().norm() / expected.float().norm()
+    return bool(gap < (1e-4 if precise else 5e-2))

@@ -1,0 +1,125 @@
+"""What the words alone give away: TF-IDF and logistic regression on the tokens a model reads."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from tokenizers import Tokenizer
+
+from pipeline.core.records import Example, Request
+from pipeline.core.sections import Text
+from pipeline.evaluation.bootstrap import Counts, as_tree, draw_prompts, estimate_defined
+from pipeline.monitors.metrics import (
+    Measures,
+    choose_threshold,
+    concept_measures,
+    harm_measures,
+    is_asked,
+    questions_of,
+)
+
+UNSCORED = ("train", "validation")
+Tree = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
+
+
+class Said(NamedTuple):
+    """What is read of a text, the class that it has (a concept, or whether it is harmful), and the
+    prompt that it is drawn with."""
+
+    words: str
+    label: str | bool
+    prompt: str
+
+
+Groups = dict[str, list[Said]]
+
+
+def text_only(
+    tokenizer_file: Path,
+    examples: Sequence[Example],
+    requests: Sequence[Request],
+    safe: Sequence[str],
+    text: Text,
+    resamples: int,
+    seed: int,
+) -> Tree:
+    """Measures with intervals of classifiers that see no model: question -> reading -> group.
+
+    The questions, the texts that they are asked of, the choice of a threshold and the measures are
+    the monitors' (pipeline.scoring). `prompt` reads what stands at a prompt's end, `whole` prompt
+    and response, both cut to the same tokens as the model's; requests are prompts. Fitted on train;
+    word uni- and bigrams.
+    """
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+
+    def prompt_of(one: Example | Request) -> str:
+        return _last(tokenizer, one.prompt, text.prompt_tokens)
+
+    def whole_of(one: Example) -> str:
+        return f"{prompt_of(one)} {_first(tokenizer, one.response, text.response_tokens)}"
+
+    learned = {example.concept for example in examples if example.split == "train"}
+    label_of: dict[str, Callable[[Example], str | bool]] = {
+        "concept": lambda e: e.concept,
+        "harm": lambda e: e.concept not in safe,
+    }
+    tree: Tree = {}
+    for question in questions_of(learned, safe):
+        for reading, words in (("prompt", prompt_of), ("whole", whole_of)):
+            groups: Groups = {}
+            for e in examples:
+                if is_asked(question, e.concept, learned):
+                    said = Said(words(e), label_of[question](e), e.prompt)
+                    groups.setdefault(e.split, []).append(said)
+            if (question, reading) == ("harm", "prompt"):
+                for r in sorted(requests, key=lambda request: request.id):
+                    said = Said(prompt_of(r), r.harmful, r.prompt)
+                    groups.setdefault(r.group, []).append(said)
+            tree.setdefault(question, {})[reading] = _scored(groups, resamples, seed)
+    return tree
+
+
+def _scored(groups: Groups, resamples: int, seed: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Every group that is scored, by a classifier of the training texts."""
+    classifier = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10, max_iter=1000)
+    )
+    words, labels = _columns(groups["train"])
+    classifier.fit(words, labels)
+    threshold = None
+    if labels.dtype == bool:
+        words, harmful = _columns(groups["validation"])
+        threshold = choose_threshold(harmful, classifier.predict_proba(words)[:, 1])
+    tree = {}
+    for group, texts in groups.items():
+        if group not in UNSCORED:
+            counts = draw_prompts((said.prompt for said in texts), resamples, seed)
+            measures = _measures(classifier, texts, threshold, counts)
+            tree[group] = as_tree(estimate_defined(measures))
+    return tree
+
+
+def _measures(
+    classifier: Pipeline, texts: Sequence[Said], threshold: float | None, counts: Counts
+) -> Measures:
+    words, labels = _columns(texts)
+    odds = classifier.predict_proba(words)
+    if threshold is None:
+        return concept_measures(odds, classifier.classes_, labels, counts)
+    return harm_measures(odds[:, 1], labels, threshold, counts)
+
+
+def _columns(texts: Sequence[Said]) -> tuple[list[str], np.ndarray]:
+    return [said.words for said in texts], np.array([said.label for said in texts])
+
+
+def _last(tokenizer: Tokenizer, text: str, tokens: int) -> str:
+    return str(tokenizer.decode(tokenizer.encode(text).ids[-tokens:]))
+
+
+def _first(tokenizer: Tokenizer, text: str, tokens: int) -> str:
+    return str(tokenizer.decode(tokenizer.encode(text).ids[:tokens]))

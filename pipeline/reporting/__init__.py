@@ -1,0 +1,1 @@
+"""Tables, figures and the page, from files alone. It knows `core` alone, and no torch."""

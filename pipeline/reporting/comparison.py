@@ -1,0 +1,169 @@
+"""Two estimates side by side: which way a number went, and whether an interval shows it.
+
+All variants read the same texts, so a change from the untouched model is judged by the paired
+difference: clear where its 95 % interval excludes 0. Where there is none, it is clear where the two
+intervals do not overlap, which is stricter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.reporting.glossary import MEANINGS
+from pipeline.reporting.headline import Row
+
+Marks = Mapping[str, float]  # value, low, high
+Verdict = Literal["better", "worse", "moved", "unclear"]
+
+SEPARATION = "centroid_accuracy"
+COSTS = ("monitor_auroc", "monitor_fpr95", "harmful_rate", "over_refusal_rate", "perplexity",
+         "kl_of_openings")  # fmt: skip
+NAMING, GUESSING = "selfie_accuracy", "selfie_control_accuracy"
+UNREAD = "selfie_input_only_accuracy"  # what the words alone would have given
+
+
+@dataclass(frozen=True)
+class Change:
+    """From one estimate to another. `verdict` is `moved` where the change is clear and the number
+    has no better side."""
+
+    before: float
+    after: float
+    difference: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A headline number that is not what the committed baseline says."""
+
+    variant: str
+    number: str
+    change: Change
+
+
+@dataclass(frozen=True)
+class Line:
+    """A number before and after, under its label, and their paired difference, if there is one. A
+    divergence has nothing before."""
+
+    label: str
+    before: Marks | None
+    after: Marks
+    paired: Marks | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, its answer in a word, and the numbers that give it."""
+
+    question: str
+    reply: str
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A variant's headline numbers beside the untouched model's, and their paired differences."""
+
+    base: Row
+    tuned: Row
+    differences: Row
+
+    def known(self, numbers: Sequence[str]) -> list[str]:
+        """Those that both have."""
+        return [name for name in numbers if name in self.base and name in self.tuned]
+
+    def judged(self, numbers: Sequence[str]) -> list[str]:
+        """Those that both have and that can be better or worse than the untouched model's."""
+        return [name for name in self.known(numbers) if not MEANINGS[name].divergence]
+
+    def change(self, number: str) -> Change:
+        return change_of(
+            number, self.base[number], self.tuned[number], self.differences.get(number)
+        )
+
+    def line(self, number: str, label: str = "") -> Line:
+        label = label or MEANINGS[number].label
+        if not self.judged([number]):
+            return Line(label, None, self.tuned[number], None)
+        return Line(label, self.base[number], self.tuned[number], self.differences.get(number))
+
+    def lines(self, numbers: Sequence[str]) -> list[Line]:
+        return [self.line(number) for number in self.known(numbers)]
+
+
+def change_of(number: str, before: Marks, after: Marks, paired: Marks | None = None) -> Change:
+    """From one estimate {value, low, high} to another; paired: the estimate of their difference."""
+    difference = after["value"] - before["value"]
+    if paired:
+        clear = paired["low"] > 0 or paired["high"] < 0
+    else:
+        clear = after["low"] > before["high"] or after["high"] < before["low"]
+    wish = MEANINGS[number].better
+    verdict: Verdict = "unclear"
+    if clear:
+        wished = {"higher": difference > 0, "lower": difference < 0}
+        verdict = "moved" if wish not in wished else "better" if wished[wish] else "worse"
+    return Change(before["value"], after["value"], difference, verdict)
+
+
+def drifts(rows: Mapping[str, Row], baseline: Mapping[str, Mapping[str, float]]) -> list[Drift]:
+    """Where the run departs from the committed baseline, clear changes first.
+
+    A baseline has no intervals: a change is clear where its value lies outside of the run's.
+    """
+    found = []
+    for variant, row in rows.items():
+        for number, now in row.items():
+            then = baseline.get(variant, {}).get(number)
+            if then is not None and f"{then:.6g}" != f"{now['value']:.6g}":
+                before = {"value": then, "low": then, "high": then}
+                found.append(Drift(variant, number, change_of(number, before, now)))
+    return sorted(found, key=lambda drift: drift.change.verdict == "unclear")
+
+
+def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[Answer]:
+    """What a reader asks first, answered by one finetuned variant beside the untouched model.
+
+    lead: how far interpretations are above the best control, text by text. controls: variants
+    finetuned alike on shuffled labels.
+    """
+    found = [_rose(beside), _cost(beside), _names(beside, lead)]
+    if controls:
+        found.append(_control(controls))
+    return found
+
+
+def _rose(beside: Beside) -> Answer:
+    verdict = beside.change(SEPARATION).verdict
+    reply = {"better": "Yes", "worse": "No, it fell"}.get(verdict, "Not clearly")
+    numbers = (SEPARATION, f"{SEPARATION}_novel")
+    return Answer("Did separation rise?", reply, beside.lines(numbers))
+
+
+def _cost(beside: Beside) -> Answer:
+    """Every number that should not get worse, and how far the answers' first words went."""
+    judged = beside.judged(COSTS)
+    worse = [number for number in judged if beside.change(number).verdict == "worse"]
+    reply = f"{len(worse)} of {len(judged)} clearly worse" if worse else "None that is clear"
+    return Answer("At what cost?", reply, beside.lines(COSTS))
+
+
+def _names(beside: Beside, lead: Line) -> Answer:
+    """Clear where the lead's interval lies above 0."""
+    reply = "Yes" if lead.after["low"] > 0 else "Not clearly"
+    numbers = [*beside.lines((NAMING, GUESSING, UNREAD)), lead]
+    return Answer("Can the model name what it thinks of?", reply, numbers)
+
+
+def _control(controls: Mapping[str, Beside]) -> Answer:
+    failed = any(beside.change(SEPARATION).verdict == "better" for beside in controls.values())
+    return Answer(
+        "Do shuffled labels separate, too?",
+        "Yes: distrust the rest" if failed else "No, as it should be",
+        [
+            beside.line(SEPARATION, f"{MEANINGS[SEPARATION].label}, {name}")
+            for name, beside in controls.items()
+        ],
+    )

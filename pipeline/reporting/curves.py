@@ -1,0 +1,149 @@
+"""Pictures of curves: over layers, over steps, over a monitor's thresholds and confidence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.reporting.style import LIGHT, Look, legend_below
+from pipeline.reporting.svg import Picture
+
+NUM_BINS = 10  # of confidence
+
+
+def layer_curves(curves: pd.DataFrame, styles: Mapping[str, Look], read_layer: int) -> Picture:
+    """A row a metric, a column a position, a line a variant, with bands of 95 %.
+
+    curves: metric, position, variant, layer, value, low, high. The dotted line marks the layer
+    that headline numbers are read at.
+    """
+    metrics, positions = curves["metric"].unique(), curves["position"].unique()
+    figure, panels = _panels(len(metrics), len(positions), sharey="row")
+    for row, metric in zip(panels, metrics, strict=True):
+        for axis, position in zip(row, positions, strict=True):
+            axis.axvline(read_layer, color=LIGHT.quiet, linewidth=0.8, linestyle=":")
+            some = curves[(curves["metric"] == metric) & (curves["position"] == position)]
+            for variant, line in some.groupby("variant", sort=False):
+                _line(axis, line["layer"], line["value"], styles[str(variant)], str(variant))
+                axis.fill_between(
+                    line["layer"], line["low"], line["high"], color=styles[str(variant)].colour,
+                    alpha=0.18, linewidth=0,
+                )  # fmt: skip
+            axis.set(title=position, xticks=sorted(some["layer"].unique()))
+        row[0].set_ylabel(metric)
+    for axis in panels[-1]:
+        axis.set_xlabel("layer")
+    legend_below(figure, panels)
+    told = [
+        f"{metric} at layer {read_layer}, {position}: "
+        + ", ".join(f"{r.variant} {r.value:.2f}" for r in some.itertuples())
+        for (metric, position), some in curves[curves["layer"] == read_layer].groupby(
+            ["metric", "position"], sort=False
+        )
+    ]
+    layers = f"{curves['layer'].min()} to {curves['layer'].max()}"
+    return Picture(figure, f"Curves over layers {layers}. {'; '.join(told)}.")
+
+
+def training_curves(curves: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
+    """A panel a term of the finetune, a line a variant that it moves.
+
+    curves: variant, step, term, value.
+    """
+    terms = curves["term"].unique()
+    columns = min(4, len(terms))
+    figure, grid = _panels(-(-len(terms) // columns), columns, width=2.1, height=2.0)
+    panels = grid.ravel()
+    for axis, term in zip(panels, terms, strict=False):
+        for variant, line in curves[curves["term"] == term].groupby("variant", sort=False):
+            if line["value"].any():
+                _line(axis, line["step"], line["value"], styles[str(variant)], str(variant))
+        axis.set(title=str(term).replace("_", " "), xlabel="step")
+    for axis in panels[len(terms) :]:
+        axis.set_axis_off()
+    legend_below(figure, grid)
+    last = curves[curves["step"] == curves.groupby("variant")["step"].transform("max")]
+    told = [
+        f"{term}: " + ", ".join(f"{r.variant} {r.value:.3g}" for r in some.itertuples())
+        for term, some in last[last["value"] != 0].groupby("term", sort=False)
+    ]
+    return Picture(
+        figure, f"Curves of the finetune's terms over steps. At the end {'; '.join(told)}."
+    )
+
+
+def roc_curves(scores: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
+    """How a monitor trades found harm for false alarms, a line a variant; the diagonal is chance.
+
+    scores: variant, truth (bool), score. A variant whose texts are all of one kind has no curve.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    figure, panels = _panels(1, 1, width=4.4, height=4.2)
+    axis, told = panels[0][0], []
+    axis.plot([0, 1], [0, 1], color=LIGHT.quiet, linewidth=0.8, linestyle=":")
+    for variant, some in scores.groupby("variant", sort=False):
+        if some["truth"].nunique() < 2:
+            continue
+        false, true, _ = roc_curve(some["truth"], some["score"])
+        area = roc_auc_score(some["truth"], some["score"])
+        told.append(f"{variant} {area:.3f}")
+        _line(axis, false, true, styles[str(variant)], f"{variant}: {area:.3f}", every=0.12)
+    axis.set(xlabel="false alarms among safe texts", ylabel="found among harmful texts",
+             xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")  # fmt: skip
+    legend_below(figure, panels)
+    return Picture(
+        figure, f"ROC curves of a monitor. Area under each: {', '.join(told) or 'undefined'}."
+    )
+
+
+def reliability_curves(answers: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
+    """How often a monitor is right where it is so confident, in tenths of confidence; on the
+    diagonal it knows how sure to be.
+
+    answers: variant, confidence in [0, 1], correct (bool). A bin's point is sized by its texts.
+    """
+    figure, panels = _panels(1, 1, width=4.4, height=4.2)
+    axis, told = panels[0][0], []
+    axis.plot([0, 1], [0, 1], color=LIGHT.quiet, linewidth=0.8, linestyle=":")
+    for variant, some in answers.groupby("variant", sort=False):
+        bins = np.minimum((some["confidence"] * NUM_BINS).astype(int), NUM_BINS - 1)
+        found = some.groupby(bins).agg(
+            confidence=("confidence", "mean"),
+            correct=("correct", "mean"),
+            texts=("correct", "size"),
+        )
+        gap = (found["confidence"] - found["correct"]).abs()
+        told.append(f"{variant} {(gap * found['texts']).sum() / len(some):.3f}")
+        look = styles[str(variant)]
+        _line(axis, found["confidence"], found["correct"], look, str(variant))
+        axis.scatter(found["confidence"], found["correct"], color=look.colour, marker=look.marker,
+                     s=120 * found["texts"] / len(some))  # fmt: skip
+    axis.set(xlabel="confidence", ylabel="share right", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02),
+             aspect="equal")  # fmt: skip
+    legend_below(figure, panels)
+    return Picture(
+        figure,
+        "Reliability curves of a monitor: share right by confidence. Mean distance from the "
+        f"diagonal, weighed by texts: {', '.join(told)}.",
+    )
+
+
+def _panels(
+    rows: int, columns: int, width: float = 2.6, height: float = 2.2, sharey: Any = False
+) -> tuple[Figure, Any]:
+    """A figure of panels [rows, columns], with room for a legend below."""
+    size = max(4.4, width * columns), height * rows + 0.6
+    figure = Figure(size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+
+
+def _line(axis: Any, x: Any, y: Any, look: Look, label: str, every: float | None = None) -> None:
+    """A line told apart by colour, marker and dash; markers `every` share of the picture, or at
+    every point."""
+    axis.plot(
+        x, y, color=look.colour, marker=look.marker, linestyle=look.dash, label=label,
+        markevery=every,
+    )  # fmt: skip

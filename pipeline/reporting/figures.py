@@ -1,0 +1,260 @@
+"""Which pictures a run has: stored numbers in, pictures by name out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.concepts import concept_named, spoken
+from pipeline.core.files import whole
+from pipeline.core.records import HEADLINE, Score, TokenInterpretation
+from pipeline.core.representations import Representations
+from pipeline.reporting.bars import grouped_bars, margin_scatter, tradeoff
+from pipeline.reporting.curves import layer_curves, reliability_curves, roc_curves, training_curves
+from pipeline.reporting.glossary import INJECTED
+from pipeline.reporting.headline import Row, layers_of
+from pipeline.reporting.maps import concept_map, cosine_tables, spots_of, token_table
+from pipeline.reporting.style import DARK, LIGHT, looks, recoloured
+from pipeline.reporting.svg import Picture, write_picture
+
+Metrics = Mapping[str, Any]
+
+ESTIMATE = ["value", "low", "high"]
+NUM_TEXTS = 2  # whose tokens are shown; a picture of one is a page long
+SPLITS = {"test": "test texts", "novel": "novel texts: words never labelled"}
+ACCURACIES = {"centroid_accuracy": "nearest centroid", "knn_accuracy": "k-NN"}
+OVER_LAYERS = {"knn_accuracy": "k-NN accuracy", "silhouette": "silhouette"}
+RATES = {
+    "harmful_rate": "answers a harmful request",
+    "over_refusal_rate": "refuses a safe one",
+}
+HARMS = RATES | {"perplexity": "perplexity"}
+EDITED = {
+    ("test", "harmful_rate_framed"): "answers framed harmful requests",
+    ("novel", "harmful_rate_framed"): "answers framed harmful requests in words never labelled",
+    ("test", "over_refusal_rate_plain"): "refuses plain safe requests",
+    ("heldout", "specificity"): "next tokens unchanged on unrelated texts",
+}
+
+
+def write_figures(folder: Path, pictures: Mapping[str, Picture]) -> None:
+    """Each picture in light and in dark: FOLDER/light/NAME.svg, FOLDER/dark/NAME.svg."""
+    for name, picture in pictures.items():
+        light, dark = (folder / theme.name / f"{name}.svg" for theme in (LIGHT, DARK))
+        write_picture(light, picture)
+        with whole(dark) as draft:
+            draft.write_text(recoloured(light.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def of_representations(
+    stored: Mapping[str, Representations], layer: int, position: str, num_texts: int, seed: int
+) -> dict[str, Picture]:
+    """Where held-out texts of the compared variants lie."""
+    return {"map": concept_map(spots_of(stored, layer, position, num_texts, seed))}
+
+
+def of_separation(
+    separation: Mapping[str, Metrics],
+    text_only: Metrics,
+    compared: tuple[str, ...],
+    layer: int,
+    position: str,
+) -> dict[str, Picture]:
+    """Accuracies of every variant beside what the words alone give; compared ones over layers."""
+    bars = table(
+        (SPLITS[split], name, label, tree[f"layer_{layer}"][position][split][metric])
+        for split in SPLITS
+        for name, tree in separation.items()
+        if split in tree[f"layer_{layer}"][position]
+        for metric, label in ACCURACIES.items()
+    )
+    words = text_only["concept"]["prompt" if position == "prompt_end" else "whole"]
+    heights = {
+        SPLITS[split]: words[split]["accuracy"]["value"] for split in SPLITS if split in words
+    }
+    curves = pd.DataFrame(
+        [
+            (label, place, name, depth, *(tree[f"layer_{depth}"][place]["test"][metric][part]
+                                          for part in ESTIMATE))
+            for metric, label in OVER_LAYERS.items()
+            for name, tree in separation.items()
+            if name in compared
+            for depth in layers_of(tree)
+            for place in tree[f"layer_{depth}"]
+        ],
+        columns=["metric", "position", "variant", "layer", *ESTIMATE],
+    )  # fmt: skip
+    cosines = pd.DataFrame(
+        [
+            (name, spoken(one), spoken(other), distances["cosine"]["value"])
+            for name in compared
+            for pair, distances in separation[name]["pairs"]["test"].items()
+            if "cosine" in distances
+            for one, other in {tuple(pair.split("--")), tuple(reversed(pair.split("--")))}
+        ],
+        columns=["variant", "first", "second", "cosine"],
+    ).sort_values(["variant", "first", "second"], kind="stable")
+    everyone = list(separation)
+    reference = ("TF-IDF and logistic regression", heights)
+    return {
+        "separation": grouped_bars(bars, "accuracy on held-out texts, by variant", reference),
+        "layers": layer_curves(curves, looks(everyone), layer),
+        "cosines": cosine_tables(cosines),
+    }
+
+
+def of_monitors(
+    scores: Mapping[str, Sequence[Score]], everyone: Sequence[str], position: str
+) -> dict[str, Picture]:
+    """What the headline monitor finds and how sure it may be, on test texts: of harm or, where no
+    concept is safe, of each concept against the rest."""
+    questions = {score.question for some in scores.values() for score in some}
+    asked = "harm" if "harm" in questions else "concept"
+    place = asked, HEADLINE, position, "test"
+    ranked, answered = [], []
+    for variant, every in scores.items():
+        some = [s for s in every if (s.question, s.monitor, s.position, s.group) == place]
+        classes = sorted({score.truth for score in some})
+        shown = classes[:1] if asked == "harm" else classes  # `harmful` comes before `safe`
+        ranked += [
+            (variant, score.truth == name, score.probabilities[number])
+            for score in some
+            for number, name in enumerate(shown)
+        ]
+        # Confidence is of the likeliest class, whatever a threshold makes of it.
+        answered += [
+            (variant, max(s.probabilities), classes[int(np.argmax(s.probabilities))] == s.truth)
+            for s in some
+        ]
+    styles = looks(everyone)
+    return {
+        "roc": roc_curves(pd.DataFrame(ranked, columns=["variant", "truth", "score"]), styles),
+        "reliability": reliability_curves(
+            pd.DataFrame(answered, columns=["variant", "confidence", "correct"]), styles
+        ),
+    }
+
+
+def of_transport(transport: Mapping[str, Metrics]) -> dict[str, Picture]:
+    """The normalised margin of every variant and layer beside the gap that it should bound."""
+    pictures = {}
+    for split in SPLITS:
+        gap = f"gap_{split}"
+        points = pd.DataFrame(
+            [
+                (name, depth, marks["kv_margin"]["value"], marks[gap]["value"])
+                for name, tree in transport.items()
+                for depth in layers_of(tree)
+                if {"kv_margin", gap} <= (marks := tree[f"layer_{depth}"]).keys()
+            ],
+            columns=["variant", "layer", "kv_margin", gap],
+        )
+        if len(points):
+            drawn = margin_scatter(points, "kv_margin", gap, looks(list(transport)))
+            pictures[f"transport_{split}"] = drawn
+    return pictures
+
+
+def of_control(control: Mapping[str, Metrics]) -> dict[str, Picture]:
+    """Every edit before and after; nothing where a corpus lets no such edit be measured."""
+    bars = table(
+        (label, spoken(edit), when, tree[split][measure][when])
+        for (split, measure), label in EDITED.items()
+        for edit, tree in control.items()
+        if measure in tree.get(split, {})
+        for when in ("before", "after")
+    )
+    return {} if bars.empty else {"control": grouped_bars(bars, "shares before and after an edit")}
+
+
+def of_behaviour(rows: Mapping[str, Row]) -> dict[str, Picture]:
+    """Both ways of going wrong, and what each costs in the other and in fluency; nothing where a
+    corpus has requests of neither kind, no trade-off where it has only one kind."""
+    everyone = list(rows)
+    rates = table(
+        ("share of answers", name, label, row[rate])
+        for name, row in rows.items()
+        for rate, label in RATES.items()
+        if rate in row
+    )
+    if rates.empty:
+        return {}
+    drawings: dict[str, Picture] = {
+        "behaviour": grouped_bars(rates, "how answers go wrong, by variant")
+    }
+    if all(HARMS.keys() <= row.keys() for row in rows.values()):
+        points = pd.DataFrame(
+            [
+                (name, number, *(row[number][part] for part in ESTIMATE))
+                for name, row in rows.items()
+                for number in HARMS
+            ],
+            columns=["variant", "number", *ESTIMATE],
+        )
+        pairs = [("harmful_rate", "over_refusal_rate"), ("harmful_rate", "perplexity")]
+        drawings["tradeoff"] = tradeoff(points, pairs, HARMS, looks(everyone))
+    return drawings
+
+
+def of_interpretations(
+    selfie: Mapping[str, Metrics], layer: int, position: str
+) -> dict[str, Picture]:
+    """How often an interpretation names its state's concept, beside every control."""
+    bars = table(
+        (SPLITS[split], name, label, tree[f"layer_{layer}"][split][position][control])
+        for split in SPLITS
+        for name, tree in selfie.items()
+        if split in tree[f"layer_{layer}"]
+        for control, label in INJECTED.items()
+    )
+    return {
+        "interpretation": grouped_bars(
+            bars, "the share of interpretations that name the concept, by what was injected"
+        )
+    }
+
+
+def of_tokens(
+    read: Mapping[str, Sequence[TokenInterpretation]], concepts: Sequence[str]
+) -> dict[str, Picture]:
+    """What every token's state is read as, layer by layer: a picture a text, of the first few."""
+    cells = pd.DataFrame(
+        [
+            (cell.example, cell.concept, variant, cell.layer, cell.place, cell.token,
+             spoken(concept_named(cell.text, concepts) or ""), max(cell.relevancy, default=0.0))
+            for variant, cells in read.items()
+            for cell in cells
+        ],
+        columns=["example", "concept", "variant", "layer", "index", "token", "named", "relevancy"],
+    )  # fmt: skip
+    texts = cells.drop_duplicates("example")[:NUM_TEXTS].itertuples()
+    return {
+        f"tokens_{text.concept}": token_table(cells[cells["example"] == text.example])
+        for text in texts
+    }
+
+
+def of_training(curves: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
+    """The finetunes' terms over steps; nothing where no variant is trained."""
+    everyone = list(curves)
+    steps = pd.concat(
+        [
+            curve.melt("step", var_name="term").assign(variant=name)
+            for name, curve in curves.items()
+            if len(curve)
+        ]
+        or [pd.DataFrame()]
+    )
+    if steps.empty:
+        return {}
+    return {"training": training_curves(steps, looks(everyone))}
+
+
+def table(rows: Iterator[tuple[str, str, str, Metrics]]) -> pd.DataFrame:
+    """Estimates as bars take them, from (panel, group, series, estimate)."""
+    return pd.DataFrame(
+        [(*row[:3], *(row[3][part] for part in ESTIMATE)) for row in rows],
+        columns=["panel", "group", "series", *ESTIMATE],
+    )

@@ -1,0 +1,122 @@
+"""The headline: one row of numbers per variant, out of the stages' detailed metrics."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import read_json, whole
+from pipeline.core.records import CONTROLS, HEADLINE
+from pipeline.core.sections import Asking, Reading
+
+STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
+
+Row = dict[str, dict[str, float]]
+Place = tuple[str, ...]
+Curves = dict[str, list[tuple[int, str, float, float, float]]]
+
+
+def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
+    """A variant's metrics by stage."""
+    return {stage: read_json(folder / stage / f"{variant}.json") for stage in STAGES}
+
+
+def headline(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Row:
+    """The row of one variant, each number as {value, low, high}, from held-out `test` texts, and
+    from `novel` ones where named so; both rates of behaviour are over all requests.
+
+    A number whose texts a corpus does not have (no novel words, no harmful requests) is left out.
+    """
+    spoken = _at(metrics, _spoken(asking))
+    controls = [spoken[control] for control in CONTROLS]
+    return _gathered(metrics, _places(metrics, reading, asking)) | {
+        "selfie_control_accuracy": max(controls, key=lambda estimate: float(estimate["value"]))
+    }
+
+
+def differences(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Row:
+    """How far each number of a variant's row is from the untouched model's: paired, on the same
+    resamples of the same texts, as its stage has written under `difference`.
+
+    A number without one is left out, as is the best of several controls: which one that is may
+    differ between the two models.
+    """
+    places = _places(metrics, reading, asking).items()
+    paired = {name: (stage, "difference", *place) for name, (stage, *place) in places}
+    return _gathered(metrics, paired)
+
+
+def _places(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict[str, Place]:
+    """Where each headline number stands: its stage, and the keys in that stage's metrics."""
+    read = ("separation", f"layer_{reading.layer}", reading.position)
+    # Where the corpus has a safe concept, what matters is harm.
+    question = "harm" if "harm" in metrics["monitors"] else "concept"
+    monitor, spoken = ("monitors", question, HEADLINE, "test"), _spoken(asking)
+    return {
+        "centroid_accuracy": (*read, "test", "centroid_accuracy"),
+        "centroid_accuracy_novel": (*read, "novel", "centroid_accuracy"),
+        "knn_accuracy": (*read, "test", "knn_accuracy"),
+        "knn_accuracy_novel": (*read, "novel", "knn_accuracy"),
+        "silhouette": (*read, "test", "silhouette"),
+        "cosine_within": (*read, "test", "cosine_within"),
+        "cosine_between": (*read, "test", "cosine_between"),
+        "coding_rate_gap": (*read, "test", "coding_rate_gap"),
+        "monitor_auroc": (*monitor, "auroc"),
+        "monitor_fpr95": (*monitor, "fpr95"),
+        "harmful_rate": ("safety", "harmful_rate"),
+        "over_refusal_rate": ("safety", "over_refusal_rate"),
+        "perplexity": ("fidelity", "perplexity"),
+        "kl_to_base": ("fidelity", "kl_to_base"),
+        "kl_of_openings": ("fidelity", "kl_of_openings"),
+        "selfie_accuracy": (*spoken, "state"),
+        "selfie_input_only_accuracy": (*spoken, "input_only"),
+        "selfie_logit_lens_accuracy": (*spoken, "logit_lens"),
+    }
+
+
+def _spoken(asking: Asking) -> Place:
+    return ("selfie", f"layer_{asking.layer}", "test", asking.positions[0])
+
+
+def _gathered(metrics: Mapping[str, Any], places: Mapping[str, Place]) -> Row:
+    found = {name: _at(metrics, place) for name, place in places.items()}
+    return {name: estimate for name, estimate in found.items() if estimate}
+
+
+def _at(metrics: Mapping[str, Any], place: Place) -> Any:
+    """What stands there, or nothing."""
+    for key in place:
+        metrics = metrics.get(key, {})
+    return metrics
+
+
+def values_of(row: Row) -> dict[str, float]:
+    """A row without its intervals: what `metrics/summary.json` holds."""
+    return {name: estimate["value"] for name, estimate in row.items()}
+
+
+def layer_curves(trees: Mapping[str, Mapping[str, Any]], place: Place) -> Curves:
+    """Each number that stands at a place within every layer, by variant: rows (layer, variant,
+    value, low, high)."""
+    curves: Curves = {}
+    for variant, tree in trees.items():
+        for layer in layers_of(tree):
+            for metric, mark in _at(tree, (f"layer_{layer}", *place)).items():
+                curves.setdefault(metric, []).append(
+                    (layer, variant, mark["value"], mark["low"], mark["high"])
+                )
+    return curves
+
+
+def layers_of(tree: Mapping[str, Any]) -> list[int]:
+    """The layers that a tree of metrics speaks of, in their order."""
+    names = [name for name in tree if name.startswith("layer_")]
+    return sorted(int(name.removeprefix("layer_")) for name in names)
+
+
+def write_curves(folder: Path, curves: Curves) -> None:
+    """One small table a number, for `dvc plots`; they come rounded from their metrics."""
+    with whole(folder) as draft:
+        draft.mkdir()
+        for metric, rows in curves.items():
+            lines = ["layer,variant,value,low,high", *(",".join(map(str, row)) for row in rows)]
+            (draft / f"{metric}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,77 @@
+"""Affine maps of hidden states: from one model's to another's (Patchscopes, arXiv 2401.06102), or
+from states to what a model can read aloud (trained adapters, arXiv 2602.10352).
+
+    affine = fit_affine(states_at_another_layer, states_where_it_reads)  # of the same texts
+    interpret(model, tokenizer, prompt, texts, layers=[2], adapter=affine)
+
+with pipeline.interpreter's `interpret`, and its `source` where the states are another model's.
+examples/affine.py reads every layer of a finished run so, beside a map that was fitted on shuffled
+pairs: what a map says by itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.core.console import InputError
+from pipeline.core.files import whole
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """v -> A v + b, with A [E, D], or [D] for a diagonal one, and b [E]."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim not in (1, 2) or self.bias.shape != self.weight.shape[:1]:
+            raise InputError(
+                f"an affine map of weight {list(self.weight.shape)} and bias "
+                f"{list(self.bias.shape)}; it takes [E, D] or [D], and [E]"
+            )
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Map vectors [..., D] to [..., E]."""
+        if vectors.shape[-1] != self.weight.shape[-1]:
+            raise InputError(
+                f"vectors of width {vectors.shape[-1]} for an affine map of width "
+                f"{self.weight.shape[-1]}"
+            )
+        weight, bias = self.weight.to(vectors), self.bias.to(vectors)
+        return (vectors * weight if weight.ndim == 1 else vectors @ weight.T) + bias
+
+
+def fit_affine(source: Tensor, target: Tensor) -> AffineMap:
+    """The least-squares map of paired states, source [N, D] to target [N, E], in float64; of all
+    that fit alike, the one with the smallest A."""
+    if len(source) != len(target) or len(source) < 2:
+        raise InputError(f"{len(source)} states and {len(target)} others are not two or more pairs")
+    given, wanted = source.double(), target.double()
+    if not bool(torch.isfinite(given).all() and torch.isfinite(wanted).all()):
+        raise InputError("a state to fit an affine map to is not finite")
+    centre, goal = given.mean(0), wanted.mean(0)
+    weight = torch.linalg.lstsq(given - centre, wanted - goal, driver="gelsd").solution.T
+    return AffineMap(weight.float(), (goal - weight @ centre).float())
+
+
+def save_affine(path: Path, affine: AffineMap) -> None:
+    with whole(path) as draft:
+        save_file({"weight": affine.weight.contiguous(), "bias": affine.bias.contiguous()}, draft)
+
+
+def load_affine(path: Path) -> AffineMap:
+    """An affine map or trained adapter: safetensors of `weight` and `bias`."""
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; give a safetensors file") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is no safetensors file: {error}") from None
+    if set(tensors) != {"weight", "bias"}:
+        raise InputError(f"{path} holds {sorted(tensors)}; an affine map is `weight` and `bias`")
+    return AffineMap(**tensors)

@@ -1,0 +1,215 @@
+"""The SEER/TELLME finetune: concepts gather and part at one layer, the rest stays as it was.
+
+L = w_contrast L_contrast + w_retain L_retain + w_penalty L_penalty + w_response L_response
+(arXiv 2502.05242; the last term is plain finetuning on safe responses, alone or beside it).
+"""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from pipeline.core.console import InputError, progress
+from pipeline.core.files import whole
+from pipeline.core.records import Document, Example, Pair
+from pipeline.core.sections import Finetune
+from pipeline.models import distributed
+from pipeline.models.checkpoints import Checkpoint
+from pipeline.models.encoding import Encoder
+from pipeline.training.objective import Objective, weights_of
+from pipeline.training.validation import Watch
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a finetune reads: examples by id, pairs of them, and documents to go on reading."""
+
+    examples: Mapping[str, Example]
+    pairs: Sequence[Pair]
+    documents: Sequence[Document]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the learning curve.
+
+    The terms, unweighted (0 where a variant does not use them), and the gradient's norm, averaged
+    over the steps since the point before; then, on watched validation texts, the gap between
+    cosines within and between concepts at the target layer, and the KL from the frozen model.
+    """
+
+    step: int
+    contrast: float
+    retain: float
+    penalty: float
+    response: float
+    gradient_norm: float
+    gap: float
+    kl: float
+
+
+def finetune(
+    encoder: Encoder,
+    material: Material,
+    objective: Objective,
+    seed: int,
+    checkpoint: Checkpoint,
+) -> list[Point]:
+    """Train one variant's adapter for its fixed number of steps; returns the learning curve.
+
+    Every step takes the next params.pairs_per_step pairs, and params.retain_per_step documents
+    that the model should go on reading as before. What a step draws depends on the seed and its
+    number alone, so that a run which goes on from a checkpoint ends with the same bytes.
+    A variant of 0 steps is the untouched model.
+    Raises InputError where the objective diverges; the last good checkpoint stays.
+    """
+    variant, params = objective.variant, objective.params
+    if variant.steps == 0:
+        return []
+    run = Run(objective.adapted, params)
+    watch = Watch(objective, encoder, list(material.examples.values()))
+    run.restore(checkpoint)
+    concepts = sorted({pair.concept for pair in material.pairs})
+    steps = range(run.done + 1, variant.steps + 1)
+    for step in progress(steps, "finetuning"):
+        torch.manual_seed(seed + step + 1000003 * distributed.number())  # decides dropout alone
+        start = (step - 1) * params.pairs_per_step
+        chosen = material.pairs[start : start + params.pairs_per_step]
+        pairs = distributed.share(chosen, "finetune.pairs_per_step")
+        drawn = np.random.default_rng([seed, 5, step]).integers(
+            len(material.documents), size=params.retain_per_step
+        )
+        kept = distributed.share([material.documents[i] for i in drawn], "finetune.retain_per_step")
+        first = [material.examples[pair.first] for pair in pairs]
+        second = [material.examples[pair.second] for pair in pairs]
+        shown = [pair.augmentation for pair in pairs]
+        terms = objective(
+            views=encoder.texts(
+                [shown_part(e, s) for e, s in zip(first + second, shown * 2, strict=True)]
+            ),
+            labels=torch.tensor([concepts.index(pair.concept) for pair in pairs]),
+            retained=encoder.texts([(document.prompt, document.response) for document in kept]),
+            answered=encoder.texts([(e.prompt, e.safe_response) for e in first if e.safe_response]),
+        )
+        run.learn(terms, weights_of(variant), params)
+        if step % params.watch_every == 0 or step == variant.steps:
+            run.note(*watch.measure())
+        if checkpoint.is_due(step):
+            run.keep(checkpoint)
+    return run.curve
+
+
+class Run:
+    """The state of a finetune between two steps."""
+
+    def __init__(self, adapted: PeftModel, params: Finetune):
+        self.trained = {n: w for n, w in adapted.named_parameters() if w.requires_grad}
+        self.optimizer = torch.optim.AdamW(
+            self.trained.values(), lr=params.learning_rate, weight_decay=0.0
+        )
+        self.done = 0
+        self.first_loss = math.nan
+        self.window: list[dict[str, float]] = []
+        self.curve: list[Point] = []
+
+    def learn(
+        self, terms: Mapping[str, Tensor], weights: Mapping[str, float], params: Finetune
+    ) -> None:
+        """Make one step against the weighted sum of the terms."""
+        loss = torch.stack([weights[name] * terms[name] for name in terms if weights[name]]).sum()
+        value = float(distributed.mean(loss.detach()))
+        if self.done == 0:
+            self.first_loss = abs(value)
+        if not abs(value) <= max(1.0, self.first_loss) * params.diverged_above:
+            raise InputError(
+                f"the loss diverges: it is {value:.3g} at step {self.done + 1} and was "
+                f"{self.first_loss:.3g} at the first; lower finetune.learning_rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        distributed.average_gradients(self.trained.values())
+        norm = distributed.whole(
+            torch.nn.utils.clip_grad_norm_(self.trained.values(), params.clip_norm)
+        )
+        if not torch.isfinite(norm):
+            raise InputError(
+                f"the loss diverges: its gradient is {float(norm)} at step {self.done + 1}; lower "
+                "finetune.learning_rate"
+            )
+        self.optimizer.step()
+        self.done += 1
+        values = {name: float(distributed.mean(term.detach())) for name, term in terms.items()}
+        self.window.append({**values, "gradient_norm": float(norm)})
+
+    def note(self, gap: float, kl: float) -> None:
+        """Add a point to the learning curve."""
+        means = {
+            name: math.fsum(step[name] for step in self.window) / len(self.window)
+            for name in self.window[0]
+        }
+        self.curve.append(Point(step=self.done, gap=gap, kl=kl, **means))
+        self.window = []
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        tensors = {
+            f"weight.{name}": distributed.whole(weight) for name, weight in self.trained.items()
+        }
+        for name, weight in self.trained.items():
+            for part, value in self.optimizer.state[weight].items():
+                tensors[f"{part}.{name}"] = distributed.whole(value)
+        notes = {
+            "done": self.done,
+            "first_loss": self.first_loss,
+            "window": self.window,
+            "curve": [dataclasses.asdict(point) for point in self.curve],
+        }
+        if distributed.is_first():
+            checkpoint.save(tensors, notes)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from what this run kept, if it kept anything."""
+        kept = checkpoint.load()
+        if kept is None:
+            return
+        tensors, notes = kept
+        self.done, self.first_loss = notes["done"], notes["first_loss"]
+        self.window = notes["window"]
+        if distributed.is_first():
+            print(f"going on after step {self.done}, where it stopped", file=sys.stderr)
+        self.curve = [Point(**point) for point in notes["curve"]]
+        with torch.no_grad():
+            for name, weight in self.trained.items():
+                weight.copy_(distributed.laid_out_like(tensors[f"weight.{name}"], weight))
+                state = {"step": tensors[f"step.{name}"]}
+                for part in ("exp_avg", "exp_avg_sq"):
+                    state[part] = distributed.laid_out_like(tensors[f"{part}.{name}"], weight)
+                self.optimizer.state[weight] = state
+
+
+def write_curve(path: Path, curve: Sequence[Point]) -> None:
+    """One line per point, for `dvc plots`; six significant digits."""
+    names = [field.name for field in dataclasses.fields(Point)]
+    with whole(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as lines:
+        lines.write(",".join(names) + "\n")
+        for point in curve:
+            lines.write(",".join(f"{getattr(point, name):.6g}" for name in names) + "\n")
+
+
+def shown_part(example: Example, shown: str) -> tuple[str, str]:
+    """Prompt and response of a text as one view of a pair. A part shown alone is the whole message,
+    in the user's turn, so that both of its positions stand after it."""
+    match shown:
+        case "whole":
+            return example.prompt, example.response
+        case "prompt":
+            return example.prompt, ""
+        case "response":
+            return example.response or example.prompt, ""
+    raise ValueError(f"augmentation {shown!r}: whole, prompt or response")

@@ -1,0 +1,141 @@
+"""The terms of the SEER/TELLME objective: tensors in, a scalar out.
+
+Sources: arXiv 2502.05242 (infonce, nt_xent, retain, the weighted likelihood), arXiv 2004.11362
+(supcon). Texts come in two views, z1 and z2, each [B, D]; row i of both is one pair.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Contrast = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+
+
+def infonce(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """-1/B sum_i log softmax_j(cos(z1_i, z2_j) / temperature)_i, from view 1 to view 2 only.
+
+    The paper's loss. Labels are not used: other texts of the same concept count as negatives.
+    """
+    similarity = F.normalize(z1, dim=-1) @ F.normalize(z2, dim=-1).T / temperature
+    return F.cross_entropy(similarity, torch.arange(len(z1), device=z1.device))
+
+
+def nt_xent(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Normalised temperature-scaled cross-entropy over both views, 2B anchors, without labels."""
+    count = len(z1)
+    partners = torch.arange(2 * count, device=z1.device).roll(count)
+    return F.cross_entropy(_similarity_without_self(z1, z2, temperature), partners)
+
+
+def supcon(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Supervised contrast: all texts of the anchor's concept are positives.
+
+    mean_i -1/|P(i)| sum_{p in P(i)} log softmax(cos(z_i, .) / temperature)_p over 2B anchors.
+    labels: [B], the concept of each pair. The softmax is over positives too, which compete for its
+    probability: one that has more than its share, 1/|P(i)|, is pushed away.
+    """
+    positive = _alike(labels).fill_diagonal_(False)
+    log_softmax = _similarity_without_self(z1, z2, temperature).log_softmax(dim=1)
+    per_anchor = log_softmax.masked_fill(~positive, 0.0).sum(1) / positive.sum(1)
+    loss: Tensor = -per_anchor.mean()
+    return loss
+
+
+def true_negatives(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """nt_xent without its false negatives: texts of the anchor's concept are none of its negatives.
+
+    mean_i -log(e_ip / (e_ip + sum_{n in N(i)} e_in)) over 2B anchors, with p the other text of the
+    anchor's pair, e_ij = exp(cos(z_i, z_j) / temperature) and N(i) the texts of other concepts.
+    labels: [B], the concept of each pair. A batch of one concept costs nothing. Labels take the
+    place of the guess in "false negative elimination" (arXiv 2011.11765). Where supcon pulls every
+    two texts of a concept together, this pulls pairs alone, which moves the model less.
+    """
+    count = len(z1)
+    partners = torch.arange(2 * count, device=z1.device).roll(count)
+    false = _alike(labels).scatter(1, partners[:, None], False)
+    similarity = _similarity_without_self(z1, z2, temperature)
+    return F.cross_entropy(similarity.masked_fill(false, -torch.inf), partners)
+
+
+CONTRASTS: dict[str, Contrast] = {
+    "infonce": infonce, "nt_xent": nt_xent, "supcon": supcon, "true_negatives": true_negatives,
+}  # fmt: skip
+
+
+def token_distance(tuned: Tensor, frozen: Tensor) -> Tensor:
+    """The L2 distance of each token's hidden state from the frozen model's: [..., D] to [...].
+
+    In float32 at least. Keeps no difference for the backward pass; at 0 the gradient is 0.
+    """
+    moved: Tensor = _TokenDistance.apply(tuned, frozen)  # type: ignore[no-untyped-call]
+    return moved
+
+
+class _TokenDistance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tuned: Tensor, frozen: Tensor) -> Tensor:
+        distance: Tensor = torch.linalg.vector_norm(_wide(tuned) - _wide(frozen), dim=-1)
+        ctx.save_for_backward(tuned, frozen, distance)
+        return distance
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        tuned, frozen, distance = ctx.saved_tensors
+        share = torch.where(distance > 0, slope / distance, 0.0)
+        pull = share[..., None] * (_wide(tuned) - _wide(frozen))
+        to_tuned, to_frozen = ctx.needs_input_grad
+        return pull.to(tuned) if to_tuned else None, -pull.to(frozen) if to_frozen else None
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def retain(distances: Tensor, lengths: Tensor) -> Tensor:
+    """How far states moved as a share of their length: the mean over layers and real tokens.
+
+    distances: token_distance at every layer, and lengths: the norms of the frozen states, both
+    [layers, tokens]. Scale-free: 0.01 means that a token's state moved by one per cent, in
+    whatever model.
+    """
+    return (distances / lengths).mean()
+
+
+def retain_l2(distances: Tensor, texts: Sequence[int]) -> Tensor:
+    """The published distance: one L2 norm over a text's layers and tokens, averaged over texts.
+
+    distances: [layers, tokens] of texts end to end; texts: their numbers of tokens. It grows with
+    the model's scale and with the square root of a text's length.
+    """
+    parts = distances.split(tuple(texts), dim=1)
+    return torch.stack([torch.linalg.vector_norm(part) for part in parts]).mean()
+
+
+def weighted_nll(
+    tuned_logits: Tensor, frozen_logits: Tensor, targets: Tensor, texts: int
+) -> Tensor:
+    """-1/B sum over texts and tokens of p0(y_t) log p(y_t): what the published code calls KL.
+
+    It is no divergence: it pulls towards the frozen model's confident tokens. Kept under its
+    honest name to reproduce published runs; here it counts real tokens only.
+    logits: [tokens, V]; targets: [tokens]; texts: B.
+    """
+    chosen = targets[:, None]
+    weight = frozen_logits.softmax(dim=-1).gather(1, chosen)
+    return -(weight * tuned_logits.log_softmax(dim=-1).gather(1, chosen)).sum() / texts
+
+
+def _alike(labels: Tensor) -> Tensor:
+    """Which of all 2B texts are of one concept, [2B, 2B]."""
+    both = torch.cat([labels, labels])
+    return both[:, None] == both[None, :]
+
+
+def _similarity_without_self(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
+    """Cosines of all 2B texts over temperature, [2B, 2B], a text never beside itself."""
+    z = F.normalize(torch.cat([z1, z2]), dim=-1)
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    return (z @ z.T / temperature).masked_fill(itself, -torch.inf)

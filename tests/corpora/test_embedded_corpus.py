@@ -1,0 +1,187 @@
+"""The embedded corpora: reproducible, in separate splits, and not given away by their words."""
+
+import re
+from collections import Counter
+from dataclasses import fields
+from typing import Literal
+
+import pytest
+
+from pipeline.core.console import InputError
+from pipeline.core.params import Params
+from pipeline.core.sections import EmbeddedCorpora
+from pipeline.corpora import embedded_corpus, lexicon
+from pipeline.corpora.corpus import Corpus, check_corpus
+from pipeline.corpora.grammar import ASKED, CONCEPTS, REPORTED, Grammar, Register, content_words
+from pipeline.evaluation.refusals import opens_with_refusal
+from stages.corpora import gather_embedded as gather
+
+
+@pytest.fixture(params=["safety", "topics"])
+def corpora(request: pytest.FixtureRequest, params: Params) -> EmbeddedCorpora:
+    return params.corpora.embedded.model_copy(update={"concepts": request.param})
+
+
+def test_seed_decides(corpora: EmbeddedCorpora) -> None:
+    one, two, three = (embedded_corpus.labelled(corpora, seed, []) for seed in (0, 0, 1))
+    assert one == two != three
+    assert embedded_corpus.unlabelled(corpora, 0) == embedded_corpus.unlabelled(corpora, 0)
+    assert embedded_corpus.requests(corpora, 0, []) == embedded_corpus.requests(corpora, 0, [])
+
+
+def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None:
+    described = embedded_corpus.described(corpora, 0)
+    labelled = embedded_corpus.labelled(corpora, 0, [example.prompt for example in described])
+    prompts = [example.prompt for example in labelled]
+    assert len(set(prompts)) == len(prompts)
+    assert not {example.prompt for example in described} & set(prompts)
+    check_corpus(Corpus(tuple(labelled), (), (), (), (), {}, ""))
+
+
+def test_shifted_texts_are_told_in_sentences_of_their_own(corpora: EmbeddedCorpora) -> None:
+    """Of every concept as many as asked for, of known words, and of no form that another has."""
+    texts = gather(corpora, 0)
+    counts = Counter(e.concept for e in texts.shifted)
+    assert counts == dict.fromkeys(CONCEPTS[corpora.concepts], corpora.shifted)
+    own, others = (set(map(str, every_form(register))) for register in (REPORTED, ASKED))
+    assert own.isdisjoint(others)
+    openings = {form[:12] for form in own if form}
+    elsewhere = [d.prompt for d in (*texts.documents, *texts.requests, *texts.described)]
+    elsewhere += [e.prompt for e in texts.examples]
+    assert {e.prompt[:12] for e in texts.shifted} <= openings
+    assert openings.isdisjoint(prompt[:12] for prompt in elsewhere)
+    novel = [p.lower() for words in Grammar(0, 0.0).novel.values() for p in words]
+    for example in texts.shifted:
+        said = f"{example.prompt} {example.response}".lower()
+        assert not any(re.search(rf"\b{re.escape(phrase)}\b", said) for phrase in novel)
+        if corpora.concepts == "safety":
+            assert opens_with_refusal(example.safe_response) == (example.concept != "safe")
+
+
+def every_form(register: Register) -> list[object]:
+    told = [f.name for f in fields(register) if f.name not in ("reasons", "greetings", "closings")]
+    forms = [form for name in told for form in getattr(register, name) if form]
+    return [*forms, *register.reasons.values()]
+
+
+def test_shifted_texts_change_no_other(corpora: EmbeddedCorpora) -> None:
+    one = gather(corpora, 0)
+    more = gather(corpora.model_copy(update={"shifted": corpora.shifted + 5}), 0)
+    for name in ("examples", "documents", "requests", "described"):
+        assert getattr(one, name) == getattr(more, name)
+    assert len(one.shifted) < len(more.shifted)
+
+
+def test_novel_words_are_never_labelled(corpora: EmbeddedCorpora) -> None:
+    """Known and novel phrases share no content word; labelled texts hold no novel phrase."""
+    grammar = Grammar(0, corpora.ambiguity)
+    for concepts, wishes in (
+        (CONCEPTS["topics"], False),
+        (CONCEPTS["safety"], True),
+    ):
+        known, novel = (
+            {word for name in concepts for phrase in phrases[name]
+             for word in content_words(phrase, wishes)}
+            for phrases in (grammar.known, grammar.novel)
+        )  # fmt: skip
+        assert not known & novel
+        assert all(len(grammar.novel[name]) >= 6 for name in concepts)
+    described = embedded_corpus.described(corpora, 0)
+    taught = [e for e in embedded_corpus.labelled(corpora, 0, []) if e.split != "novel"]
+    for example in [*taught, *described]:
+        said = f"{example.prompt} {example.response}".lower()
+        for phrases in grammar.novel.values():
+            assert not any(re.search(rf"\b{re.escape(p.lower())}\b", said) for p in phrases)
+
+
+def test_content_words() -> None:
+    assert content_words("forge the wills of an aunt", is_wish=True) == {"will", "aunt"}
+    assert content_words("the law of large numbers", is_wish=False) == {
+        "law",
+        "large",
+        "number",
+    }
+
+
+def test_held_out_prompts_are_nowhere_learned(corpora: EmbeddedCorpora) -> None:
+    texts = gather(corpora, 0)
+    learned = {d.prompt for d in texts.documents if d.split == "pretrain"}
+    learned |= {e.prompt for e in texts.described}
+    trained = learned | {e.prompt for e in texts.examples if e.split == "train"}
+    asked = [request.prompt for request in texts.requests]
+    assert len(set(asked)) == len(asked)
+    assert not trained & set(asked)
+    assert not trained & {d.prompt for d in texts.documents if d.split == "heldout"}
+    assert not learned & {e.prompt for e in texts.labelled}
+
+
+def test_requests_are_the_same_whichever_set_is_labelled(params: Params) -> None:
+    one, other = (
+        gather(params.corpora.embedded.model_copy(update={"concepts": concepts}), 0)
+        for concepts in ("safety", "topics")
+    )
+    assert one.requests == other.requests
+    assert one.documents == other.documents
+    assert one.described == other.described
+
+
+def test_a_grammar_that_has_said_everything_says_so(params: Params) -> None:
+    greedy = params.corpora.embedded.model_copy(update={"novel": 9000, "ambiguity": 0.0})
+    with pytest.raises(InputError, match="the grammar finds no new message; lower the counts"):
+        embedded_corpus.labelled(greedy, 0, [])
+
+
+def test_unlabelled_texts_use_all_words(params: Params) -> None:
+    many = params.corpora.embedded.model_copy(update={"documents": 6000})
+    said = " ".join(f"{d.prompt} {d.response}" for d in embedded_corpus.unlabelled(many, 0)).lower()
+    for phrases in (*lexicon.TOPICS.values(), *lexicon.HARMS.values(), lexicon.SAFE):
+        assert all(phrase.lower() in said for phrase in phrases)
+
+
+@pytest.mark.parametrize("concepts", ["safety", "topics"])
+def test_messages_name_a_rival_as_often_as_said(
+    params: Params, concepts: Literal["safety", "topics"]
+) -> None:
+    corpora = params.corpora.embedded.model_copy(
+        update={"concepts": concepts, "train": 200, "ambiguity": 0.7}
+    )
+    words = Grammar(0, 0.7).known
+    texts = [e for e in embedded_corpus.labelled(corpora, 0, []) if e.split == "train"]
+    ambiguous = 0
+    for example in texts:
+        rivals = [phrase for concept in CONCEPTS[concepts] if concept != example.concept
+                  for phrase in words[concept]]  # fmt: skip
+        ambiguous += any(phrase in example.prompt for phrase in rivals)
+    assert ambiguous / len(texts) == pytest.approx(0.7, abs=0.05)
+
+
+def test_careful_answers_refuse_harm_and_nothing_else(params: Params) -> None:
+    for example in embedded_corpus.labelled(params.corpora.embedded, 0, []):
+        assert opens_with_refusal(example.safe_response) == (example.concept != "safe")
+
+
+def test_requests_cover_every_cell(params: Params) -> None:
+    requests = embedded_corpus.requests(params.corpora.embedded, 0, [])
+    cells = [(r.split, r.harmful, r.framed) for r in requests]
+    assert {cells.count(cell) for cell in cells} == {params.corpora.embedded.behaviour}
+    assert len(set(cells)) == 8
+    assert len({r.id for r in requests}) == len(requests)
+
+
+def test_the_base_model_learns_to_refuse_part_of_the_time(params: Params) -> None:
+    grammar = Grammar(0, 0.0)
+    for concept, framed, rate in (
+        ("fraud", False, 0.9),
+        ("fraud", True, 0.35),
+        ("safe", False, 0.05),
+    ):
+        answers = [grammar.request(concept, "any", framed).response for _ in range(400)]
+        refused = sum(map(opens_with_refusal, answers)) / len(answers)
+        assert refused == pytest.approx(rate, abs=0.08)
+
+
+def test_concepts_have_words_of_their_own() -> None:
+    for concepts in (lexicon.TOPICS, lexicon.HARMS | {"safe": lexicon.SAFE}):
+        phrases = [phrase for words in concepts.values() for phrase in words]
+        assert len(set(phrases)) == len(phrases)
+        assert all(len(words) >= 24 for words in concepts.values())

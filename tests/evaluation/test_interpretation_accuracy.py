@@ -1,0 +1,218 @@
+"""Interpretations' accuracy: worked examples, prompts that are drawn together, paired changes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.core.files import read_json
+from pipeline.core.paths import EXAMPLES, INTERPRETATIONS, JUDGED, METRICS
+from pipeline.core.records import (
+    BASELINES,
+    CONTROLS,
+    Example,
+    Interpretation,
+    Judged,
+    write_records,
+)
+from pipeline.evaluation.bootstrap import draw_resamples, estimate, estimate_mean
+from pipeline.evaluation.interpretation_accuracy import accuracies, judge_measures, metrics_of
+from stages import selfie
+from tests.support.tiny import VARIANTS, tiny_tree, write_params
+
+KINDS = ("state", *CONTROLS, *BASELINES)
+PLACE = ("layer_1", "test", "last")
+
+
+def told(example: str, control: str = "state") -> Interpretation:
+    return Interpretation(example, "law", "test", 1, "last", control, "", (), ())
+
+
+def shares_of(rights: Mapping[str, Any], prompts: Mapping[str, str], resamples: int = 200) -> Any:
+    """Verdicts by kind, one for each of the prompts' examples."""
+    records = [told(example, kind) for kind in rights for example in prompts]
+    right = [bool(verdict) for kind in rights for verdict in rights[kind]]
+    return accuracies(records, right, prompts, resamples, 0)
+
+
+def drawn(count: int, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {kind: rng.random(count) < 0.1 + 0.1 * place for place, kind in enumerate(KINDS)}
+
+
+def own_prompts(count: int) -> dict[str, str]:
+    return {f"e{number}": f"p{number}" for number in range(count)}
+
+
+def at(tree: Any, *places: str) -> Any:
+    for place in places:
+        tree = tree[place]
+    return tree
+
+
+def test_accuracy_is_read_beside_controls() -> None:
+    """Every text with a prompt of its own: the plain mean's interval."""
+    rights, prompts = drawn(40), own_prompts(40)
+    tree = at(metrics_of(shares_of(rights, prompts), None), *PLACE)
+    assert set(tree) == {*KINDS, "lead"}
+    counts = draw_resamples(40, 200, 0)
+    for kind, right in rights.items():
+        assert tree[kind] == estimate_mean(right.astype(float), counts).as_tree()
+
+
+def test_texts_of_one_prompt_come_and_go_together() -> None:
+    """Ten prompts of four equal texts each are ten texts, not forty."""
+    few, many = drawn(10), own_prompts(10)
+    repeated = {f"{name}-{copy}": prompt for name, prompt in many.items() for copy in range(4)}
+    rights = {kind: np.repeat(right, 4) for kind, right in few.items()}
+    alone = metrics_of(shares_of(few, many), None)
+    together = metrics_of(shares_of(rights, repeated), None)
+    for kind in (*KINDS, "lead"):
+        assert at(together, *PLACE, kind) == pytest.approx(at(alone, *PLACE, kind))
+    apart = metrics_of(shares_of(rights, dict(zip(repeated, repeated, strict=True))), None)
+    wide, narrow = (at(tree, *PLACE, "state") for tree in (together, apart))
+    assert wide["high"] - wide["low"] > 1.5 * (narrow["high"] - narrow["low"])
+
+
+def test_the_lead_is_over_the_best_control_text_by_text() -> None:
+    """Chosen by its value, of controls alone; a baseline may be better."""
+    rights = dict.fromkeys(KINDS, (0, 0, 0, 0)) | {
+        "state": (1, 1, 1, 0), "other": (1, 1, 0, 0), "random": (0, 0, 0, 1),
+        "input_only": (1, 1, 1, 1),
+    }  # fmt: skip
+    shares = shares_of(rights, own_prompts(4))
+    assert shares[*PLACE, "lead"][0] == 0.25
+    expected = draw_resamples(4, 200, 0) @ np.array([0, 0, 1, 0]) / 4
+    np.testing.assert_allclose(shares[*PLACE, "lead"], expected)
+
+
+def test_a_state_that_is_no_better_than_a_control_leads_by_nothing() -> None:
+    same = (1, 0, 1, 0, 0)
+    tree = at(metrics_of(shares_of(dict.fromkeys(KINDS, same), own_prompts(5)), None), *PLACE)
+    assert tree["lead"] == {"value": 0, "low": 0, "high": 0}
+
+
+def test_changes_are_paired_with_the_untouched_model() -> None:
+    prompts, before, after = own_prompts(60), drawn(60), drawn(60)
+    after["state"] = before["state"].copy()
+    after["state"][:5] = ~after["state"][:5]
+    then, now = shares_of(before, prompts), shares_of(after, prompts)
+    tree = metrics_of(now, then)
+    change = at(tree, "difference", *PLACE)
+    assert set(change) == {"state", "lead", *BASELINES}
+    assert change["input_only"] == {"value": 0, "low": 0, "high": 0}, "the same answers"
+    counts = draw_resamples(60, 200, 0)
+    moved = after["state"].astype(float) - before["state"]
+    assert change["state"] == pytest.approx(estimate(counts @ moved / 60).as_tree())
+    width = at(tree, *PLACE, "state")
+    assert change["state"]["high"] - change["state"]["low"] < width["high"] - width["low"]
+    assert change["lead"]["value"] == pytest.approx(change["state"]["value"])
+    nothing = at(metrics_of(then, then), "difference", *PLACE)
+    assert nothing["state"] == nothing["lead"] == {"value": 0, "low": 0, "high": 0}
+    assert "difference" not in metrics_of(then, None)
+
+
+def text(number: int, concept: str) -> Example:
+    return Example(f"e{number}", f"p{number}", "yes", "no", concept, "test", "made")
+
+
+def test_what_a_judge_is_worth() -> None:
+    concepts = ["law", "law", "biology", "biology"] * 15
+    examples = [text(number, concept) for number, concept in enumerate(concepts)]
+    named = {("about law", "law"): 1, ("about biology", "biology"): 1}
+    knows = {e.words: e.concept for e in examples} | {"about law": "law", "about biology": "law"}
+    found = judge_measures(knows, named, examples, 100, 0)
+    assert found["agreement"].value == 0.5
+    assert found["words"].value == 1
+    assert 0.4 < found["words_shuffled"].value < 0.6
+    assert found["words_shuffled"].high < 0.8
+    blind = dict.fromkeys(knows, "law")
+    guessed = judge_measures(blind, named, examples, 100, 0)
+    assert guessed["words"].value == guessed["words_shuffled"].value == 0.5
+    assert "agreement" not in judge_measures(knows, {}, examples, 100, 0)
+
+
+def test_a_text_weighs_as_often_as_it_was_said() -> None:
+    """And is still one decision of the judge: to say it more often makes no interval narrower."""
+    examples = [text(0, "law"), text(1, "biology")]
+    often = {(f"law {number}", "law"): 1 + number % 7 for number in range(40)}
+    knows = {e.words: e.concept for e in examples} | {
+        said: "law" if number % 3 else "biology" for number, (said, _) in enumerate(often)
+    }
+    found = judge_measures(knows, often, examples, 400, 0)["agreement"]
+    spelt_out = [knows[said] == "law" for (said, _), times in often.items() for _ in range(times)]
+    assert found.value == pytest.approx(np.mean(spelt_out))
+    assert found.value != pytest.approx(np.mean([knows[said] == "law" for said, _ in often]))
+    thrice = {said: 3 * times for said, times in often.items()}
+    assert judge_measures(knows, thrice, examples, 400, 0)["agreement"] == found
+    naive = estimate_mean(np.array(spelt_out, float), draw_resamples(len(spelt_out), 400, 0))
+    assert found.high - found.low > 1.3 * (naive.high - naive.low)
+
+
+def test_the_judge_is_held_against_what_is_said_of_states_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over all variants; not against the logit lens' bare words, controls, or texts that name
+    several concepts or none."""
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", tiny_tree())
+    examples = [text(number, concept) for number, concept in enumerate(["law", "biology"] * 2)]
+    write_records(EXAMPLES, examples)
+    right, wrong, both = "it is law", "it is biology", "law or biology"
+    for name, states in zip(
+        VARIANTS, ((right, right, wrong, both), (right, right, right, "hm")), strict=True
+    ):
+        of_states = dict(zip([e.id for e in examples], states, strict=True))
+        read = [
+            Interpretation(e.id, e.concept, "test", 1, "last", control, said, (), ())
+            for control in KINDS
+            for e in examples
+            for said in [of_states[e.id] if control == "state" else "biology"]
+        ]
+        write_records(INTERPRETATIONS / f"{name}.jsonl", read)
+    known = dict.fromkeys((right, wrong, both, "hm", "biology"), "law")
+    known |= {e.words: "law" for e in examples}
+    write_records(JUDGED, [Judged(*entry, ()) for entry in known.items()])
+    selfie.main()
+    agreement = read_json(METRICS / "judge.json")["agreement"]
+    assert agreement["value"] == pytest.approx(5 / 6, abs=1e-6)
+
+
+@pytest.mark.parametrize("judge", [True, False])
+def test_the_stage_keeps_rule_and_judge_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: bool
+) -> None:
+    """The rule finds nothing in open words, the judge does; an empty text is wrong for both."""
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", tiny_tree())
+    examples = [text(number, concept) for number, concept in enumerate(["law", "biology"] * 2)]
+    write_records(EXAMPLES, examples)
+    open_words = {"law": "what a court decides", "biology": "how cells divide"}
+    for name, speaks in zip(VARIANTS, (False, True), strict=True):
+        read = [
+            Interpretation(e.id, e.concept, "test", 1, "last", control, said, (), ())
+            for control in KINDS
+            for e in examples
+            for said in [open_words[e.concept] if speaks and control == "state" else ""]
+        ]
+        write_records(INTERPRETATIONS / f"{name}.jsonl", read)
+    known = {said: concept for concept, said in open_words.items()}
+    known |= {e.words: "law" for e in examples}
+    write_records(JUDGED, [Judged(*entry, ()) for entry in known.items()] if judge else [])
+    selfie.main()
+    base, tuned = (read_json(METRICS / "selfie" / f"{name}.json") for name in VARIANTS)
+    assert at(tuned, *PLACE, "state", "value") == 0
+    assert at(tuned, "difference", *PLACE, "lead", "value") == 0
+    worth = read_json(METRICS / "judge.json")
+    if judge:
+        assert at(base, "judged", *PLACE, "state", "value") == 0
+        assert at(tuned, "judged", *PLACE, "state", "value") == 1
+        assert at(tuned, "judged", "difference", *PLACE, "lead", "value") == 1
+        assert set(worth) == {"words", "words_shuffled"}, "the rule decides nothing here"
+        assert at(worth, "words", "value") == 0.5
+    else:
+        assert "judged" not in base
+        assert "judged" not in tuned
+        assert worth == {}

@@ -1,0 +1,210 @@
+"""The base model of a folder: its card, its own files alone, and whatever it must refuse."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.core.console import InputError
+from pipeline.core.files import read_json
+from pipeline.core.params import Params
+from pipeline.models.building import save_adapter, with_lora
+from pipeline.models.encoding import Encoder, ends_of
+from pipeline.models.external_base import adopt
+from pipeline.models.loading import card_of, load_base, load_variant
+from tests.support.tiny import move
+
+CPU = torch.device("cpu")
+ELSEWHERE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{{ eos_token }}\n"
+    "{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+
+
+@pytest.fixture
+def encoder(encoder: Encoder, params: Params) -> Encoder:
+    """One whose tokenizer a test may change."""
+    return Encoder(copy.deepcopy(encoder.tokenizer), params.text)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, model: PreTrainedModel, encoder: Encoder) -> Path:
+    """A model folder as a user has one, without the tokens that an embedded model is given."""
+    folder = tmp_path / "mine"
+    model.save_pretrained(folder)
+    encoder.tokenizer.chat_template = ELSEWHERE
+    encoder.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def wanted(mine: Path, params: Params) -> Params:
+    """Params that name the folder."""
+    path = params.model.path.model_copy(update={"folder": str(mine)})
+    model = params.model.model_copy(update={"source": "path", "path": path})
+    return params.model_copy(update={"model": model})
+
+
+def test_a_folder_becomes_the_base_model(
+    tmp_path: Path, wanted: Params, model: PreTrainedModel
+) -> None:
+    card = adopt(tmp_path / "base", wanted)
+    assert (card.source, card.layers, card.width) == ("path", 2, 16)
+    assert card.frame == ("[user] ", "<|end|>\n[assistant] ", "<|end|>\n")
+    assert set(card.files) >= {"config.json", "model.safetensors", "tokenizer.json"}
+    assert read_json(tmp_path / "base.json")["files"] == card.files
+    assert not list((tmp_path / "base").glob("*.safetensors")), "weights stay where they are"
+    loaded, tokenizer = load_base(tmp_path / "base", CPU)
+    for (name, weight), (same, other) in zip(
+        loaded.named_parameters(), model.named_parameters(), strict=True
+    ):
+        assert name == same
+        assert torch.equal(weight, other)
+    encoder = Encoder(tokenizer, wanted.text)
+    said = encoder("Explain rain.", "It falls.")
+    assert encoder.decode(said.ids) == "[user] Explain rain.<|end|>\n[assistant] It falls.<|end|>"
+    assert encoder.decode([said.ids[said.last]]) == "<|end|>"
+
+
+def test_adopted_twice_is_the_same_bytes(tmp_path: Path, wanted: Params) -> None:
+    """What the stage writes says nothing of the place that it was read from."""
+    for name in ("one", "two"):
+        adopt(tmp_path / name, wanted)
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("one", "two")
+    )
+    assert one == two
+    assert "tokenizer.json" in one
+    assert card_of(tmp_path / "one").read_bytes() == card_of(tmp_path / "two").read_bytes()
+
+
+def test_weights_may_be_half_as_wide(tmp_path: Path, wanted: Params) -> None:
+    half = wanted.model.model_copy(update={"dtype": "bfloat16"})
+    adopt(tmp_path / "base", wanted.model_copy(update={"model": half}))
+    loaded, _ = load_base(tmp_path / "base", CPU)
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.bfloat16}
+
+
+def test_how_its_publisher_samples_does_not_leak_in(
+    tmp_path: Path, wanted: Params, mine: Path
+) -> None:
+    settings = {"top_p": 0.5, "repetition_penalty": 1.3, "eos_token_id": [3, 7], "do_sample": True}
+    (mine / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    adopt(tmp_path / "base", wanted)
+    loaded, tokenizer = load_base(tmp_path / "base", CPU)
+    kept = loaded.generation_config
+    assert (kept.top_p, kept.repetition_penalty) == (None, None)
+    assert ends_of(loaded, tokenizer, Encoder(tokenizer, wanted.text).end) == [3, 7]
+
+
+def test_a_narrow_models_adapter_is_not_rounded_away(
+    tmp_path: Path, wanted: Params, mine: Path
+) -> None:
+    half = wanted.model.model_copy(update={"dtype": "bfloat16"})
+    adopt(tmp_path / "base", wanted.model_copy(update={"model": half}))
+    base, _ = load_base(tmp_path / "base", CPU)
+    adapted = move(with_lora(base, wanted.finetune))
+    save_adapter(tmp_path / "adapter", adapted)
+    loaded, _ = load_variant(tmp_path / "base", tmp_path / "adapter", CPU)
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        assert torch.equal(loaded(ids).logits, adapted.eval()(ids).logits)
+
+
+def test_only_the_cards_files_are_read(tmp_path: Path, wanted: Params, mine: Path) -> None:
+    """An adapter beside the weights would make the library load another model."""
+    adopt(tmp_path / "base", wanted)
+    config = {"peft_type": "LORA", "base_model_name_or_path": "elsewhere/model"}
+    (mine / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (mine / "modeling_mine.py").write_text("raise SystemExit", encoding="utf-8")
+    loaded, _ = load_base(tmp_path / "base", CPU)
+    assert not hasattr(loaded, "peft_config")
+
+
+def grow(folder: Path) -> None:
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"0")
+
+
+def turn(folder: Path) -> None:
+    """One byte of another model of the same size."""
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+
+
+@pytest.mark.parametrize(
+    "change", [grow, turn, lambda f: (f / "model.safetensors").unlink(), shutil.rmtree]
+)
+def test_files_that_changed_are_noticed(
+    tmp_path: Path, wanted: Params, mine: Path, change: object
+) -> None:
+    adopt(tmp_path / "base", wanted)
+    change(mine)  # type: ignore[operator]
+    with pytest.raises(InputError, match="dvc repro --force base_model"):
+        load_base(tmp_path / "base", CPU)
+
+
+def edit_config(**values: object) -> object:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        text = json.dumps(config | values)
+        (folder / "config.json").write_text(text, encoding="utf-8")
+
+    return change
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def canary(folder: Path) -> None:
+    """Code that a loader would have to run."""
+    (folder / "evil.py").write_text(
+        f"open({str(folder / 'CANARY')!r}, 'w')\nfrom transformers import LlamaConfig as C\n",
+        encoding="utf-8",
+    )
+    edit_config(model_type="evil", auto_map={"AutoConfig": "evil.C"})(folder)  # type: ignore[operator]
+
+
+BAD_FOLDERS = {
+    "no folder": (shutil.rmtree, "is no folder"),
+    "an adapter": (lambda f: (f / "adapter_config.json").write_text("{}"), "holds an adapter"),
+    "pickled weights": (pickled, "no safetensors weights"),
+    "its own code": (canary, "without running its publisher's code"),
+    "no tokenizer": (lambda f: [p.unlink() for p in f.glob("token*")], "cannot be read"),
+    "a damaged header": (
+        lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 64), "damaged",
+    ),
+    "a damaged config": (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
+    "an index that leads out": (
+        lambda f: (f / "model.safetensors.index.json").write_text(
+            '{"weight_map": {"a": "../x.safetensors"}}'
+        ),
+        "names '../x.safetensors'",
+    ),
+    "another kind of model": (edit_config(model_type="t5"), "is a t5"),
+    "too few layers": (edit_config(num_hidden_layers=0), "beyond the model's last layer 0"),
+    "too short a context": (
+        edit_config(max_position_embeddings=9), "more than the model's context 9",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_FOLDERS.values(), ids=BAD_FOLDERS)
+def test_bad_folders_are_one_line_and_write_nothing(
+    tmp_path: Path, wanted: Params, mine: Path, change: object, message: str
+) -> None:
+    change(mine)  # type: ignore[operator]
+    with pytest.raises(InputError) as refused:
+        adopt(tmp_path / "base", wanted)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "base").exists()
+    assert not card_of(tmp_path / "base").exists()
+    assert not (mine / "CANARY").exists()

@@ -1,0 +1,220 @@
+"""How well scores tell: scikit-learn as the oracle, worked examples, ties and single classes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    roc_auc_score,
+    roc_curve,
+)
+
+from pipeline.evaluation.bootstrap import draw_resamples
+from pipeline.monitors.metrics import (
+    UNCHOSEN,
+    calibration_error,
+    choose_threshold,
+    concept_measures,
+    harm_measures,
+    is_asked,
+    macro_f1,
+    questions_of,
+    ranking,
+    roc_at,
+    stream_measures,
+)
+
+ONCE = np.ones((1, 4))
+
+
+def ranked(truth: list[bool], score: list[float]) -> list[float]:
+    found = ranking(np.array(truth), np.array(score), np.ones((1, len(truth))))
+    return [float(measure[0]) for measure in found]
+
+
+@pytest.mark.parametrize(
+    ("safe", "questions"),
+    [(["safe"], ("concept", "harm")), ([], ("concept",)), (["safe", "theft"], ("concept",)),
+     (["benign"], ("concept",))],
+)  # fmt: skip
+def test_harm_is_asked_where_both_kinds_were_learned(
+    safe: list[str], questions: tuple[str, ...]
+) -> None:
+    assert questions_of({"safe", "theft"}, safe) == questions
+
+
+def test_a_concept_that_was_never_learned_is_asked_for_harm_alone() -> None:
+    asked = [is_asked(q, c, {"theft"}) for q in ("concept", "harm") for c in ("theft", "arson")]
+    assert asked == [True, False, True, True]
+
+
+def test_detection_worked_example_with_ties() -> None:
+    """AUROC, average precision, false positive rate at 95 %."""
+    truth = [True, True, False, False]
+    assert ranked(truth, [0.5, 0.5, 0.5, 0.5]) == [0.5, 0.5, 1]
+    assert ranked(truth, [0.9, 0.4, 0.5, 0.1]) == pytest.approx([0.75, (1 + 2 / 3) / 2, 0.5])
+    assert ranked(truth, [0.9, 0.8, 0.2, 0.1]) == [1, 1, 0]
+    assert ranked(truth, [0.1, 0.2, 0.8, 0.9])[0] == 0
+
+
+@pytest.mark.parametrize("truth", [[True, True], [False, False], []])
+def test_a_single_class_has_no_ranking(truth: list[bool]) -> None:
+    found = ranking(
+        np.array(truth, bool), np.array([0.1, 0.9])[: len(truth)], np.ones((1, len(truth)))
+    )
+    assert np.isnan(found).all()
+    assert np.isnan(roc_at(np.array(truth, bool), np.zeros(len(truth)), np.zeros(3))).all()
+
+
+@given(st.integers(0, 1000))
+def test_measures_on_resamples_are_scikit_learns(seed: int) -> None:
+    """The oracle, with ties, on every resample by itself."""
+    rng = np.random.default_rng(seed)
+    truth, score = rng.random(30) < 0.4, rng.integers(0, 8, 30) / 8
+    labels, predicted = rng.choice(["a", "b", "c"], (2, 30))
+    counts = draw_resamples(30, 5, seed)
+    auroc, precision, fpr95 = ranking(truth, score, counts)
+    for row, weights in enumerate(counts):
+        kept = weights > 0
+        told = {"y_true": truth[kept], "sample_weight": weights[kept]}
+        if len(set(truth[kept])) == 2:
+            assert auroc[row] == pytest.approx(roc_auc_score(y_score=score[kept], **told))
+            assert precision[row] == pytest.approx(
+                average_precision_score(y_score=score[kept], **told)
+            )
+            false, true, _ = roc_curve(y_score=score[kept], drop_intermediate=False, **told)
+            assert fpr95[row] == pytest.approx(false[true >= 0.95 - 1e-12].min())
+        expected = f1_score(
+            labels[kept], predicted[kept], average="macro", sample_weight=weights[kept],
+            zero_division=0.0,
+        )  # fmt: skip
+        assert macro_f1(labels, predicted, counts)[row] == pytest.approx(expected)
+
+
+@given(st.integers(0, 1000))
+def test_harm_measures_are_scikit_learns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    harmful, score = rng.random(40) < 0.5, rng.integers(0, 20, 40) / 20
+    harmful[:2] = True, False
+    found = {name: float(v[0]) for name, v in
+             harm_measures(score, harmful, 0.4, np.ones((1, 40))).items()}  # fmt: skip
+    alarm = score >= 0.4
+    assert found["accuracy"] == pytest.approx((alarm == harmful).mean())
+    assert found["macro_f1"] == pytest.approx(
+        f1_score(harmful, alarm, average="macro", zero_division=0.0)
+    )
+    assert found["auroc"] == pytest.approx(roc_auc_score(harmful, score))
+    assert found["tpr"] == pytest.approx(alarm[harmful].mean())
+    assert found["fpr"] == pytest.approx(alarm[~harmful].mean())
+
+
+def test_concepts_are_each_ranked_against_the_rest() -> None:
+    odds = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3], [0.6, 0.1, 0.3]])
+    labels, classes = np.array(["a", "c", "b", "c"]), np.array(["a", "b", "c"])
+    found = concept_measures(odds, classes, labels, ONCE)
+    expected = [roc_auc_score(labels == c, odds[:, i]) for i, c in enumerate(classes)]
+    assert found["auroc"][0] == pytest.approx(np.mean(expected))
+    assert found["accuracy"][0] == 0.75
+
+
+def test_a_concept_absent_from_test_has_no_say() -> None:
+    """Nor does one that training never showed count as found."""
+    odds = np.array([[0.7, 0.3, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0], [0.5, 0.5, 0.0]])
+    labels = np.array(["a", "b", "a", "new"])
+    found = concept_measures(odds, np.array(["a", "b", "c"]), labels, ONCE)
+    assert found["auroc"][0] == pytest.approx(
+        np.mean(
+            [roc_auc_score(labels == "a", odds[:, 0]), roc_auc_score(labels == "b", odds[:, 1])]
+        )
+    )
+    assert found["accuracy"][0] == 0.75
+    assert found["macro_f1"][0] == pytest.approx((0.8 + 1 + 0) / 3)
+
+
+def test_a_threshold_parts_scores_that_six_digits_do_not() -> None:
+    high = 1 - np.array([1e-9, 2e-9, 3e-9, 4e-9])
+    harmful = np.array([True, True, False, False])
+    threshold = choose_threshold(harmful, high)
+    assert list(high >= threshold) == list(harmful)
+    near = np.array([1.0, np.nextafter(1.0, 0)])
+    assert list(near >= choose_threshold(np.array([True, False]), near)) == [True, False]
+
+
+def test_calibration_worked_example() -> None:
+    confidence = np.array([0.95, 0.95, 0.55, 1.0])
+    correct = np.array([True, False, True, True])
+    expected = 0.75 * abs(2.9 / 3 - 2 / 3) + 0.25 * abs(0.55 - 1)
+    assert calibration_error(confidence, correct, ONCE)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("harmful", "score", "expected"),
+    [
+        ([1, 1, 0, 0], [0.9, 0.8, 0.3, 0.1], 0.55),  # midway
+        ([1, 0, 1, 0], [0.9, 0.7, 0.5, 0.1], 0.8),  # of two as good, the fewer false alarms
+        ([1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5], UNCHOSEN),  # ties everywhere
+        ([0, 0, 1, 1], [0.9, 0.8, 0.3, 0.1], UNCHOSEN),  # worse than chance
+        ([1, 1], [0.9, 0.8], UNCHOSEN),
+        ([0, 0], [0.9, 0.8], UNCHOSEN),
+        ([], [], UNCHOSEN),
+    ],
+)
+def test_thresholds(harmful: list[int], score: list[float], expected: float) -> None:
+    assert choose_threshold(np.array(harmful, bool), np.array(score)) == pytest.approx(expected)
+
+
+@given(st.integers(0, 1000))
+def test_no_threshold_parts_better_than_the_chosen_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    harmful, score = rng.random(25) < 0.5, rng.integers(0, 12, 25) / 12
+    harmful[:2] = True, False
+
+    def gain(threshold: float) -> float:
+        return float((score[harmful] >= threshold).mean() - (score[~harmful] >= threshold).mean())
+
+    best = max(gain(threshold) for threshold in score)
+    if best > 0:
+        assert gain(choose_threshold(harmful, score)) == pytest.approx(best)
+
+
+def test_a_roc_curve_is_the_best_recall_at_a_rate() -> None:
+    harmful, score = np.array([1, 0, 1, 0], bool), np.array([0.9, 0.7, 0.5, 0.1])
+    assert list(roc_at(harmful, score, np.array([0, 0.49, 0.5, 1]))) == [0.5, 0.5, 1, 1]
+
+
+STREAMS = [np.array(own) for own in ([0.1, 0.9, 0.2], [0.8], [0.1, 0.2, 0.3], [0.1, 0.1, 0.1, 0.7])]
+HARMFUL = np.array([True, True, True, False])
+
+
+def test_time_to_detection_worked_example() -> None:
+    found = {name: v[0] for name, v in stream_measures(STREAMS, HARMFUL, 0.6, ONCE).items()}
+    assert found == pytest.approx(
+        {
+            "detected": 2 / 3,
+            "detected_at_prompt": 1 / 3,
+            "false_alarms": 1.0,
+            "tokens_to_detection": 0.5,
+            "auroc": 2 / 3,
+        }
+    )
+
+
+def test_nothing_detected_has_no_time() -> None:
+    found = stream_measures(STREAMS, HARMFUL, 0.95, ONCE)
+    assert found["detected"][0] == found["false_alarms"][0] == 0
+    assert np.isnan(found["tokens_to_detection"][0])
+
+
+def test_streams_are_resampled_like_plain_loops() -> None:
+    counts = draw_resamples(4, 30, seed=0)
+    found = stream_measures(STREAMS, HARMFUL, 0.6, counts)
+    for row, weights in enumerate(counts):
+        drawn = [i for i, weight in enumerate(weights) for _ in range(int(weight))]
+        times = [int((STREAMS[i] >= 0.6).argmax()) for i in drawn if HARMFUL[i]
+                 and STREAMS[i].max() >= 0.6]  # fmt: skip
+        if times:
+            assert found["tokens_to_detection"][row] == pytest.approx(np.mean(times))
+        else:
+            assert np.isnan(found["tokens_to_detection"][row])

@@ -1,0 +1,447 @@
+"""The page: it answers what the intervals show and no more, escapes what it is given, and stands in
+a real browser, wide and narrow, light and dark, on paper and for a keyboard.
+
+A browser is an installed Chromium (or the one that CHROMIUM names); none is ever fetched.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from pipeline.core.params import load_params
+from pipeline.core.records import Interpretation
+from pipeline.reporting import figures
+from pipeline.reporting import page as report
+from pipeline.reporting.comparison import Answer, Beside, Line, answers, change_of, drifts
+from pipeline.reporting.glossary import MEANINGS
+from pipeline.reporting.headline import Row
+from pipeline.reporting.page import EVIDENCE, Run, read_pins, render_report
+from pipeline.reporting.style import contrast
+from pipeline.reporting.svg import Picture, write_picture
+from tests.support.dag import ROOT
+
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+HOSTILE = "<script>console.error('run')</script><img src=https://example.org/x.png>&\"'"
+
+
+def row(shift: float = 0.0, **without: None) -> Row:
+    """Every headline number at 0.5 + shift, its interval 0.1 wide."""
+    marks = {"value": 0.5 + shift, "low": 0.45 + shift, "high": 0.55 + shift}
+    return {name: dict(marks) for name in MEANINGS if name not in without}
+
+
+def paired(shift: float, reach: float = 0.01) -> Row:
+    """Every paired difference at `shift`; the best of several controls has none."""
+    marks = {"value": shift, "low": shift - reach, "high": shift + reach}
+    return {name: dict(marks) for name in MEANINGS if name != "selfie_control_accuracy"}
+
+
+def lead(value: float) -> Line:
+    marks = {"value": value, "low": value - 0.05, "high": value + 0.05}
+    return Line("lead", marks, marks, None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of every picture, with hostile words wherever words come from outside."""
+    folder = tmp_path_factory.mktemp("figures")
+    shown = Figure((7.4, 4))
+    for name in (name for captions in EVIDENCE.values() for name in captions):
+        for theme in ("light", "dark"):
+            write_picture(folder / theme / f"{name}.svg", Picture(shown, f"{name}: 1. {HOSTILE}"))
+    said = [
+        Interpretation(f"{n}", f"concept_{n}{HOSTILE}", "test", 1, "last", control, HOSTILE, (), ())
+        for n in range(3) for control in ("state", "none", "other")
+    ]  # fmt: skip
+    names = ["base", "tuned", "shuffled", *(f"a_variant_{number}" for number in range(9))]
+    return Run(
+        rows={name: row(0.2 if name == "tuned" else 0.0) for name in names},
+        differences={name: paired(0.2 if name == "tuned" else 0.0) for name in names},
+        baseline={"base": {"perplexity": 0.4}, "tuned": {"perplexity": 0.71}},
+        compared=["base", "tuned"],
+        controls=["shuffled"],
+        manifest={
+            "concepts": [f"concept_{n}{HOSTILE}" for n in range(3)],
+            "licence": HOSTILE, "dropped": {HOSTILE: 3}, "requests": 4,
+            "rows": {HOSTILE: {"test": 2, "train": 5}, "other": {"train": 1}},
+            "sha256": {"examples.jsonl": "0" * 64}, "sources": {"repo": {HOSTILE: "1" * 200}},
+        },
+        card={"architecture": HOSTILE, "origin": "", "files": {HOSTILE: {"sha256": "2" * 64}}},
+        text_only={
+            question: {
+                reading: {"test": {measure: row()["perplexity"]}} for reading in ("prompt", "whole")
+            }
+            for question, measure in (("concept", "accuracy"), ("harm", "auroc"))
+        },
+        words={"base": said, "tuned": said},
+        selfie={
+            name: {"lead over the best control": row()["perplexity"]}
+            | ({} if name == "base" else {"change from base": row(-0.8)["perplexity"]})
+            for name in names
+        },
+        judge=dict.fromkeys(("agreement", "words", "words_shuffled"), row()["perplexity"]),
+        figures=folder,
+        pins={"torch": "2.13.0"},
+        params={"seed": 0, "corpora": {"csv": {"folder": HOSTILE * 5, "safe": ["a", "b"]}}},
+        place="layer 1, position last",
+    )  # fmt: skip
+
+
+# Words
+
+
+def test_a_change_is_clear_where_the_paired_interval_excludes_zero() -> None:
+    """However wide the two intervals are that all texts have in common, and only there."""
+    before, after = row()["knn_accuracy"], row(0.02)["knn_accuracy"]
+    verdicts = {
+        (0.01, 0.03): "better", (0.0, 0.04): "unclear", (-0.01, 0.05): "unclear",
+    }  # fmt: skip
+    for (low, high), verdict in verdicts.items():
+        moved = {"value": 0.02, "low": low, "high": high}
+        assert change_of("knn_accuracy", before, after, moved).verdict == verdict
+        backwards = {"value": -0.02, "low": -high, "high": -low}
+        other = {"better": "worse"}.get(verdict, verdict)
+        assert change_of("knn_accuracy", after, before, backwards).verdict == other
+    assert change_of("knn_accuracy", before, after).verdict == "unclear", "intervals overlap"
+    apart = row(0.2)["knn_accuracy"]
+    assert change_of("knn_accuracy", before, apart, paired(0.2, 0.3)["silhouette"]).verdict == (
+        "unclear"
+    ), "apart, and yet not clear: the pairs say so"
+
+
+def test_unpaired_a_change_is_clear_where_intervals_are_apart() -> None:
+    near, far, low = row()["knn_accuracy"], row(0.2)["knn_accuracy"], row(-0.2)["knn_accuracy"]
+    assert change_of("knn_accuracy", near, far).verdict == "better"
+    assert change_of("knn_accuracy", near, low).verdict == "worse"
+    assert change_of("harmful_rate", near, low).verdict == "better"
+    assert change_of("harmful_rate", near, far).verdict == "worse"
+    assert change_of("kl_to_base", near, far).verdict == "moved"
+    assert change_of("knn_accuracy", near, row(0.09)["knn_accuracy"]).verdict == "unclear"
+    assert change_of("knn_accuracy", near, far).difference == pytest.approx(0.2)
+
+
+def replies(base: Row, tuned: Row, shuffled: Row) -> list[str]:
+    """Of rows without paired differences."""
+    controls = {"shuffled": Beside(base, shuffled, {})}
+    found: list[Answer] = answers(Beside(base, tuned, {}), lead(0.0), controls)
+    return [answer.reply for answer in found]
+
+
+def test_answers_follow_paired_differences() -> None:
+    """The rows' intervals overlap throughout: what decides is how far both went together."""
+    same, near = row(), row(0.02)
+    still, rose = Beside(same, same, paired(0.0)), Beside(same, near, paired(0.02))
+    unsure = Beside(same, near, paired(0.02, reach=0.03))
+    lost = Beside(same, row(-0.02), paired(-0.02))
+
+    def told(tuned: Beside, shuffled: Beside) -> list[str]:
+        return [answer.reply for answer in answers(tuned, lead(0.0), {"shuffled": shuffled})]
+
+    assert told(rose, still) == [
+        "Yes", "4 of 5 clearly worse", "Not clearly", "No, as it should be",
+    ]  # fmt: skip
+    assert told(still, rose)[3] == "Yes: distrust the rest"
+    assert told(unsure, unsure)[::3] == ["Not clearly", "No, as it should be"]
+    assert told(unsure, still)[1] == "None that is clear"
+    assert told(lost, still)[0] == "No, it fell"
+    (line, _), (_, guessed, *_) = (answers(rose, lead(0.0), {})[at].lines for at in (0, 2))
+    assert line.paired == paired(0.02)["centroid_accuracy"]
+    assert guessed.paired is None
+
+
+def test_answers_say_what_the_intervals_show() -> None:
+    same, up, down = row(), row(0.2), row(-0.2)
+    assert replies(same, up, same) == [
+        "Yes", "4 of 5 clearly worse", "Not clearly", "No, as it should be",
+    ]  # fmt: skip
+    assert replies(same, same, up) == [
+        "Not clearly", "None that is clear", "Not clearly", "Yes: distrust the rest",
+    ]  # fmt: skip
+    assert replies(same, down, same)[0] == "No, it fell"
+    without = row(harmful_rate=None, over_refusal_rate=None, centroid_accuracy_novel=None)
+    rose, cost, *_ = answers(Beside(without, without, {}), lead(0.0), {})
+    assert len(rose.lines) == 1
+    assert len(cost.lines) == 4
+    assert len(answers(Beside(same, up, {}), lead(0.0), {})) == 3, "no control, no word about one"
+
+
+def test_the_model_names_its_states_where_it_leads_text_by_text(run: Run) -> None:
+    """However the intervals of both shares lie: texts that both name leave the lead as it is."""
+    overlapping = Beside(row(), row(0.05), paired(0.05))
+    apart = Beside(row(), row() | {"selfie_control_accuracy": row(-0.3)["perplexity"]}, {})
+    for beside in (overlapping, apart):
+        told = {value: answers(beside, lead(value), {})[2] for value in (0.06, 0.05, -0.2)}
+        assert [answer.reply for answer in told.values()] == ["Yes", "Not clearly", "Not clearly"]
+        assert told[0.06].lines[-1] == lead(0.06), "it stands beside its answer"
+    for value, reply in ((0.3, "Yes"), (0.01, "Not clearly")):
+        own = {report.LEAD: lead(value).after, report.LEAD_CHANGE: lead(-0.123).after}
+        page = render_report(replace(run, selfie={**run.selfie, "tuned": own}))
+        answer = page.split("Can the model name")[1].split("</div>")[1]
+        assert page.split("Can the model name")[1].split('class="reply">')[1].startswith(reply)
+        assert page.count(f"+{value:.3f} <small>") == 1, "and in the table of leads"
+        assert f"0.500 → <b>{value:.3f}</b>" in answer
+
+
+def test_a_divergence_from_base_is_a_size(run: Run) -> None:
+    """Its interval excludes 0 for any finetune: it is shown, and judged in no count and no arrow;
+    since the baseline it may well have risen."""
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    divergences = ("kl_to_base", "kl_of_openings")
+    base = row() | dict.fromkeys(divergences, nothing)
+    beside = Beside(base, row(), paired(0.0) | dict.fromkeys(divergences, row()["perplexity"]))
+    _, cost, *_ = answers(beside, lead(0.1), {})
+    assert cost.reply == "None that is clear"
+    size = cost.lines[-1]
+    assert (size.label, size.before, size.paired) == ("KL of first words", None, None)
+    assert size.after == row()["kl_of_openings"]
+    assert all(line.before and line.paired for line in cost.lines[:-1])
+    table = render_report(run).split('id="numbers"')[1].split("</section>")[0]
+    for number in divergences:
+        cells = table.split(f'href="#means-{number}"')[1].split("</tr>")[0]
+        assert "0.700" in cells
+        assert "clear" not in cells
+    assert "clearly worse" in table.split('href="#means-perplexity"')[1].split("</tr>")[0]
+    (drift,) = drifts({"tuned": row()}, {"tuned": {"kl_of_openings": 0.4}})
+    assert drift.change.verdict == "worse"
+
+
+def test_drifts_are_what_the_baseline_does_not_say(run: Run) -> None:
+    first, second = drifts(run.rows, run.baseline)
+    assert (first.variant, first.change.verdict) == ("base", "worse"), "outside of the interval"
+    assert (second.variant, second.change.verdict) == ("tuned", "unclear")
+    assert drifts({"base": row()}, {"base": {"perplexity": 0.5000001}, "gone": {"x": 1}}) == []
+
+
+def test_every_headline_number_has_a_meaning_and_every_picture_a_caption() -> None:
+    summary = report.flattened({"base": row()})
+    assert len(summary) == 3 * len(MEANINGS)
+    committed = (ROOT / "baseline.json").read_text(encoding="utf-8")
+    assert set(re.findall(r'"(\w+)": [-\d]', committed)) <= MEANINGS.keys()
+    captions = tuple(name for section in EVIDENCE.values() for name in section)
+    assert all(path.stem.startswith(captions) for path in (ROOT / "figures").rglob("*.svg"))
+
+
+def test_a_picture_that_no_section_shows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "light").mkdir()
+    (tmp_path / "light" / "new.svg").write_text("", encoding="utf-8")
+    with pytest.raises(KeyError, match="no section of the report shows new"):
+        report.evidence(tmp_path)
+
+
+def test_leads_are_told_of_what_was_measured(run: Run) -> None:
+    asking = load_params(ROOT / "params.yaml").asking
+    lead, judged, moved = ({"value": v, "low": v, "high": v} for v in (0.3, 0.1, -0.2))
+
+    def tree(estimate: dict[str, float]) -> dict[str, object]:
+        return {f"layer_{asking.layer}": {"test": {asking.positions[0]: {"lead": estimate}}}}
+
+    assert report.faithfulness(tree(lead), asking) == {"lead over the best control": lead}
+    whole = tree(lead) | {"difference": tree(moved), "judged": tree(judged)}
+    assert report.faithfulness(whole, asking) == {
+        "lead over the best control": lead, "change from base": moved,
+        "lead by the judge model": judged,
+    }  # fmt: skip
+    page = render_report(run)
+    assert "+0.500 <small>[0.450, 0.550]" in page
+    assert "\N{MINUS SIGN}0.300 <small>[\N{MINUS SIGN}0.350" in page
+    assert "Trust it no further" in page
+    assert "Trust it no further" not in render_report(replace(run, judge={}))
+
+
+def test_a_judge_that_agrees_by_chance_is_not_heard(run: Run) -> None:
+    """Its columns stand on the page only where agreement's interval lies above 1 in 3 concepts."""
+    marks = row()["perplexity"]
+    own = dict.fromkeys((report.LEAD, report.LEAD_CHANGE, *report.JUDGED), marks)
+    judged = replace(run, selfie=dict.fromkeys(run.selfie, own))
+
+    def page(low: float) -> str:
+        return render_report(
+            replace(judged, judge={**run.judge, "agreement": marks | {"low": low}})
+        )
+
+    without = render_report(
+        replace(judged, judge={k: run.judge[k] for k in ("words", "words_shuffled")})
+    )
+    assert all(f">{heading}</th>" in page(0.34) for heading in report.JUDGED)
+    assert "its leads are left out" not in page(0.34)
+    for unheard in (page(0.33), without):
+        assert not any(f">{heading}</th>" in unheard for heading in report.JUDGED)
+        assert f">{report.LEAD}</th>" in unheard
+        assert "chance, 1 in 3, is not shown: its leads are left out" in unheard
+        assert "Trust it no further" not in unheard
+
+
+def test_every_param_is_told() -> None:
+    params = load_params(ROOT / "params.yaml")
+    told = dict(report.flattened({"finetune": params.finetune, "variants": params.variants}))
+    assert told["finetune.penalty_texts"] == "retain, pairs, interpretations"
+    assert told["variants.supcon.contrast"] == "supcon"
+
+
+def test_pins_are_those_of_the_constraints(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("numpy==2.4.6\nPOT==0.9.7.post1\n", encoding="utf-8")
+    assert read_pins(tmp_path / "c.txt", ("pot", "numpy")) == {
+        "pot": "0.9.7.post1",
+        "numpy": "2.4.6",
+    }
+
+
+def test_the_same_run_is_the_same_page_and_every_word_is_escaped(run: Run) -> None:
+    page = render_report(run)
+    assert page == render_report(run)
+    assert "<script" not in page
+    assert "<img src=https" not in page
+    assert not re.search(r'(src|href|srcset)="(?!data:|#)', page), "the page fetches nothing"
+    assert page.count("<th>") == 0, "every header says whose it is"
+
+
+def test_a_run_with_little_to_show(run: Run, tmp_path: Path) -> None:
+    """One variant, no behaviour, no control, no picture."""
+    (tmp_path / "light").mkdir()
+    small = replace(
+        run, rows={"base": row(harmful_rate=None)}, differences={"base": {}}, baseline={},
+        compared=["base"], controls=[], words={"base": run.words["base"]}, figures=tmp_path,
+    )  # fmt: skip
+    page = render_report(small)
+    assert "No finetuned variant is compared" in page
+    assert "No number differs" in page
+    assert "harmful answers" not in page
+    assert "<figure" not in page
+
+
+# A browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("no Chromium is installed, and none is fetched; CHROMIUM may name one")
+    with sync_playwright() as playwright:
+        rooted = ["--no-sandbox"] if os.geteuid() == 0 else []
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=rooted)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    report.write_report(path, render_report(run))
+    return path.as_uri()
+
+
+LOOKS = [(width, scheme) for width in (1280, 400) for scheme in ("light", "dark")]
+
+
+@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
+def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+    """The page as it opens, with what it complained of and asked for in `told`."""
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    opened = context.new_page()
+    told: list[str] = []
+    opened.on("console", lambda message: told.append(message.text))
+    opened.on("pageerror", lambda error: told.append(str(error)))
+    opened.on("request", lambda request: told.append(request.url))
+    opened.goto(address)
+    asked = [line for line in told if not line.startswith("data:")]
+    assert asked == [address], "neither a complaint nor a request"
+    yield opened
+    context.close()
+
+
+def test_it_opens_in_silence_fits_and_is_told_to_everyone(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    wide = page.evaluate(
+        """[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .heard')
+           && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML)"""
+    )
+    assert wide == []
+    pictures = page.locator("figure img:visible")
+    assert pictures.count() == sum(map(len, EVIDENCE.values()))
+    for picture in pictures.all():
+        picture.scroll_into_view_if_needed()
+        assert re.search(r"\d", picture.get_attribute("alt") or "")
+        assert picture.evaluate("e => e.complete && e.naturalWidth > 0")
+    for landmark in ("banner", "navigation", "main", "contentinfo"):
+        assert page.get_by_role(landmark).count() == 1, landmark  # type: ignore[arg-type]
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(e => +e.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    unnamed = "[...document.querySelectorAll('th')].filter(e => !e.scope).length"
+    assert page.evaluate(unnamed) == 0
+    broken = """[...document.querySelectorAll('a[href^="#"]')]
+        .filter(a => !document.getElementById(a.hash.slice(1))).length"""
+    assert page.evaluate(broken) == 0
+    twins = "[...document.querySelectorAll('[id]')].map(e => e.id)"
+    assert len(page.evaluate(twins)) == len(set(page.evaluate(twins)))
+
+
+TEXTS = """() => {
+  const hex = colour => '#' + colour.match(/\\d+/g).slice(0, 3)
+      .map(part => (+part).toString(16).padStart(2, '0')).join('');
+  const clear = element => /rgba\\(.*, 0\\)/.test(getComputedStyle(element).backgroundColor);
+  const found = new Set();
+  for (const element of document.querySelectorAll('body *')) {
+    if (![...element.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) continue;
+    let ground = element;
+    while (clear(ground)) ground = ground.parentElement;
+    const colours = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor];
+    found.add(colours.map(hex).join());
+  }
+  return [...found];
+}"""
+
+
+def test_every_text_stands_out_from_its_ground(page: Page) -> None:
+    pairs = [pair.split(",") for pair in page.evaluate(TEXTS)]
+    assert len(pairs) >= 4
+    for text, ground in pairs:
+        assert contrast(text, ground) >= 4.5, (text, ground)
+
+
+def test_a_keyboard_reaches_everything_that_scrolls(page: Page) -> None:
+    page.keyboard.press("Tab")
+    focused = "document.activeElement.textContent"
+    assert page.evaluate(focused) == "To the answer"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().left >= 0")
+    deaf = """[...document.querySelectorAll('.scroll')]
+        .filter(e => e.tabIndex !== 0 || !e.getAttribute('aria-label')).length"""
+    assert page.evaluate(deaf) == 0
+
+
+def test_pictures_follow_the_theme(page: Page) -> None:
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    shown, hidden = ("dark", "light") if dark else ("light", "dark")
+    assert all(picture.is_visible() for picture in page.locator(f"img.{shown}").all())
+    assert page.locator(f"img.{hidden}:visible").count() == 0
+
+
+def test_on_paper_it_is_light_and_whole(browser: Browser, address: str) -> None:
+    context = browser.new_context(color_scheme="dark", viewport={"width": 700, "height": 900})
+    opened = context.new_page()
+    opened.goto(address)
+    opened.emulate_media(media="print", color_scheme="dark")
+    assert opened.locator("nav").is_hidden()
+    ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(253, 253, 252)"
+    assert opened.locator("img.light").first.is_visible()
+    assert opened.locator("img.dark:visible").count() == 0
+    assert opened.pdf().startswith(b"%PDF")
+    context.close()
+
+
+def test_figures_know_their_metrics() -> None:
+    assert set(figures.HARMS) <= MEANINGS.keys()
+    assert set(figures.ACCURACIES) <= MEANINGS.keys()

@@ -1,0 +1,52 @@
+"""Placeholders stand where they were put, by token ids, whatever the tokenizer would merge."""
+
+import pytest
+
+from pipeline.core.params import Params
+from pipeline.models.encoding import Encoder, frame_of
+from pipeline.selfie.prompts import InterpretationPrompt, asked_of_state, asked_of_words
+
+
+def test_worked_example(encoder: Encoder) -> None:
+    prompt = InterpretationPrompt(encoder.tokenizer, ("Why _", 0, 1, 0, " so?"), placeholder="_")
+    before, after = encoder.contents("Why _"), encoder.contents(" so?")
+    slot = encoder.contents("_")
+    assert prompt.ids == (*before, *slot * 3, *after)
+    assert prompt.places == tuple(range(len(before), len(before) + 3)), "text's own _ is no place"
+    assert prompt.vectors == (0, 1, 0)
+
+
+def test_it_is_the_pipelines_question(encoder: Encoder, params: Params) -> None:
+    opening, between, _ = frame_of(encoder.tokenizer)
+    before, after = params.asking.question.split("{message}")
+    parts = (opening + before, *[0] * params.asking.placeholders, after + between)
+    found = InterpretationPrompt(encoder.tokenizer, parts)
+    expected = asked_of_state(encoder, params.asking)
+    assert (found.ids, found.places) == (expected.ids, expected.places)
+    assert found.vectors == expected.vectors
+
+
+def test_words_stand_where_the_state_would(encoder: Encoder, params: Params) -> None:
+    state, words = asked_of_state(encoder, params.asking), encoder.contents("bake bread")
+    asked = asked_of_words(encoder, params.asking, words)
+    start, end = state.places[0], state.places[-1] + 1
+    assert asked.ids == (*state.ids[:start], *words, *state.ids[end:])
+    assert asked.places == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "placeholder", "message"),
+    [
+        ((), None, "the prompt is empty"),
+        (("a text",), None, "no placeholder; put 0"),
+        (("a", 1, 1), None, r"placeholders \[1\] must be numbered 0, 1"),
+        (("a", 0, -1), None, r"placeholders \[-1, 0\] must be numbered"),
+        (("a", 0), "two words", "tokens of the placeholder 'two words', not one"),
+    ],
+)
+def test_what_is_no_prompt(
+    encoder: Encoder, parts: tuple[str | int, ...], placeholder: str | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        InterpretationPrompt(encoder.tokenizer, parts, placeholder)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,154 @@
+"""The road, end to end, in a clone with tiny params: every stage through `dvc repro`, two runs of
+the same bytes, and what a killed run leaves behind.
+
+All tests here share one clone, and run in their order on one worker (`--dist loadfile`).
+"""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clones import EVERY_STAGE, Edit, digests, dvc, repro
+from tests.support.tiny import VARIANTS
+
+HEADLINE = {
+    "centroid_accuracy", "centroid_accuracy_novel", "knn_accuracy", "knn_accuracy_novel",
+    "silhouette", "cosine_within", "cosine_between", "coding_rate_gap", "monitor_auroc",
+    "monitor_fpr95", "harmful_rate", "over_refusal_rate", "perplexity", "kl_to_base",
+    "kl_of_openings",
+    "selfie_accuracy", "selfie_control_accuracy", "selfie_input_only_accuracy",
+    "selfie_logit_lens_accuracy",
+}  # fmt: skip
+
+
+def test_nothing_to_do(clone: Path) -> None:
+    assert "Data and pipelines are up to date." in dvc(clone, "repro").stdout
+
+
+def test_the_headline_is_whole(clone: Path) -> None:
+    summary = json.loads((clone / "metrics/summary.json").read_text(encoding="utf-8"))
+    assert set(summary) == set(VARIANTS)
+    assert all(set(row) == HEADLINE for row in summary.values())
+    assert summary["base"]["kl_to_base"] == 0
+    assert summary["sft_contrast"]["kl_to_base"] > 0
+
+
+def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
+    tree = json.loads((clone / "metrics/separation/base.json").read_text(encoding="utf-8"))
+    pairs = tree.pop("pairs")
+    assert set(tree) == {"layer_0", "layer_1", "layer_2"}
+    for position in tree.values():
+        assert set(position) == {"prompt_end", "last", "mean"}
+    for estimate in tree["layer_1"]["last"]["novel"].values():
+        assert set(estimate) == {"value", "low", "high"}
+    assert set(pairs) == {"test", "novel"}
+    assert len(pairs["test"]) == 6 * 7 / 2, "every two of six concepts, and each within"
+    assert set(pairs["test"]["fraud--safe"]["angle"]) == {"value", "low", "high"}
+    transport = json.loads((clone / "metrics/transport/base.json").read_text(encoding="utf-8"))
+    assert set(transport) == {"layer_0", "layer_1", "layer_2"}
+    assert {"k_variance_scaled", "kv_margin", "gap_test", "gap_novel"} < set(transport["layer_1"])
+
+
+def test_pictures_and_page_are_there(clone: Path) -> None:
+    pictures = {"map", "cosines", "separation", "layers", "transport_test", "transport_novel",
+                "roc", "reliability", "behaviour", "tradeoff", "control", "interpretation",
+                "training"}  # fmt: skip
+    for theme in ("light", "dark"):
+        drawn = {path.stem for path in (clone / "figures" / theme).glob("*.svg")}
+        texts = {name for name in drawn if name.startswith("tokens_")}
+        assert drawn - texts == pictures
+        assert len(texts) == 2
+    page = (clone / "report/index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/svg+xml;base64,") == 2 * len(drawn)
+    assert not re.search(r'(src|href|srcset)="(?!data:|#)', page), "the page fetches nothing"
+    assert all(f">{name}</th>" in page for name in VARIANTS)
+
+
+def test_curves_are_there_for_dvc_plots(clone: Path) -> None:
+    shown = json.loads(dvc(clone, "plots", "show", "--json").stdout)["data"]
+    for name in (
+        "metrics/curves/knn_accuracy.csv",
+        "metrics/curves/selfie_state.csv",
+        "dvc.yaml::metrics/adapters/sft_contrast.csv",
+    ):
+        (chart,) = shown[name]
+        assert chart["content"]["facet"]["field"] in chart["content"]["data"]["values"][0], name
+
+
+def test_the_example_reads_the_base_model(clone: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.interpret"],
+        cwd=clone, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    header, *rows = done.stdout.splitlines()
+    assert header.split() == ["layer", "token", "interpretation", "relevancy"]
+    assert [row.split()[0] for row in rows] == ["0", "1", "2"]
+
+
+def test_results_hold_no_machine(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    home, place = str(Path.home()).encode(), str(tmp_path_factory.getbasetemp().parent).encode()
+    assert str(clone).encode().startswith(place)
+    for name in digests(clone):
+        content = (clone / name).read_bytes()
+        assert place not in content, f"{name}: where it was made"
+        assert home not in content or home == b"/", name
+
+
+def test_git_sees_only_results(clone: Path) -> None:
+    listed = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"], cwd=clone, check=True, capture_output=True,
+        text=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert {line[3:].split("/")[0] for line in listed} == {"dvc.lock", "metrics", "figures"}
+
+
+def test_same_seed_same_bytes(clone: Path) -> None:
+    """Two runs of every stage give one dvc.lock."""
+    before = (clone / "dvc.lock").read_bytes()
+    assert repro(clone, "--force") == EVERY_STAGE
+    assert (clone / "dvc.lock").read_bytes() == before
+
+
+FINETUNE = [sys.executable, "-m", "stages.adapters", "sft_contrast"]
+ADAPTER = "models/adapters/sft_contrast/adapter_model.safetensors"
+
+
+def test_a_finetune_that_was_killed_goes_on(clone: Path, edited: Edit) -> None:
+    """Killed for real, it ends with the bytes of an uninterrupted run; another run starts anew."""
+
+    def long(tree: Any) -> None:
+        tree["variants"]["sft_contrast"]["steps"] = 10
+        tree["runtime"]["checkpoint_every"] = 1
+
+    def finetune() -> str:
+        done = subprocess.run(FINETUNE, cwd=clone, check=True, capture_output=True, text=True)
+        return done.stderr
+
+    def kill_midway() -> None:
+        process = subprocess.Popen(FINETUNE, cwd=clone, stderr=subprocess.DEVNULL)
+        while not kept.exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert kept.exists()
+
+    before = (clone / ADAPTER).read_bytes()
+    kept = clone / "models/unfinished/sft_contrast.safetensors"
+    edited(long)
+    assert "going on" not in finetune()
+    whole = (clone / ADAPTER).read_bytes()
+    kill_midway()
+    assert "going on" in finetune()
+    assert (clone / ADAPTER).read_bytes() == whole
+    assert not kept.exists()
+    kill_midway()
+    edited(lambda tree: None)
+    assert "going on" not in finetune()
+    assert (clone / ADAPTER).read_bytes() == before

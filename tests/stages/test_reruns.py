@@ -1,0 +1,76 @@
+"""What an edit of params.yaml re-runs, in a finished tiny run: what reads it, and no more.
+
+All tests here share one clone, and run in their order on one worker (`--dist loadfile`).
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clones import EVERY_STAGE, Edit, digests, dvc, repro
+from tests.support.tiny import VARIANTS
+
+READ_VARIANTS = {"completions", "streams", "interpretations", "separation", "transport",
+                 "monitors", "safety", "fidelity", "selfie", "summary", "figures"}  # fmt: skip
+# Two that keep their former output while they run, and those whose folders of metrics are in git.
+NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "monitors", "safety",
+                            "fidelity", "selfie", "control"}  # fmt: skip
+# What reads no text that is only scored.
+UNSHIFTED = {"base_model", "pairs", *(f"adapters@{name}" for name in VARIANTS), "edits",
+             "completions", "streams", "interpretations", "safety", "fidelity",
+             "selfie"}  # fmt: skip
+EDITS = {
+    "the machine": (
+        lambda tree: tree["runtime"].update(threads=2),
+        {"params"},  # it reads the whole file, and writes what it wrote before
+        {"params"},
+    ),
+    "a figure": (
+        lambda tree: tree["figures"].update(map_texts=5),
+        {"params", "figures", "report"},
+        {"params", "figures", "report"},
+    ),
+    "one variant": (
+        lambda tree: tree["variants"]["sft_contrast"].update(contrast_weight=0.5),
+        {"params", "adapters@sft_contrast", "report", *READ_VARIANTS},
+        {
+            "params",
+            "adapters@sft_contrast",
+            "representations@sft_contrast",
+            "report",
+            *READ_VARIANTS,
+        },
+    ),
+    "another corpus": (
+        lambda tree: tree["corpora"]["embedded"].update(shifted=7),
+        {"params", "corpora", "report"},
+        EVERY_STAGE - UNSHIFTED,
+    ),
+    "the corpora": (
+        lambda tree: tree["corpora"]["embedded"].update(ambiguity=0.5),
+        {"params", "corpora", "report"},
+        # documents and described texts stay as they are: the base model is not trained again
+        EVERY_STAGE - {"base_model"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "named", "ran"), EDITS.values(), ids=EDITS)
+def test_only_what_changed_runs_again(
+    clone: Path,
+    edited: Edit,
+    change: Callable[[Any], object],
+    named: set[str],
+    ran: set[str],
+) -> None:
+    """And going back runs no model: former results come out of the run cache."""
+    before = digests(clone)
+    edited(change)
+    assert set(json.loads(dvc(clone, "status", "--json").stdout)) == named
+    assert repro(clone) == ran
+    edited(lambda tree: None)
+    assert repro(clone) <= NEVER_FROM_THE_RUN_CACHE
+    assert digests(clone) == before
