@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, sha256_of
 from pipeline.hub.client import TRIES, quiet_client, remove_abandoned, watched, with_retries
 from pipeline.hub.faults import CorruptError, given_up_at_once
 from pipeline.hub.revision import Kind, Revision
