@@ -7,21 +7,17 @@ on every variant, so that a score is never credited to the finetune alone.
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
 from pipeline.core.records import HEADLINE
-from pipeline.core.representations import Representations
-
-Vectors = NDArray[np.float64]
-Labels = NDArray[np.str_]
+from pipeline.core.representations import Labels, Representations, Vectors
+from pipeline.evaluation.linear_probe import new_logistic
 
 MULTILAYER = "multilayer"
 
@@ -39,9 +35,9 @@ class Prototype(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, vectors: Vectors) -> Vectors:
         cosine = normalize(vectors - self.centre_) @ self.prototypes_.T / 0.1
-        odds = np.exp(cosine - cosine.max(1, keepdims=True))
-        shares: Vectors = odds / odds.sum(1, keepdims=True)
-        return shares
+        weights = np.exp(cosine - cosine.max(1, keepdims=True))
+        probabilities: Vectors = weights / weights.sum(1, keepdims=True)
+        return probabilities
 
     def predict(self, vectors: Vectors) -> Labels:
         chosen: Labels = self.classes_[self.predict_proba(vectors).argmax(1)]
@@ -67,10 +63,6 @@ def new_monitors(neighbours: int, seed: int) -> dict[str, ClassifierMixin]:
     }
 
 
-def new_logistic() -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000))
-
-
 def fit(monitor: ClassifierMixin, vectors: Vectors, labels: Labels) -> ClassifierMixin:
     """Fit in place. The MLP stops after so many steps, whether or not it has converged."""
     with warnings.catch_warnings():
@@ -86,13 +78,3 @@ def all_layers_at(stored: Representations, position: str, split: str) -> Vectors
     sparse probes and weighs layers by validation; neither is done here.
     """
     return np.concatenate([stored.at(layer, position, split)[0] for layer in stored.layers], axis=1)
-
-
-def linear_map(logistic: Pipeline) -> tuple[Vectors, Vectors, Vectors]:
-    """A fitted logistic monitor as centre [D], weights [K, D], bias [K]: its probabilities are
-    softmax(weights (h - centre) + bias)."""
-    scaler, regression = logistic[0], logistic[1]
-    weights, bias = regression.coef_ / scaler.scale_, regression.intercept_
-    if len(regression.classes_) == 2:  # told by one map, which is of the second class
-        weights, bias = np.vstack([0 * weights, weights]), np.append([0.0], bias)
-    return scaler.mean_, weights, bias

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
 from pipeline.core.records import HEADLINE, Request
-from pipeline.core.representations import Representations
+from pipeline.core.representations import Labels, Representations, Vectors
 from pipeline.core.sections import Reading
 from pipeline.evaluation.bootstrap import Counts, draw_prompts
 from pipeline.monitors.answer_states import Streams
-from pipeline.monitors.classifiers import MULTILAYER, Labels, Vectors, all_layers_at, new_monitors
+from pipeline.monitors.classifiers import MULTILAYER, all_layers_at, new_monitors
 from pipeline.monitors.metrics import is_asked, questions_of
 
 HARMFUL, SAFE = "harmful", "safe"

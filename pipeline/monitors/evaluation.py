@@ -11,9 +11,11 @@ import numpy as np
 
 from pipeline.core.files import Tree, branch
 from pipeline.core.records import HEADLINE, Score
+from pipeline.core.representations import Vectors
 from pipeline.evaluation.bootstrap import put
+from pipeline.evaluation.linear_probe import new_logistic
 from pipeline.monitors.answer_states import GROWING
-from pipeline.monitors.classifiers import MULTILAYER, Vectors, fit, new_logistic
+from pipeline.monitors.classifiers import MULTILAYER, fit
 from pipeline.monitors.datasets import Material
 from pipeline.monitors.fitted import Fitted, fit_at, to_take_home
 from pipeline.monitors.metrics import UNCHOSEN, Measures, choose_threshold, highest, stream_measures

@@ -7,8 +7,10 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from pipeline.core.records import Score
+from pipeline.core.representations import Vectors
 from pipeline.evaluation.bootstrap import Counts
-from pipeline.monitors.classifiers import Vectors, fit, linear_map
+from pipeline.evaluation.linear_probe import linear_map
+from pipeline.monitors.classifiers import fit
 from pipeline.monitors.datasets import HARMFUL, SAFE, Material, Texts
 from pipeline.monitors.metrics import (
     UNCHOSEN,

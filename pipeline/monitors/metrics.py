@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from pipeline.core.representations import Labels, Vectors
 from pipeline.evaluation.bootstrap import Counts
 
-Vectors = NDArray[np.float64]
-Labels = NDArray[np.str_]
 Flags = NDArray[np.bool_]
 Measures = dict[str, Vectors]
 

@@ -7,14 +7,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from pipeline.core.concepts import spoken
-from pipeline.core.representations import Representations
+from pipeline.core.representations import Representations, Vectors
 from pipeline.reporting.style import LIGHT, looks
 from pipeline.reporting.svg import Picture
-
-Vectors = NDArray[np.float64]
 
 NUM_STEPS = 500  # of t-SNE; twice as many move a map of some hundred texts no further
 MOST_ANNOTATED = 12  # concepts; the numbers of a larger table cannot be read

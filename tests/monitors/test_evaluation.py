@@ -17,6 +17,7 @@ from pipeline.core.files import read_json
 from pipeline.core.records import Request
 from pipeline.core.representations import Representations
 from pipeline.core.sections import Reading
+from pipeline.evaluation.linear_probe import linear_map, new_logistic
 from pipeline.inference.live_monitor import Watch
 from pipeline.monitors.answer_states import POSITIONS, Streams, load_streams, save_streams
 from pipeline.monitors.classifiers import (
@@ -24,8 +25,6 @@ from pipeline.monitors.classifiers import (
     Prototype,
     all_layers_at,
     fit,
-    linear_map,
-    new_logistic,
     new_monitors,
 )
 from pipeline.monitors.datasets import Material
