@@ -12,8 +12,9 @@ from pipeline.core.console import progress
 from pipeline.core.records import Completion, Document, Likelihood, Opening, Request
 from pipeline.core.sections import Generation
 from pipeline.models.encoding import Encoder, ends_of, token_batches
-from pipeline.models.logits import logits_of, token_kl
+from pipeline.models.logits import joined_chunks, logits_of, token_kl
 from pipeline.models.packing import pack
+from pipeline.models.padding import padded
 from pipeline.models.reader_check import reader_for
 
 TOKENS = 512  # whose logits exist at once
@@ -39,7 +40,7 @@ def complete(
         top_k=0,
         max_new_tokens=params.max_new_tokens,
         num_return_sequences=params.samples,
-        pad_token_id=encoder.tokenizer.pad_token_id,
+        pad_token_id=encoder.pad,
         eos_token_id=ends_of(model, encoder.tokenizer, encoder.end),
     )
     prompts = [text.ids for text in encoder.texts([(r.prompt, "") for r in requests])]
@@ -49,20 +50,12 @@ def complete(
     generate: Any = model.generate
     for start in progress(range(0, len(order), size), "completing"):
         chosen = order[start : start + size]
-        longest = max(len(prompts[i]) for i in chosen)
-        # Generation goes on at the right end, so padding stands on the left.
-        padding = [
-            [int(encoder.tokenizer.pad_token_id)] * (longest - len(prompts[i])) for i in chosen
-        ]
-        ids = torch.tensor(
-            [[*pad, *prompts[i]] for pad, i in zip(padding, chosen, strict=True)],
-            device=model.device,
-        )
-        mask = torch.tensor(
-            [[0] * len(pad) + [1] * (longest - len(pad)) for pad in padding], device=model.device
+        ids, mask = (
+            part.to(model.device)
+            for part in padded([prompts[i] for i in chosen], encoder.pad, "left")
         )
         output: Tensor = generate(ids, attention_mask=mask, generation_config=config)
-        said = encoder.tokenizer.batch_decode(output[:, longest:], skip_special_tokens=True)
+        said = encoder.tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
         for row, text in enumerate(said):
             texts[chosen[row // params.samples], row % params.samples] = text.strip()
     return [
@@ -88,7 +81,7 @@ def likelihoods(
         places = row.predicting()
         final = [read(model, row, lambda *_: None) for model in (tuned, untouched)]
         hidden = [states[places] for states in final if states is not None]
-        nll, divergence = _surprise_and_drift((tuned, untouched), hidden, row.ids[places + 1])
+        nll, divergence = _nll_and_kl((tuned, untouched), hidden, row.ids[places + 1])
         counts = [length - 1 for length in row.lengths]
         for index, own_nll, own_kl in zip(
             chosen, nll.split(counts), divergence.split(counts), strict=True
@@ -127,17 +120,19 @@ def openings(
     return [found[index] for index in range(len(asked))]
 
 
-def _surprise_and_drift(
+def _nll_and_kl(
     models: Sequence[PreTrainedModel], hidden: Sequence[Tensor], targets: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Each token's -log p in the first model and its KL from the second: both [tokens].
 
-    hidden: both models' final states [tokens, D]; logits exist for a few hundred tokens at a time.
+    hidden: both models' final states [tokens, D].
     """
-    surprise, drift = [], []
-    for start in range(0, len(targets), TOKENS):
-        part = slice(start, start + TOKENS)
-        logits, frozen = (logits_of(m, h[part]) for m, h in zip(models, hidden, strict=True))
-        surprise.append(F.cross_entropy(logits, targets[part], reduction="none"))
-        drift.append(token_kl(logits, frozen))
-    return torch.cat(surprise), torch.cat(drift)
+    (tuned, untouched), (states, before) = models, hidden
+
+    def both(own: Tensor, part: slice) -> Tensor:
+        logits, frozen = logits_of(tuned, own), logits_of(untouched, before[part])
+        nll = F.cross_entropy(logits, targets[part], reduction="none")
+        return torch.stack([nll, token_kl(logits, frozen)])
+
+    nll, divergence = joined_chunks(states, both, TOKENS)
+    return nll, divergence

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.core.console import InputError
 from pipeline.core.sections import Text
+from pipeline.models.padding import padded
 
 SLOT = "<|slot|>"  # where a hidden state goes; a model without such a token has PLAIN_SLOT
 PLAIN_SLOT = "_"
@@ -83,6 +84,11 @@ class Encoder:
         self.slot = vocabulary[SLOT] if SLOT in vocabulary else self.contents(PLAIN_SLOT)[-1]
 
     @property
+    def pad(self) -> int:
+        """The token that fills rows of a batch up."""
+        return int(self.tokenizer.pad_token_id)
+
+    @property
     def frame_tokens(self) -> int:
         return len(self.opening) + len(self.between) + len(self.end)
 
@@ -137,13 +143,7 @@ class Encoder:
         return Encoded((*prompt, *answer), prompt_end=end, last=end + len(answer))
 
     def batch(self, texts: Sequence[Encoded], device: torch.device | None = None) -> Batch:
-        longest = max(len(text.ids) for text in texts)
-        pad = int(self.tokenizer.pad_token_id)
-        ids = torch.full((len(texts), longest), pad)
-        mask = torch.zeros((len(texts), longest), dtype=torch.long)
-        for row, text in enumerate(texts):
-            ids[row, : len(text.ids)] = torch.tensor(text.ids)
-            mask[row, : len(text.ids)] = 1
+        ids, mask = padded([text.ids for text in texts], self.pad, "right")
         ends = torch.tensor([text.prompt_end for text in texts])
         lasts = torch.tensor([text.last for text in texts])
         return Batch(ids.to(device), mask.to(device), ends.to(device), lasts.to(device))

@@ -1,6 +1,6 @@
 """Logits of hidden states, and what is measured on them, for a few hundred tokens at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from pipeline.models.hooks import decoder_of, running
+
+ChunkValue = Callable[[Tensor, slice], Tensor]  # of hidden states, and which they are of all
 
 
 def logits_of(model: Any, hidden: Tensor) -> Tensor:
@@ -48,27 +50,38 @@ def next_token_nll(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets)
 
 
-def in_chunks(hidden: Tensor, value: Callable[[Tensor, slice], Tensor], rows: int) -> Tensor:
-    """sum of value(hidden[part], part) over parts of so many rows: [N, D] to a scalar.
+def chunks(tokens: int, size: int) -> Iterator[slice]:
+    """Consecutive parts of so many tokens, each of at most `size`."""
+    return (slice(start, start + size) for start in range(0, tokens, size))
 
-    What `value` builds, such as logits over a whole vocabulary, exists for one part at a time: its
-    gradient is taken on the way forward, and nothing runs again in the backward pass.
+
+def joined_chunks(hidden: Tensor, value: ChunkValue, size: int) -> Tensor:
+    """value(hidden[part], part), [..., tokens of the part], of all parts end to end: [..., N].
+
+    hidden: final states [N, D]. What `value` builds, such as logits over a whole vocabulary, exists
+    for `size` tokens at a time. Without gradient.
+    """
+    return torch.cat([value(hidden[part], part) for part in chunks(len(hidden), size)], dim=-1)
+
+
+def summed_chunks(hidden: Tensor, value: ChunkValue, size: int) -> Tensor:
+    """The sum of the scalars value(hidden[part], part), with gradient: [N, D] to a scalar.
+
+    The gradient of each part is taken on the way forward, so that here too what `value` builds
+    exists for `size` tokens at a time, and nothing runs again in the backward pass.
     """
     if not (hidden.requires_grad and torch.is_grad_enabled()):
-        parts = [slice(start, start + rows) for start in range(0, len(hidden), rows)]
-        return torch.stack([value(hidden[part], part) for part in parts]).sum()
-    total: Tensor = _InChunks.apply(hidden, value, rows)  # type: ignore[no-untyped-call]
+        values = [value(hidden[part], part) for part in chunks(len(hidden), size)]
+        return torch.stack(values).sum()
+    total: Tensor = _SummedChunks.apply(hidden, value, size)  # type: ignore[no-untyped-call]
     return total
 
 
-class _InChunks(torch.autograd.Function):
+class _SummedChunks(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, value: Callable[[Tensor, slice], Tensor], rows: int
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, value: ChunkValue, size: int) -> Tensor:
         gradient, total = torch.empty_like(hidden), torch.zeros((), device=hidden.device)
-        for start in range(0, len(hidden), rows):
-            part = slice(start, start + rows)
+        for part in chunks(len(hidden), size):
             with torch.enable_grad():
                 own = hidden[part].detach().requires_grad_()
                 found = value(own, part)
@@ -78,6 +91,6 @@ class _InChunks(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return (slope * gradient).to(gradient), None, None
+        return (outer * gradient).to(gradient), None, None

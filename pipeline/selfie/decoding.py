@@ -16,6 +16,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 from pipeline.core.console import InputError
 from pipeline.models.hooks import Manner, config_of, decoder_of, injection, inputs_of
 from pipeline.models.logits import logits_of
+from pipeline.models.padding import padded, position_ids
 from pipeline.selfie.kv_cache import new_cache, repeated
 from pipeline.selfie.prompts import Prompt
 
@@ -56,17 +57,14 @@ class Layout:
         return not bool(self.mask.all())
 
     def positions(self) -> Tensor:
-        return (self.mask.cumsum(1) - 1).clamp(min=0)
+        return position_ids(self.mask)
 
 
 def lay_out(prompts: Sequence[Prompt], device: torch.device) -> Layout:
-    longest = max(len(prompt.ids) for prompt in prompts)
-    ids = torch.zeros((len(prompts), longest), dtype=torch.long)
-    mask, places = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    ids, mask = padded([prompt.ids for prompt in prompts], 0, "left")
+    places = torch.zeros_like(ids, dtype=torch.bool)
     for row, prompt in enumerate(prompts):
-        start = longest - len(prompt.ids)
-        ids[row, start:] = torch.tensor(prompt.ids)
-        mask[row, start:] = 1
+        start = ids.shape[1] - len(prompt.ids)
         places[row, [start + place for place in prompt.places]] = True
     return Layout(ids.to(device), mask.to(device), places.to(device))
 

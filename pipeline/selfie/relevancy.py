@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from pipeline.models.hooks import Manner, decoder_of, read_injected
-from pipeline.models.logits import logits_of
+from pipeline.models.logits import joined_chunks, logits_of
+from pipeline.models.padding import position_ids
 from pipeline.selfie.decoding import TOKENS, lay_out
 from pipeline.selfie.kv_cache import begun_at, new_cache
 from pipeline.selfie.prompts import Prompt
@@ -101,7 +102,7 @@ def with_injection(
     tokens = tokens.to(model.device)
     ids = torch.cat([layout.ids, tokens[:, :-1]], 1)
     mask = torch.cat([layout.mask, torch.ones_like(tokens[:, :-1])], 1)
-    told = {"attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+    told = {"attention_mask": mask, "position_ids": position_ids(mask)}
     if vectors is None or manner is None:
         hidden = decoder_of(model)(input_ids=ids, use_cache=False, **told).last_hidden_state
     else:
@@ -112,9 +113,10 @@ def with_injection(
 
 def _odds(model: PreTrainedModel, hidden: Tensor, tokens: Tensor) -> Tensor:
     """The probabilities, in float32, of tokens [B, steps] by hidden states [B, steps, D]."""
-    pairs = zip(hidden.flatten(0, 1).split(TOKENS), tokens.flatten().split(TOKENS), strict=True)
-    found = []
-    for states, said in pairs:
+    said = tokens.flatten()
+
+    def probability(states: Tensor, part: slice) -> Tensor:
         logits = logits_of(model, states)
-        found.append(logits.log_softmax(1).gather(1, said[:, None])[:, 0].exp())
-    return torch.cat(found).view(tokens.shape)
+        return logits.log_softmax(1).gather(1, said[part, None])[:, 0].exp()
+
+    return joined_chunks(hidden.flatten(0, 1), probability, TOKENS).view(tokens.shape)

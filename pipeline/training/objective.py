@@ -17,7 +17,7 @@ from pipeline.core.sections import Asking, Finetune, Variant
 from pipeline.models import distributed
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import read_injected
-from pipeline.models.logits import in_chunks, kl, logits_of, next_token_nll, token_kl
+from pipeline.models.logits import kl, logits_of, next_token_nll, summed_chunks, token_kl
 from pipeline.models.packing import Row, pack
 from pipeline.models.reader_check import reader_for
 from pipeline.training import losses
@@ -333,7 +333,7 @@ class Objective:
 
     def in_chunks(self, hidden: Tensor, value: Callable[[Tensor, slice], Tensor]) -> Tensor:
         rows = max(ROWS, LOGITS // self.adapted.config.vocab_size)
-        return in_chunks(hidden, value, rows)
+        return summed_chunks(hidden, value, rows)
 
 
 def predicting(row: Row, own: slice) -> Tensor:

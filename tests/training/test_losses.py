@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.models import logits as logits_module
 from pipeline.training import losses
 from tests.support.dag import ROOT
 
@@ -90,24 +89,6 @@ def test_token_distance_has_the_gradient_of_a_norm() -> None:
         torch.testing.assert_close(gradient, slope)
     (still,) = torch.autograd.grad(losses.token_distance(tuned, tuned.detach()).sum(), tuned)
     assert not still.any()
-
-
-@pytest.mark.parametrize("rows", [1, 3, 6, 100])
-def test_chunks_give_the_same_value_and_gradient(rows: int) -> None:
-    hidden, weight = views(0)
-    hidden = hidden.requires_grad_()
-
-    def value(part: Tensor, places: slice) -> Tensor:
-        return logits_module.token_kl(part @ weight.T, weight[places] @ weight.T).sum()
-
-    expected = value(hidden, slice(None))
-    found = logits_module.in_chunks(hidden, value, rows)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(3 * found, hidden), torch.autograd.grad(3 * expected, hidden)
-    )
-    with torch.no_grad():
-        torch.testing.assert_close(logits_module.in_chunks(hidden, value, rows), expected)
 
 
 @pytest.mark.parametrize("loss", [losses.supcon, losses.true_negatives])
@@ -221,24 +202,6 @@ def test_retain_is_a_share_of_the_length() -> None:
     assert share(frozen, frozen) == 0
 
 
-def test_kl_worked_example() -> None:
-    frozen = torch.tensor([[0.0, math.log(3.0)]])  # 1/4, 3/4
-    tuned = torch.tensor([[0.0, 0.0]])  # 1/2, 1/2
-    expected = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
-    assert float(logits_module.kl(tuned, frozen)) == pytest.approx(expected)
-    assert float(logits_module.kl(frozen, frozen)) == 0
-
-
-@given(st.integers(0, 10_000))
-def test_kl_is_never_negative_and_ignores_a_shift(seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    tuned, frozen = torch.randn(2, 4, 9, generator=generator, dtype=torch.float64)
-    assert float(logits_module.kl(tuned, frozen)) >= 0
-    assert float(logits_module.kl(tuned + 5, frozen - 3)) == pytest.approx(
-        float(logits_module.kl(tuned, frozen)), abs=1e-12
-    )
-
-
 def test_weighted_nll_is_no_divergence() -> None:
     """The published penalty is not 0 where nothing moved, and less confident is not neutral."""
     frozen = torch.log(torch.tensor([[0.8, 0.2]]))
@@ -248,10 +211,3 @@ def test_weighted_nll_is_no_divergence() -> None:
         frozen.repeat(2, 1), frozen.repeat(2, 1), torch.tensor([0, 0]), texts=2
     )
     assert float(twice) == pytest.approx(float(value))
-
-
-def test_next_token_nll_worked_example() -> None:
-    logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]))
-    assert float(logits_module.next_token_nll(logits, torch.tensor([1, 1]))) == pytest.approx(
-        -(math.log(0.25) + math.log(0.8)) / 2
-    )
