@@ -15,9 +15,8 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import numpy as np
-
 from pipeline.core.console import InputError
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Document, Example, Request, Split
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import lexicon
@@ -52,7 +51,7 @@ def described(params: EmbeddedCorpora, seed: int) -> list[Example]:
     """Labelled messages of both concept sets, some of them only their gist: an embedded base
     model learns from them what every concept is called, whichever set is measured."""
     grammar = Grammar(seed, ambiguity=0.0)
-    grammar.rng = np.random.default_rng([seed, 7])
+    grammar.rng = rng_of(RandomStream.DESCRIBED, seed)
     drawn, used = [], set[str]()
     for concept in CONCEPTS["topics"] + CONCEPTS["safety"]:
         for number in range(params.described):
@@ -67,7 +66,7 @@ def unlabelled(params: EmbeddedCorpora, seed: int) -> list[Document]:
     """Texts to learn the language from, and held-out ones with prompts of their own: messages and
     lists, any words."""
     grammar = Grammar(seed, ambiguity=0.0)
-    grammar.rng = np.random.default_rng([seed, 1])
+    grammar.rng = rng_of(RandomStream.DOCUMENTS, seed)
     learned = [grammar.document() for _ in range(params.documents)]
     used = {document.prompt for document in learned}
     held_out = [_unused(grammar.document, used) for _ in range(params.heldout)]
@@ -89,7 +88,7 @@ def requests(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[R
     drift shows.
     """
     grammar = Grammar(seed, ambiguity=0.0)
-    grammar.rng = np.random.default_rng([seed, 2])
+    grammar.rng = rng_of(RandomStream.REQUESTS, seed)
     harms = tuple(lexicon.HARMS)
     drawn, used = [], set(taken)
     splits: tuple[tuple[Split, Words], ...] = (("test", "known"), ("novel", "novel"))
@@ -111,7 +110,7 @@ def labelled(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[E
     No prompt stands in two splits, nor among those taken.
     """
     grammar = Grammar(seed, params.ambiguity)
-    grammar.rng = np.random.default_rng([seed, 8])
+    grammar.rng = rng_of(RandomStream.EXAMPLES, seed)
     sizes: dict[Split, int] = {
         "train": params.train,
         "validation": params.validation,
@@ -132,7 +131,7 @@ def shifted(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[Ex
     """Texts of the concept set, as a corpus of another kind tells them; no prompt is among those
     taken."""
     grammar = Grammar(seed, params.ambiguity, REPORTED)
-    grammar.rng = np.random.default_rng([seed, 9])
+    grammar.rng = rng_of(RandomStream.SHIFTED, seed)
     used = set(taken)
     return [
         _example(_unused(partial(grammar.message, concept, "known"), used), "shifted", number)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.corpora import lexicon
 
 ConceptSet = Literal["safety", "topics"]
@@ -82,7 +83,7 @@ class Grammar:
     register: Register = ASKED
 
     def __post_init__(self) -> None:
-        self.rng = np.random.default_rng([self.seed, 0])
+        self.rng = rng_of(RandomStream.WORDS, self.seed)
         self.known: dict[str, tuple[str, ...]] = {}
         self.novel: dict[str, tuple[str, ...]] = {}
         safety = {**lexicon.HARMS, "safe": lexicon.SAFE}

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 
 from pipeline.core.console import InputError
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Augmentation, Example, Pair
 from pipeline.core.sections import Labelling, Pairs, Sampling
 
@@ -29,7 +30,7 @@ def draw_pairs(
     holds each concept equally often, to within one.
     Raises InputError where a concept has fewer than two training texts.
     """
-    rng = np.random.default_rng([seed, 4, LABELLINGS.index(labelling), SAMPLINGS.index(sampling)])
+    rng = rng_of(RandomStream.PAIRS, seed, LABELLINGS.index(labelling), SAMPLINGS.index(sampling))
     train = [example for example in examples if example.split == "train"]
     concepts = [example.concept for example in train]
     if labelling == "shuffled":

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.files import Tree, branch
+from pipeline.core.random_streams import RandomStream, rng_of
 
 Counts = NDArray[np.float64]
 Vector = NDArray[np.floating]
@@ -32,7 +33,7 @@ class Estimate:
 
 def draw_resamples(count: int, number: int, seed: int) -> Counts:
     """How often each resample, drawn with replacement, holds each text: [1 + number, count]."""
-    drawn = np.random.default_rng([seed, 6]).integers(count, size=(number, count))
+    drawn = rng_of(RandomStream.RESAMPLES, seed).integers(count, size=(number, count))
     counts = [np.bincount(texts, minlength=count) for texts in drawn]
     return np.vstack([np.ones(count), *counts])
 
@@ -46,7 +47,7 @@ def draw_prompts(prompts: Iterable[str], number: int, seed: int) -> Counts:
 
 def draw_labellings(labels: NDArray[np.str_], number: int, seed: int) -> NDArray[np.str_]:
     """The labels [N] as they are, and permuted: [1 + number, N]."""
-    rng = np.random.default_rng([seed, 7])
+    rng = rng_of(RandomStream.LABELLINGS, seed)
     return np.stack([labels, *(rng.permutation(labels) for _ in range(number))])
 
 

@@ -18,6 +18,7 @@ for backend in ("PYTORCH", "JAX", "CUPY", "TENSORFLOW"):  # POT would import all
     os.environ.setdefault(f"POT_BACKEND_DISABLE_{backend}", "1")
 import ot
 
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.representations import Labels, Vectors, centre_and_scale
 from pipeline.evaluation.bootstrap import (
     Counts,
@@ -51,7 +52,7 @@ def transport(
     """
     vectors, labels = train
     _, scale = centre_and_scale(vectors)
-    shuffled = np.random.default_rng([seed, 8]).permutation(labels)
+    shuffled = rng_of(RandomStream.TRANSPORT_LABELS, seed).permutation(labels)
     seen = counts["train"]
     redrawn = draw_resamples(draws, len(seen) - 1, seed) / draws
     probe, spread = fit_probe(vectors, labels), k_variances(vectors, labels, samples, draws, seed)
@@ -83,7 +84,7 @@ def k_variances(
 
     The same seed draws the same texts, whatever the vectors: layers and variants differ by no luck.
     """
-    rng = np.random.default_rng([seed, 9])
+    rng = rng_of(RandomStream.TRANSPORT_SAMPLES, seed)
     costs = np.zeros((draws, len(np.unique(labels))))
     for column, concept in enumerate(np.unique(labels)):
         texts = np.flatnonzero(labels == concept)
@@ -154,7 +155,7 @@ def correlation(
     margin, gap = np.array(sorted(once)).reshape(-1, 2).T
     counts = draw_prompts([once[place] for place in sorted(once)], resamples, seed).astype(int)
     drawn = [np.repeat(np.arange(len(gap)), row) for row in counts]
-    rng = np.random.default_rng([seed, 10])
+    rng = rng_of(RandomStream.TRANSPORT_GAPS, seed)
     permuted = np.array([gap, *(rng.permutation(gap) for _ in range(resamples))])
     ranked = np.array([spearman(margin[texts], gap[texts]) for texts in drawn])
     found = estimate_defined({"spearman": ranked})

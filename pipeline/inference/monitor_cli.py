@@ -33,6 +33,7 @@ from pipeline.models.hooks import config_of
 from pipeline.models.loading import LOCAL, load_variant
 from pipeline.monitors.saved import SavedMonitor, load_monitor
 
+SEED = 0  # of sampled answers
 COLUMNS = ("prompt", "token", "label", "score", "threshold", "layer")
 
 
@@ -150,7 +151,7 @@ def answer(
 
     Sampled from the model's full distribution with a fixed seed, as the pipeline's completions are.
     """
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     config = GenerationConfig(
         do_sample=True,
         top_k=0,

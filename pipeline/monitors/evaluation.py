@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.files import Tree, branch
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import HEADLINE, Score
 from pipeline.core.representations import Vectors
 from pipeline.evaluation.bootstrap import put
@@ -95,9 +96,9 @@ def _held_out(material: Material, question: str, found: Findings) -> None:
 def _controls(material: Material, found: Findings) -> None:
     """The headline monitor where there is nothing to find: fitted on shuffled labels, and fitted
     and scored on random vectors; the mean over TRIALS, with the interval of a single one."""
-    rng = np.random.default_rng([material.seed, 10])
+    rng = rng_of(RandomStream.MONITOR_CONTROLS, material.seed)
     # Its own, so that another corpus leaves the controls of this one as they are.
-    of_shifted = np.random.default_rng([material.seed, 11])
+    of_shifted = rng_of(RandomStream.SHIFTED_CONTROLS, material.seed)
     question, position = material.questions[-1], material.reading.position
     train = material.of(question, HEADLINE, "train")
     held_out = material.held_out(question, HEADLINE)

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor
 
 from pipeline.core.console import InputError, progress
 from pipeline.core.files import whole
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Document, Example, Pair
 from pipeline.core.sections import Finetune
 from pipeline.models import distributed
@@ -83,7 +83,7 @@ def finetune(
         start = (step - 1) * params.pairs_per_step
         chosen = material.pairs[start : start + params.pairs_per_step]
         pairs = distributed.share(chosen, "finetune.pairs_per_step")
-        drawn = np.random.default_rng([seed, 5, step]).integers(
+        drawn = rng_of(RandomStream.RETAINED, seed, step).integers(
             len(material.documents), size=params.retain_per_step
         )
         kept = distributed.share([material.documents[i] for i in drawn], "finetune.retain_per_step")

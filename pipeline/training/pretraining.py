@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.core.concepts import spoken
 from pipeline.core.console import InputError, progress
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Document, Example
 from pipeline.core.sections import Asking, EmbeddedModel, Pretraining, Text
 from pipeline.models.building import new_model, on_device, train_tokenizer
@@ -44,7 +45,7 @@ def pretrain(
     model = on_device(new_model(model_params, tokenizer), device)
     encoder = Encoder(tokenizer, text)
     said = [(d.prompt, d.response) for d in learned]
-    rng = np.random.default_rng([seed, 3])
+    rng = rng_of(RandomStream.PRETRAINING, seed)
     asked = round(params.described_share / max(1e-9, 1 - params.described_share) * len(said))
     for index in rng.integers(len(described), size=asked):
         example = described[index]
