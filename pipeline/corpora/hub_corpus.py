@@ -33,7 +33,8 @@ from pipeline.corpora.recipes import (
 )
 from pipeline.corpora.rows import Row
 from pipeline.corpora.shifted import beside
-from pipeline.hub import fetch
+from pipeline.hub.fetch import Fetched, fetch
+from pipeline.hub.listing import file_names
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ class Lock:
         self.path = path
         self.entries = _read_lock(path)
 
-    def fetch(self, source: Source) -> dict[str, fetch.Fetched]:
+    def fetch(self, source: Source) -> dict[str, Fetched]:
         """A source's files, each with the digest that is known for it or was seen first."""
         entry = self.entries.get(source.repo, {})
         if entry.get("revision") != source.revision:  # another revision has other files
@@ -144,7 +145,7 @@ class Lock:
         for pattern, sha256 in source.files:
             name = _match(pattern, [*seen]) or self._listed(source, pattern)
             names[name] = sha256 or seen.get(name, "")
-        found = fetch.fetch(
+        found = fetch(
             source.repo,
             [*names],
             source.revision,
@@ -160,7 +161,7 @@ class Lock:
     def _listed(self, source: Source, pattern: str) -> str:
         if "*" not in pattern:
             return pattern
-        names = fetch.file_names(source.repo, source.revision, "dataset")
+        names = file_names(source.repo, source.revision, "dataset")
         name = _match(pattern, names)
         if name is None:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Patience with the Hub's client: its tries, its progress, and what killed runs left behind."""
+"""How the Hub's client is called: retried, watched against stalls, without its chatter."""
 
 import logging
 import threading
@@ -15,23 +15,21 @@ from pipeline.hub.revision import Revision
 
 T = TypeVar("T")
 
-
 TRIES = 4  # of a file; only for failures that the client itself never tries again
-
-
 WAIT = 2.0  # seconds before the second try; doubled for each further one
-
-
-# Seconds in which something must reach the disk. The client writes 10 MiB at a time, so that the
-# slowest server with which it bears sends 17 kB a second. Its own patience has room in them: six
-# tries of a connection, or the Hub's rate limit of five minutes.
+# Seconds without a byte on the disk after which a request is given up. The client writes 10 MiB at
+# a time, so a server slower than 17 kB/s is given up too. The window is longer than the client's
+# own waits, which are no stall: six tries of a connection, or the Hub's rate limit of five minutes.
 WINDOW = 600.0
 
 
 def with_retries(
     source: Revision, name: str, work: Callable[[], T], again: Callable[[BaseException], bool]
 ) -> T:
-    """The result of `work`, tried anew after the failures that `again` names."""
+    """The result of `work`, tried up to TRIES times.
+
+    again: whether a failure is worth another try. Raises InputError, one line about `name`.
+    """
     for tried in range(1, TRIES + 1):
         try:
             return work()
@@ -56,7 +54,7 @@ def remove_abandoned(folder: Path) -> None:
 
 @contextmanager
 def quiet_client() -> Iterator[None]:
-    """Without the client's warnings on each try, which tell signed addresses."""
+    """Without the client's warnings on each try, which would print signed addresses."""
     from huggingface_hub.utils import logging as client
 
     level = client.get_verbosity()
@@ -68,10 +66,11 @@ def quiet_client() -> Iterator[None]:
 
 
 def watched(source: Revision, work: Callable[[], T]) -> T:
-    """The result of `work`, given up when it makes no headway; the client would wait for ever.
+    """The result of `work`, given up where it makes no headway; the client would wait for ever.
 
-    Headway is any change to what is half-written in the repository's cache, by this run's hand
-    or, where that one holds the lock, by another's. A thread given up ends with the process.
+    Headway is any change within WINDOW to a half-written file in the repository's cache. This run
+    may write that file, or another run that holds its lock. A thread that was given up ends with
+    the process. Raises StalledError, or what `work` raises.
     """
     outcome: Future[T] = Future()
 
@@ -91,7 +90,8 @@ def watched(source: Revision, work: Callable[[], T]) -> T:
 
 
 def _partials(folder: Path) -> set[tuple[str, int]]:
-    """Files being written, each with when it last was: some grow, some are filled out of order."""
+    """Files being written, with the time of each one's last write. Their sizes would not do: some
+    files have their full size from the start and are filled out of order."""
     found = set()
     for partial in (folder / "blobs").glob("*.incomplete"):
         with suppress(FileNotFoundError):

@@ -6,27 +6,22 @@ or fetches anything that would be run when it is read.
 """
 
 import hashlib
-import json
-import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.files import read_json, sha256_of
+from pipeline.core.files import sha256_of
 from pipeline.hub.client import TRIES, quiet_client, remove_abandoned, watched, with_retries
 from pipeline.hub.faults import CorruptError, given_up_at_once
-from pipeline.hub.revision import Kind, Revision
+from pipeline.hub.revision import Kind, Revision, check_request
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_RUN_WHEN_READ = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".py")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A verified file: its place in the client's cache, its digest and its size in bytes."""
+    """A verified file: its path in the client's cache, its digest and its size in bytes."""
 
     path: Path
     sha256: str
@@ -52,46 +47,6 @@ def fetch(
     with quiet_client():
         remove_abandoned(source.folder)
         return {name: _fetch_one(source, name, pinned.get(name)) for name in names}
-
-
-def file_names(repo: str, revision: str, kind: Kind) -> list[str]:
-    """All files of a pinned revision. Raises InputError where the Hub cannot tell."""
-    source = Revision(repo, revision, kind)
-    check_request(source, [], {})
-    with quiet_client():
-        return sorted(listing(source))
-
-
-# Before the first request
-
-
-def check_request(source: Revision, names: Sequence[str], pinned: Mapping[str, str]) -> None:
-    if not _COMMIT.fullmatch(source.revision):
-        raise source.refusal(
-            f"revision {source.revision!r} is no full commit; pin 40 hex digits of "
-            f"{source.page}/commits/main"
-        )
-    for name in names:
-        _check_name(source, name)
-    for name in pinned.keys() - set(names):
-        raise source.refusal(f"sha256 pins {name!r}, which is not among the files; name it there")
-
-
-def _check_name(source: Revision, name: str) -> None:
-    parts = name.split("/")
-    if {"", ".", ".."} & set(parts) or not name.isprintable() or set(name) & set("\\:"):
-        raise source.refusal(
-            f"{name!r} is no path inside a repository; name files as "
-            f"{source.page}/tree/{source.revision} lists them"
-        )
-    adapter = source.kind == "model" and parts[-1].startswith("adapter_")
-    if adapter or name.lower().endswith(_RUN_WHEN_READ):
-        raise source.refusal(
-            f"{name!r} is code, a pickle or an adapter, which are never fetched; name other files"
-        )
-
-
-# One file
 
 
 def _fetch_one(source: Revision, name: str, pinned: str | None) -> Fetched:
@@ -148,59 +103,3 @@ def _remove(path: Path) -> None:
         links.append(links[-1].parent / links[-1].readlink())
     for link in links:
         link.unlink(missing_ok=True)
-
-
-# What a revision holds
-
-
-def listing(source: Revision) -> dict[str, int]:
-    """Sizes in bytes of all files of a revision, by name.
-
-    A commit never changes, so the Hub's answer is kept in the cache, and asked for once. Offline,
-    where another program filled the cache, it is what lies there.
-    """
-    from huggingface_hub import is_offline_mode
-
-    kept = source.folder / "listings" / f"{source.revision}.json"
-    with suppress(OSError, ValueError):
-        return {str(name): int(size) for name, size in read_json(kept).items()}
-    if is_offline_mode() and (held := _sizes_in(source.folder / "snapshots" / source.revision)):
-        return held
-    sizes = with_retries(
-        source,
-        "its list of files",
-        lambda: watched(source, lambda: _sizes_on_hub(source)),
-        again=lambda _: False,  # the client itself tries six times
-    )
-    with suppress(OSError):  # a cache that cannot be written may hold all files yet
-        _keep(kept, sizes)
-    return sizes
-
-
-def _sizes_on_hub(source: Revision) -> dict[str, int]:
-    from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
-
-    tree = HfApi().list_repo_tree(
-        source.repo, recursive=True, revision=source.revision, repo_type=source.kind
-    )
-    return {file.path: int(file.size) for file in tree if isinstance(file, RepoFile)}
-
-
-def _sizes_in(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _keep(path: Path, sizes: Mapping[str, int]) -> None:
-    """Write whole, and under a name of this process: another may be writing the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(json.dumps(sizes), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-# The client

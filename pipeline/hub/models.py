@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipeline.core.files import read_json
 from pipeline.hub.client import quiet_client, remove_abandoned
-from pipeline.hub.fetch import Fetched, check_request, fetch, listing
-from pipeline.hub.revision import Revision, cache_folder
+from pipeline.hub.fetch import Fetched, fetch
+from pipeline.hub.listing import listing
+from pipeline.hub.revision import Revision, cache_folder, check_request
 
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")

@@ -31,7 +31,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from pipeline.core.console import InputError
 from pipeline.hub import client, models
 from pipeline.hub.client import TRIES
-from pipeline.hub.fetch import Fetched, fetch, file_names
+from pipeline.hub.fetch import Fetched, fetch
+from pipeline.hub.listing import file_names
 from pipeline.hub.models import fetch_model
 from tests.support.dag import ROOT
 from tests.support.minihub import MiniHub
@@ -47,7 +48,7 @@ OPTIONAL = ("generation_config.json", "tokenizer.json", "tokenizer_config.json")
 class Bench:
     """A Hub, and this process pointed at it with a fresh cache and no token."""
 
-    fetch: MiniHub
+    hub: MiniHub
     patch: pytest.MonkeyPatch
     waited: list[float] = field(default_factory=list)  # by us between tries
     slept: list[float] = field(default_factory=list)  # by the client
