@@ -35,20 +35,20 @@ def attention(model: Any, kind: str) -> Iterator[None]:
 
 
 @dataclass
-class Asked:
-    """Places [P] in a packed row that alone ask for attention, and the keys and values of all of
-    its tokens, once those are known."""
+class Queries:
+    """The tokens of a packed row that alone ask for attention, as indices [P], and the keys and
+    values of all of its tokens, once those are known."""
 
-    places: Tensor
+    tokens: Tensor
     known: tuple[Tensor, Tensor] | None = None
 
     def seen(self, lengths: tuple[int, ...], window: int | None) -> Tensor:
-        """Which tokens of the row each place sees: [P, T]."""
-        place = torch.arange(sum(lengths), device=self.places.device)
-        text = torch.bucketize(place, _ends(lengths, self.places.device)[1:], right=True)
-        behind = self.places[:, None] - place
-        alike = text[self.places][:, None] == text
-        return alike & (behind >= 0) & (behind < (window or len(place)))
+        """Which tokens of the row each of them sees: [P, T]."""
+        index = torch.arange(sum(lengths), device=self.tokens.device)
+        text = torch.bucketize(index, _ends(lengths, self.tokens.device)[1:], right=True)
+        behind = self.tokens[:, None] - index
+        alike = text[self.tokens][:, None] == text
+        return alike & (behind >= 0) & (behind < (window or len(index)))
 
 
 class KeysKnown(Exception):  # noqa: N818 - no error: how a block ends once its keys are made
@@ -66,23 +66,24 @@ def _attend(
     sliding_window: int | None = None,
     softcap: float | None = None,
     segments: tuple[int, ...] | None = None,
-    asked: Asked | None = None,
+    queries: Queries | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each segment: query [B, H, T, D], key and value with H or fewer
     heads, to [B, T, H, D]. Without segments, every row of the batch is one.
 
-    Where a block runs for a few tokens alone it runs twice: `asked` first takes the keys and values
-    of all (raises KeysKnown), and then gives them to the queries [B, H, P, D] of its places."""
+    Where a block runs for a few tokens alone it runs twice: `queries` first takes the keys and
+    values of all (raises KeysKnown), and then gives them to the queries [B, H, P, D] of its tokens.
+    """
     if attention_mask is not None or any(others.get(name) is not None for name in UNKNOWN):
         raise NotImplementedError("attention of a kind that cannot be packed")
-    if asked:
-        if asked.known is None:
-            asked.known = key, value
+    if queries:
+        if queries.known is None:
+            queries.known = key, value
             raise KeysKnown
-        lengths = segments or (asked.known[0].shape[2],)
-        seen = asked.seen(lengths, sliding_window)
-        out = _attend_where(query, *asked.known, seen, scaling, dropout, softcap)
+        lengths = segments or (queries.known[0].shape[2],)
+        seen = queries.seen(lengths, sliding_window)
+        out = _attend_where(query, *queries.known, seen, scaling, dropout, softcap)
         return out.transpose(1, 2), None
     lengths = segments or (query.shape[2],)
     bounded = softcap is not None or (sliding_window or max(lengths)) < max(lengths)
@@ -148,8 +149,8 @@ def _attend_whole(
         return F.scaled_dot_product_attention(
             query, key, value, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
         )
-    places = torch.arange(length, device=query.device)
-    behind = places[:, None] - places[None, :]
+    index = torch.arange(length, device=query.device)
+    behind = index[:, None] - index[None, :]
     seen = (behind >= 0) & (behind < (window or length))
     return _attend_where(query, key, value, seen, scaling, dropout, softcap)
 
@@ -172,8 +173,8 @@ def _attend_where(
     key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
     scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
     scores = (softcap * torch.tanh(scores / softcap)).masked_fill(~seen, -torch.inf)
-    odds = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-    return F.dropout(odds, dropout) @ value
+    weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+    return F.dropout(weights, dropout) @ value
 
 
 ALL_ATTENTION_FUNCTIONS.register("packed", _attend)

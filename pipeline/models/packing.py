@@ -1,7 +1,7 @@
 """Many texts in one row, without padding: how a finetune step reads them all in one pass.
 
-Every text attends to itself alone, counts its places from 0, and comes out as if it were read by
-itself. Texts that are needed no higher than some layer stop there: the row gets shorter.
+Every text attends to itself alone, counts its positions from 0, and comes out as if it were read
+by itself. Texts that are needed no higher than some layer stop there: the row gets shorter.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,35 +15,38 @@ from torch.utils.checkpoint import checkpoint
 
 from pipeline.models.encoding import Encoded
 from pipeline.models.hooks import around_blocks, config_of, decoder_blocks, decoder_of
-from pipeline.models.packed_attention import Asked, KeysKnown, attention
+from pipeline.models.packed_attention import KeysKnown, Queries, attention
 
 Seen = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
-class Row:
-    """N texts of T tokens in all, end to end: ids and places [T], lengths of the texts, and where
-    in the row each text's prompt and the text itself end [N]."""
+class PackedRow:
+    """N texts of T tokens in all, end to end.
+
+    ids: [T]; position_ids: [T], from 0 in each text; lengths: tokens of each text; prompt_end and
+    last: [N], the index in the row of each prompt's last token, and of each text's.
+    """
 
     ids: Tensor
-    places: Tensor
+    position_ids: Tensor
     lengths: tuple[int, ...]
     prompt_end: Tensor
     last: Tensor
 
-    def first(self, texts: int) -> "Row":
+    def first(self, texts: int) -> "PackedRow":
         """The row of the first texts alone."""
         tokens = sum(self.lengths[:texts])
-        return Row(
+        return PackedRow(
             self.ids[:tokens],
-            self.places[:tokens],
+            self.position_ids[:tokens],
             self.lengths[:texts],
             self.prompt_end[:texts],
             self.last[:texts],
         )
 
     def tokens(self, texts: slice) -> slice:
-        """Where in the row consecutive texts stand."""
+        """The tokens of consecutive texts, as indices in the row."""
         start = sum(self.lengths[: texts.start or 0])
         return slice(start, start + sum(self.lengths[texts]))
 
@@ -54,11 +57,13 @@ class Row:
             return torch.stack([part.mean(0) for part in parts])
         return hidden[(self.prompt_end if position == "prompt_end" else self.last)[texts]]
 
-    def predicting(self) -> Tensor:
-        """The places in the row [T - N] of tokens that a token of the same text follows."""
+    def predicting(self, texts: slice = slice(None)) -> Tensor:
+        """The indices in the row of consecutive texts' tokens, but for the last of each: those
+        that a token of the same text follows."""
         follows = torch.ones(len(self.ids), dtype=torch.bool, device=self.ids.device)
         follows[self.last] = False
-        return follows.nonzero()[:, 0]
+        indices, own = follows.nonzero()[:, 0], self.tokens(texts)
+        return indices[(indices >= own.start) & (indices < own.stop)]
 
 
 def pack(texts: Sequence[Encoded], device: torch.device | None = None) -> Row:
@@ -69,9 +74,9 @@ def pack(texts: Sequence[Encoded], device: torch.device | None = None) -> Row:
         starts.append(starts[-1] + length)
     ends = [start + text.prompt_end for start, text in zip(starts, texts, strict=False)]
     lasts = [start + text.last for start, text in zip(starts, texts, strict=False)]
-    return Row(
+    return PackedRow(
         ids=torch.tensor([token for text in texts for token in text.ids], device=device),
-        places=torch.cat([torch.arange(length) for length in lengths]).to(device),
+        position_ids=torch.cat([torch.arange(length) for length in lengths]).to(device),
         lengths=lengths,
         prompt_end=torch.tensor(ends, device=device),
         last=torch.tensor(lasts, device=device),
@@ -83,15 +88,15 @@ class ReadRow(Protocol):
 
     Layers up to `stop` are of all tokens; above it only the first `texts_above` texts (None: all)
     are needed, and a reader may read no others. Returns their final hidden states [tokens, D], or
-    None where no text is read on. Where none is, layer `stop` may be shown at the places [P] that
-    are `needed` alone, and NaN elsewhere.
+    None where no text is read on. Where none is, layer `stop` may be shown at the tokens that are
+    `needed` alone (their indices in the row [P]), and NaN elsewhere.
     With `checkpointing`, blocks keep their input alone and run again in the backward pass.
     """
 
     def __call__(
         self,
         model: Any,
-        row: Row,
+        row: PackedRow,
         see: Seen,
         stop: int = 0,
         texts_above: int | None = None,
@@ -102,7 +107,7 @@ class ReadRow(Protocol):
 
 def read_row(
     model: Any,
-    row: Row,
+    row: PackedRow,
     see: Seen,
     stop: int = 0,
     texts_above: int | None = None,
@@ -133,7 +138,7 @@ def read_row(
         with attention(model, "packed"), around_blocks(model, run):
             output = decoder_of(model)(
                 input_ids=row.ids[None],
-                position_ids=row.places[None],
+                position_ids=row.position_ids[None],
                 use_cache=False,
                 segments=row.lengths,
             )
@@ -146,7 +151,7 @@ def read_row(
 
 def read_padded(
     model: Any,
-    row: Row,
+    row: PackedRow,
     see: Seen,
     stop: int = 0,
     texts_above: int | None = None,
@@ -184,21 +189,21 @@ def _forward(model: Any, forward: Any, checkpointing: bool, *args: Any, **kwargs
     return checkpoint(again, *args, use_reentrant=False, **kwargs)
 
 
-def _forward_at(places: Tensor, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """A block's output where it is needed, NaN elsewhere: [1, T, D].
+def _forward_at(tokens: Tensor, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """A block's output at tokens of the row [P], NaN elsewhere: [1, T, D].
 
-    What comes before the attention is of all tokens; what comes after it, of those places alone.
+    What comes before the attention is of all tokens; what comes after it, of those alone.
     """
-    asked = Asked(places)
+    queries = Queries(tokens)
     try:
-        return forward(hidden, *args, asked=asked, **kwargs)  # by an attention that is not ours
+        return forward(hidden, *args, queries=queries, **kwargs)  # by an attention that is not ours
     except KeysKnown:
-        args, kwargs = _cut((args, kwargs), hidden.shape[1], places)
-        found = forward(hidden[:, places], *args, asked=asked, **kwargs)
-    return torch.full_like(hidden, torch.nan).index_copy(1, places, found)
+        args, kwargs = _cut((args, kwargs), hidden.shape[1], tokens)
+        found = forward(hidden[:, tokens], *args, queries=queries, **kwargs)
+    return torch.full_like(hidden, torch.nan).index_copy(1, tokens, found)
 
 
-def _of_first(final: Tensor, row: Row, texts: int | None) -> Tensor | None:
+def _of_first(final: Tensor, row: PackedRow, texts: int | None) -> Tensor | None:
     """The tokens of the first texts; None where there are none."""
     if texts is None:
         return final

@@ -18,7 +18,7 @@ from pipeline.models import distributed
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import read_injected
 from pipeline.models.logits import kl, logits_of, next_token_nll, summed_chunks, token_kl
-from pipeline.models.packing import Row, pack
+from pipeline.models.packing import PackedRow, pack
 from pipeline.models.reader_check import reader_for
 from pipeline.training import losses
 from pipeline.training.fused_lora import fuse, switched_off
@@ -216,7 +216,7 @@ class Objective:
         final = replayed(read, self.trained)
         return self.drift(row, slice(0, len(texts)), final, self.frozen(row, kept=0))
 
-    def frozen(self, row: Row, kept: int) -> Frozen:
+    def frozen(self, row: PackedRow, kept: int) -> Frozen:
         """Read a row with the adapter switched off, keeping all layers of its first tokens."""
         states: list[Tensor] = []
 
@@ -228,7 +228,7 @@ class Objective:
         assert final is not None
         return Frozen(tuple(states), final)
 
-    def at_places(self, row: Row, seen: Mapping[int, Tensor], texts: slice) -> Tensor:
+    def at_places(self, row: PackedRow, seen: Mapping[int, Tensor], texts: slice) -> Tensor:
         """The hidden states of texts at every contrasted layer and position: [N, places, D].
 
         seen: a row's hidden states [T, D] by layer.
@@ -253,7 +253,7 @@ class Objective:
             [loss(z1, z2, labels, self.params.temperature) for z1, z2 in at_places]
         ).mean()
 
-    def retain(self, row: Row, texts: slice, distances: Tensor, frozen: Frozen) -> Tensor:
+    def retain(self, row: PackedRow, texts: slice, distances: Tensor, frozen: Frozen) -> Tensor:
         """How far the states of real tokens moved, layers 1 to n."""
         if self.params.retain == "l2":
             return losses.retain_l2(distances, row.lengths[texts])
@@ -263,7 +263,7 @@ class Objective:
         part = tokens / distributed.mean_count(tokens, self.device)
         return part * losses.retain(distances, torch.stack(lengths))
 
-    def drift(self, row: Row, texts: slice, tuned: Tensor, frozen: Frozen) -> Tensor:
+    def drift(self, row: PackedRow, texts: slice, tuned: Tensor, frozen: Frozen) -> Tensor:
         """How far the predictions at real tokens of texts moved, summed."""
         own = row.tokens(texts)
         if self.params.penalty == "kl":
@@ -288,7 +288,7 @@ class Objective:
         number = tokens if self.params.penalty == "kl" else len(texts)
         return distributed.mean_count(number, self.device)
 
-    def misreading(self, row: Row, texts: slice, tuned: Tensor, frozen: Frozen) -> Tensor:
+    def misreading(self, row: PackedRow, texts: slice, tuned: Tensor, frozen: Frozen) -> Tensor:
         """How differently the tuned model reads its own states aloud from how the frozen model
         reads its own of the same texts: KL over the answer's opening, at every read position.
 
@@ -312,7 +312,7 @@ class Objective:
             expected = answers(frozen.states[self.asking.layer])
         return kl(answers(tuned), expected)
 
-    def response(self, row: Row, texts: slice, tuned: Tensor) -> Tensor:
+    def response(self, row: PackedRow, texts: slice, tuned: Tensor) -> Tensor:
         """The negative log-likelihood of the answers given their prompts, per token."""
         places = predicting(row, row.tokens(texts))
         followed = torch.tensor(row.lengths[texts], device=self.device) - 1
@@ -336,7 +336,7 @@ class Objective:
         return summed_chunks(hidden, value, rows)
 
 
-def predicting(row: Row, own: slice) -> Tensor:
+def predicting(row: PackedRow, own: slice) -> Tensor:
     """The tokens of consecutive texts, given by where they stand in the row, that a token of the
     same text follows."""
     places = row.predicting()

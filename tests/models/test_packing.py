@@ -194,7 +194,8 @@ def test_positions_of_a_row() -> None:
     assert row.at(hidden, "prompt_end")[:, 0].tolist() == [1, 3, 4]
     assert row.at(hidden, "mean")[:, 0].tolist() == [1, 3, 4.5]
     assert row.at(hidden, "mean", slice(1, 3))[:, 0].tolist() == [3, 4.5]
-    assert row.places.tolist() == [0, 1, 2, 0, 0, 1]
+    assert row.position_ids.tolist() == [0, 1, 2, 0, 0, 1]
     assert row.predicting().tolist() == [0, 1, 4]
+    assert row.predicting(slice(1, 3)).tolist() == [4]
     assert row.first(2).ids.tolist() == [5, 6, 7, 8]
     assert row.tokens(slice(1, 3)) == slice(3, 6)

@@ -26,7 +26,7 @@ from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import decoder_blocks, injection
 from pipeline.models.logits import token_kl
-from pipeline.models.packing import Row, pack
+from pipeline.models.packing import PackedRow, pack
 from pipeline.training import losses
 from pipeline.training.finetuning import Material, Point, Run, finetune, shown_part, write_curve
 from pipeline.training.fused_lora import switched_off
@@ -344,7 +344,7 @@ def test_misreading_moves_readers_not_states(
 
 def both_readings(
     objective: Objective, examples: list[Example]
-) -> tuple[Row, dict[int, Tensor], Frozen]:
+) -> tuple[PackedRow, dict[int, Tensor], Frozen]:
     row = pack([objective.encoder(e.prompt, e.response) for e in examples])
     states: dict[int, Tensor] = {}
     with torch.no_grad():
