@@ -66,7 +66,7 @@ class PackedRow:
         return indices[(indices >= own.start) & (indices < own.stop)]
 
 
-def pack(texts: Sequence[Encoded], device: torch.device | None = None) -> Row:
+def pack(texts: Sequence[Encoded], device: torch.device | None = None) -> PackedRow:
     """Lay texts end to end."""
     lengths = tuple(len(text.ids) for text in texts)
     starts = [0]
