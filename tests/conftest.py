@@ -19,7 +19,7 @@ from tests.support.tiny import tiny_params
 
 # Whoever waits for the longest file waits longest where it starts last. The second one here keeps a
 # worker busy while the first makes the run that the third one shares.
-FIRST = ("test_pipeline.py", "test_hub.py", "test_reruns.py")
+FIRST = ("test_pipeline.py", "test_hub_stages.py", "test_reruns.py")
 
 settings.register_profile(
     "tests",
@@ -32,7 +32,7 @@ settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {name: place for place, name in enumerate(FIRST)}
+    order = {name: index for index, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(FIRST)))
 
 

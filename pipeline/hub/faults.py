@@ -14,12 +14,12 @@ from pipeline.hub.revision import Revision, cache_folder
 
 
 class CorruptError(Exception):
-    """A file whose digest is not the announced one (its message says which), and how often it came;
-    it is no longer in the cache."""
+    """A file that arrived with another digest than the announced one, and was removed from the
+    cache. The message gives both digests, and the number of tries."""
 
 
 class StalledError(Exception):
-    """A request that made no headway for as long as its message says."""
+    """A request that made no headway. The message is how long it was waited for."""
 
 
 _LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
@@ -57,12 +57,13 @@ _REASONS: tuple[tuple[str, int | None, str], ...] = (
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
-# Ends of a body after which the client resumes by itself.
+# Errors in the middle of a body, after which the client resumes by itself.
 _RESUMED = {"ConnectError", "TimeoutException", "RemoteProtocolError"}
 
 
 def reason_of(error: BaseException, source: Revision, name: str) -> str:
-    """What is wrong with `name` and what to do. Texts of the chain may tell secrets: not quoted."""
+    """What is wrong with `name` and what to do. Messages of the chain are not quoted: they may hold
+    tokens and signed addresses."""
     chain = _chain(error)
     if isinstance(error, CorruptError):
         return (
@@ -117,7 +118,7 @@ def _said_by_network(chain: Sequence[BaseException]) -> str | None:
 
 
 def given_up_at_once(error: BaseException) -> bool:
-    """Whether the client, fetching a file, never tried again what may pass."""
+    """Whether a failure to fetch a file may pass, and the client has not tried again by itself."""
     chain = _chain(error)
     classes, response = _classes(chain), _response(chain)
     tried_by_client = (
@@ -125,16 +126,17 @@ def given_up_at_once(error: BaseException) -> bool:
         or (response is not None and response.status_code in (408, 429))
         or (_method(chain) == "GET" and bool(classes & _RESUMED))
     )
-    return may_pass(error) and not tried_by_client
+    return _may_pass(error) and not tried_by_client
 
 
-def may_pass(error: BaseException) -> bool:
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed later, with nothing changed here."""
     chain = _chain(error)
     response = _response(chain)
     if response is not None:
         return bool(response.status_code in (408, 429) or response.status_code >= 500)
     if isinstance(error, CorruptError | FileNotFoundError):
-        return True  # or removed by another run, which found it corrupt or abandoned
+        return True  # not found: removed by another run, which took it for corrupt or abandoned
     return _is_network(chain) or _is_cut_short(error)
 
 
@@ -177,12 +179,13 @@ def _is_network(chain: Sequence[BaseException]) -> bool:
 
 
 def _is_cut_short(error: BaseException) -> bool:
-    """The client's complaint of a body that has not the announced size: no class, no number."""
+    """Whether a body had another size than announced. The client raises a plain OSError then,
+    without an error number."""
     return type(error) is OSError and error.errno is None
 
 
 def host() -> str:
-    """The Hub's host without what else its address may hold, such as a password."""
+    """The Hub's host alone: its address may hold a password."""
     from huggingface_hub import constants
 
     return urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2] or "HF_ENDPOINT"

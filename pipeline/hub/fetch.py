@@ -37,9 +37,9 @@ def fetch(
 ) -> dict[str, Fetched]:
     """Exact files of a pinned revision, from the Hub or from its cache, by name; each verified.
 
-    Every file is hashed and held against the digest that the Hub announced for it and against
-    `sha256`, where that names it. A corrupt copy is removed from the cache and fetched again.
-    What is cached needs no request. Raises InputError, one line, for anything that goes wrong.
+    Every file's digest must be the one that the Hub announced for it and, where `sha256` names the
+    file, that one. A corrupt copy is removed from the cache and fetched again. A file in the cache
+    needs no request. Raises InputError, one line, for anything that goes wrong.
     """
     source = Revision(repo, revision, kind)
     pinned = dict(sha256 or {})
@@ -62,10 +62,10 @@ def _fetch_one(source: Revision, name: str, pinned: str | None) -> Fetched:
 
 
 def _verified(source: Revision, name: str, path: Path, pinned: str | None) -> Fetched:
-    """The file at `path`, a snapshot's link to a blob that is named by its announced digest.
+    """The file at `path`: a link in the cache's snapshot to a blob named by its announced digest.
 
-    That name is read from the link alone, since the blob may be a link in turn. It is the sha256
-    of a large file and git's sha1 of a small one; the client itself checks only the size.
+    The digest is the SHA-256 of a large file and git's SHA-1 of a small one; the client itself
+    checks the size alone. It is read from the first link, since the blob may be a link in turn.
     """
     sha256 = sha256_of(path)
     announced = path.readlink().name if path.is_symlink() else ""
@@ -97,7 +97,7 @@ def _git_sha1(path: Path) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove a snapshot's link with all that it leads to; a blob may be shared by repositories."""
+    """Remove a snapshot's link with all that it leads to: the blob, and what that may link to."""
     links = [path]
     while links[-1].is_symlink():
         links.append(links[-1].parent / links[-1].readlink())

@@ -12,7 +12,8 @@ from pipeline.hub.revision import Kind, Revision, check_request
 
 
 def file_names(repo: str, revision: str, kind: Kind) -> list[str]:
-    """All files of a pinned revision. Raises InputError where the Hub cannot tell."""
+    """The names of all files of a pinned revision, sorted. Raises InputError where the Hub does not
+    say."""
     source = Revision(repo, revision, kind)
     check_request(source, [], {})
     with quiet_client():
@@ -22,8 +23,8 @@ def file_names(repo: str, revision: str, kind: Kind) -> list[str]:
 def listing(source: Revision) -> dict[str, int]:
     """Sizes in bytes of all files of a revision, by name.
 
-    A commit never changes, so the Hub's answer is kept in the cache, and asked for once. Offline,
-    where another program filled the cache, it is what lies there.
+    A commit never changes, so the Hub is asked once, and its answer kept in the cache. Offline and
+    without one, where another program filled the cache, the files there are the listing.
     """
     from huggingface_hub import is_offline_mode
 

@@ -36,10 +36,10 @@ _CONFIG_AND_TOKENIZER = frozenset(
 def fetch_model(repo: str, revision: str) -> tuple[Path, dict[str, Fetched]]:
     """The snapshot folder of a model, and its files by name: config, tokenizer and safetensors.
 
-    Disk space is checked before the first file. Other programs may have put more into the same
-    folder, such as an adapter: read nothing but the files named. Raises InputError, one line, for
+    Disk space is checked before the first file. The folder may hold more, which other programs put
+    there, such as an adapter: read nothing but the files named. Raises InputError, one line, for
     anything that goes wrong, for a model without safetensors, and for weights whose header does
-    not hold.
+    cannot be read.
     """
     source = Revision(repo, revision, "model")
     check_request(source, [], {})
@@ -56,13 +56,13 @@ def fetch_model(repo: str, revision: str) -> tuple[Path, dict[str, Fetched]]:
 def is_safe(name: str) -> bool:
     """Whether a model's file is configuration, tokenizer or safetensors, by its name alone.
 
-    Weights go by the names under which they are looked for; an adapter's are none of a model.
+    Of weights, only the names that `fetch_model` looks for count, which are none of an adapter's.
     """
     return name in _CONFIG_AND_TOKENIZER | {_WHOLE, _INDEX} or bool(_SHARD.fullmatch(name))
 
 
 def _wanted(source: Revision, sizes: Mapping[str, int]) -> list[str]:
-    """Names worth fetching: weights come last, and once where a repository keeps them twice."""
+    """The names to fetch: weights last, and one file of them where there are shards too."""
     weights = [_WHOLE] if _WHOLE in sizes else [_INDEX, *sorted(filter(_SHARD.fullmatch, sizes))]
     if not sizes.keys() >= {"config.json", *weights} or weights == [_INDEX]:
         raise source.refusal(
@@ -80,17 +80,17 @@ def _check_space(source: Revision, sizes: Mapping[str, int]) -> None:
         return isinstance(found, str)
 
     needed = sum(size for name, size in sizes.items() if not is_cached(name))
-    place = next(path for path in (cache_folder(), *cache_folder().parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    folder = next(path for path in (cache_folder(), *cache_folder().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise source.refusal(
-            f"it needs {needed / 1e9:.1f} GB, and {place} has {free / 1e9:.1f} GB free; free "
+            f"it needs {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free; free "
             "some, or move the cache with HF_HOME"
         )
 
 
 def _check_weights(source: Revision, files: Mapping[str, Fetched]) -> None:
-    """Open every header, and see that the index leads nowhere but to the fetched shards."""
+    """Refuse weights whose header cannot be read, and an index of files that were not fetched."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on loopback: as much of one as the client needs, with faults on demand.
+"""A Hugging Face Hub on loopback, 282 lines: what the client needs of one, with faults on demand.
 
     with MiniHub() as hub:
         commit = hub.add("dataset", "acme/concepts", {"train.jsonl": b"{}"})
@@ -40,12 +40,12 @@ class Seen(NamedTuple):
 
 @dataclass
 class Fault:
-    """What happens to requests whose line (method and path) is matched, so many times.
+    """What happens to the next `times` requests whose line (method and path) matches.
 
-    status: answered so, with `headers` and `body`. truncate: the connection ends after so many
-    bytes; reset: and not in good order. corrupt: one byte is another. drip: 64 bytes at a time,
-    with so many seconds between. delay: nothing comes for so many seconds. drop: the connection
-    ends before an answer.
+    status: the answer's, with `headers` and `body`. truncate: the bytes after which the connection
+    ends; reset: it ends with a TCP reset. corrupt: one byte of the body is changed. drip: the
+    seconds between two pieces of 64 bytes. delay: the seconds before the answer. drop: the
+    connection ends before any answer.
     """
 
     pattern: str
@@ -76,7 +76,7 @@ class MiniHub:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.token = "hf_theRightOne"  # noqa: S105
         self.expired = {"hf_expiredToken"}
-        self.page = 1000  # files of a listing that are told at once
+        self.page = 1000  # files of a listing in one answer
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.hung_up = threading.Event()
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.hub.repositories.get(((kind or "models/").rstrip("/"), repo))
         if token in self.hub.expired:
             self._refuse(401, None, "User Access Token is expired")
-        elif found is None:  # the Hub does not tell a stranger what it hides
+        elif found is None:  # the Hub hides from a stranger what is private
             self._refuse(404 if token else 401, "RepoNotFound", "Repository not found")
         elif revision not in (None, "main", found.commit):
             self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -216,8 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if hashlib.sha256(body).hexdigest() == sha256:
                     asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "bytes=0-")
                     start = int(asked[1]) if asked else 0
-                    place = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
-                    self._send(206 if start else 200, body[start:], place if start else {}, fault)
+                    part = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+                    self._send(206 if start else 200, body[start:], part if start else {}, fault)
                     return
         self._refuse(404, "EntryNotFound", "no such blob")
 
@@ -236,8 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(
         self, status: int, code: str | None, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        told = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
-        self._send(status, json.dumps({"error": message}).encode(), {**told, **(headers or {})})
+        reason = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
+        self._send(status, json.dumps({"error": message}).encode(), {**reason, **(headers or {})})
 
     def _send(
         self, status: int, body: bytes, headers: Mapping[str, str], fault: Fault | None = None
