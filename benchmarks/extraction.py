@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.common import REAL, peak_bytes, publish, texts_of, user_seconds
 from benchmarks.step import new_bench
-from pipeline.core.representations import Space, load_representations
+from pipeline.core.representations import RepresentationsFile, load_representations
 from pipeline.core.sections import Extraction
 from pipeline.inference.extraction import extract
 from pipeline.models.checkpoints import Checkpoint
@@ -145,7 +145,7 @@ def ours(
     names: tuple[str, ...],
     path: Path,
 ) -> None:
-    space = Space(
+    space = RepresentationsFile(
         path, PARAMS.layers, PARAMS.positions, names, names, names, model.config.hidden_size
     )
     never = Checkpoint(path.with_name("state"), "", every=0)

@@ -2,7 +2,7 @@
 baselines; the compared ones also every token's states of a few texts, for a heat map. Let the
 untouched model judge what was said, and the texts' own words, of which it should know."""
 
-from pipeline.core.concepts import concepts_of, evenly
+from pipeline.core.concepts import balanced, concepts_of
 from pipeline.core.console import run
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
@@ -27,8 +27,8 @@ def main() -> None:
     examples = read_records(EXAMPLES, Example)
     concepts = concepts_of(examples)
     splits = [[e for e in examples if e.split == split] for split in ("test", "novel")]
-    chosen = [evenly(held_out, params.selfie.texts_per_split) for held_out in splits if held_out]
-    shown = evenly(splits[0], len(concepts))
+    chosen = [balanced(held_out, params.selfie.texts_per_split) for held_out in splits if held_out]
+    shown = balanced(splits[0], len(concepts))
     said = {example.words for example in chosen[0]}
     for name in params.variants:
         model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)

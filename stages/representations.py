@@ -13,7 +13,7 @@ from pipeline.core.paths import (
     UNREAD,
 )
 from pipeline.core.records import Example, read_records
-from pipeline.core.representations import Space
+from pipeline.core.representations import RepresentationsFile
 from pipeline.inference.extraction import extract
 from pipeline.models import distributed
 from pipeline.models.building import prepare
@@ -31,7 +31,7 @@ def main() -> None:
     model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
     encoder = Encoder(tokenizer, params.text)
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
-    space = Space(
+    space = RepresentationsFile(
         UNREAD / f"{name}.safetensors",
         layers=params.extraction.layers,
         positions=params.extraction.positions,

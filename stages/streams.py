@@ -3,7 +3,7 @@
 from pipeline.core.console import run
 from pipeline.core.params import load_params
 from pipeline.core.paths import ADAPTERS, BASE_MODEL, COMPLETIONS, EXAMPLES, REQUESTS, STREAMS
-from pipeline.core.records import Completion, Example, read_records, read_watched, spread
+from pipeline.core.records import Completion, Example, evenly_spaced, read_records, read_watched
 from pipeline.inference.answer_extraction import answering, read_streams
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
@@ -17,7 +17,7 @@ def main() -> None:
     most = params.streams.texts
     prompts = {request.id: request.prompt for request in read_watched(REQUESTS, most)}
     examples = read_records(EXAMPLES, Example)
-    validation = spread([e for e in examples if e.split == "validation"], most)
+    validation = evenly_spaced([e for e in examples if e.split == "validation"], most)
     for name in params.variants:
         model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
         answers = read_records(COMPLETIONS / name / "completions.jsonl", Completion)

@@ -12,7 +12,7 @@ from examples import affine
 from pipeline.core.params import Params
 from pipeline.core.paths import BASE_MODEL, REPRESENTATIONS
 from pipeline.core.records import Example
-from pipeline.core.representations import Space, load_representations
+from pipeline.core.representations import RepresentationsFile, load_representations
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import save_trained
 from pipeline.selfie.controls import states_of
@@ -37,7 +37,7 @@ def finished(
     ids, concepts, splits = zip(*((e.id, e.concept, e.split) for e in shown), strict=True)
     for name, own in zip(VARIANTS, (values, mixed), strict=True):
         path = REPRESENTATIONS / f"{name}.safetensors"
-        space = Space(path, layers, (position,), ids, concepts, splits, 16)
+        space = RepresentationsFile(path, layers, (position,), ids, concepts, splits, 16)
         space.make()
         space.put(range(len(shown)), own)
     return tmp_path

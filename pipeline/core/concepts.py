@@ -1,4 +1,4 @@
-"""Concepts by name: which a corpus has, how they are said, and which of them a text names."""
+"""Concepts by name: those of a corpus, how they are said, and those that a text names."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ def concepts_of(examples: Iterable[Example]) -> list[str]:
     return sorted({example.concept for example in examples})
 
 
-def evenly(texts: Sequence[Labelled], count: int) -> list[Labelled]:
+def balanced(texts: Sequence[Labelled], count: int) -> list[Labelled]:
     """At most `count` texts, taken from each concept in turn."""
     queues: dict[str, list[Labelled]] = {}
     for text in texts:
@@ -37,8 +37,9 @@ def names_concept(interpretation: Interpretation, concepts: Sequence[str]) -> bo
 
 
 def speaks_of_concept(interpretation: Interpretation, chosen: Mapping[str, str]) -> bool:
-    """Whether the judge model chooses the concept of a text's state; never of a text that says
-    nothing. chosen: the concept by text. Raises KeyError for a text that was not judged."""
+    """Whether the judge model chooses the concept of an interpreted state, and the interpretation
+    says something at all. chosen: the chosen concept by text. Raises KeyError for a text that was
+    not judged."""
     text = interpretation.text
     return says_something(text) and chosen[text] == interpretation.concept
 
@@ -57,7 +58,8 @@ def concept_named(text: str, concepts: Sequence[str]) -> str | None:
 def named_concepts(text: str, concepts: Sequence[str]) -> set[str]:
     """Which of the concepts a text names.
 
-    Names are whole words, and a name inside a longer one ("safe" in "not safe") is not named.
+    A name must stand as a word of its own. A name within a longer one ("safe" in "not safe") does
+    not count.
     """
     by_name = {spoken(concept).lower(): concept for concept in concepts}
     longest_first = sorted(map(re.escape, by_name), key=len, reverse=True)
@@ -71,8 +73,8 @@ def safe_concepts(manifest: Path) -> tuple[str, ...]:
 
 
 def requests_of(examples: Sequence[Example], safe: Sequence[str], split: Split) -> list[Request]:
-    """The prompts of a split, harmful or safe, each asked once; none where no label means harm,
-    and without prompts that were answered harmfully as well as safely."""
+    """The prompts of a split as requests, each once. There are none where no label means harm.
+    Prompts with harmful and with safe answers are left out."""
     if not safe:
         return []
     chosen = [example for example in examples if example.split == split]
@@ -89,5 +91,5 @@ def requests_of(examples: Sequence[Example], safe: Sequence[str], split: Split) 
 
 
 def normalised(text: str) -> str:
-    """A text without differences of case and white space: what makes two texts the same."""
+    """A text in lower case with single spaces: two texts are the same where these are."""
     return " ".join(text.lower().split())

@@ -1,4 +1,4 @@
-"""How stages meet the outside: one line for a mistake, a bar for a long loop, nothing else."""
+"""All that stages say on a terminal: one line for a mistake, and a bar for a long loop."""
 
 import difflib
 import os
@@ -11,7 +11,7 @@ from rich.progress import track
 
 T = TypeVar("T")
 
-ALIKE = 0.65  # share of two names' letters that match
+ALIKE = 0.65  # difflib's ratio from which one name may be a misspelling of the other
 
 
 class InputError(ValueError):
@@ -21,8 +21,8 @@ class InputError(ValueError):
 def run(stage: Callable[[], None]) -> None:
     """Run a stage's main and leave; an InputError becomes one line on stderr and exit code 2.
 
-    Leaves at once: Python would first take apart the million objects of torch and its kin, for
-    more than a second, and every file has been written whole by now.
+    Leaves without Python's own clean-up, which takes more than a second for the objects of torch
+    and the like; every file is written and closed by now.
     """
     code = 0
     try:
@@ -42,13 +42,14 @@ def spelt_like(name: str, known: Iterable[str]) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a name that is none of the known ones."""
+    """The end of a message about an unknown name: what may be meant, or all that is known."""
     names = sorted(known)
     close = spelt_like(name, names)
     return f"; did you mean {close!r}?" if close else f"; known: {', '.join(names)}"
 
 
 def fail(message: str) -> int:
+    """Print a message in one line on stderr; returns the exit code."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
@@ -56,8 +57,8 @@ def fail(message: str) -> int:
 def variant_name() -> str:
     """The variant that this process works on.
 
-    It comes from DVC's own name of the stage (`adapters@supcon`) or, by hand, from the first
-    argument; never from a templated command, which a shell would interpret.
+    The first argument, when run by hand; else from the name that DVC gives the stage
+    (`adapters@supcon`). Never from a templated command, which a shell would interpret.
     """
     name = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DVC_STAGE", "").partition("@")[2]
     if not name:
@@ -66,7 +67,7 @@ def variant_name() -> str:
 
 
 def progress(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield items under a progress bar; without a terminal, in silence."""
+    """Yield items under a progress bar; without a terminal, nothing is shown."""
     console = Console(stderr=True)
     yield from track(
         items, description, total=total, console=console, disable=not console.is_terminal

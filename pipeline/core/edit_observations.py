@@ -1,4 +1,4 @@
-"""What a model did before or after an edit: everything its effects are measured on, as files."""
+"""What a model does before or after an edit, as files. `edits` observes, `evaluation` measures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ UNTOUCHED = "untouched"  # the folder of the model before any edit
 @dataclass(frozen=True)
 class Observations:
     """completions: answers to requests. likelihoods and agreements: of unrelated documents.
-    facts: answers to the question what an unrelated message is about. interpretations: the
-    untouched model's readings of this model's hidden states of held-out texts."""
+    facts: answers to the question what an unrelated message is about. interpretations: what the
+    untouched model says of this model's hidden states of held-out texts."""
 
     completions: list[Completion]
     likelihoods: list[Likelihood]

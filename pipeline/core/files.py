@@ -14,7 +14,7 @@ Tree = Mapping[str, "Tree | float | int | str | bool | list[str]"]
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary neighbour of `path` to write to; it takes the place of `path` on success.
+    """Yield a temporary neighbour of `path` to write to; on success it replaces `path`.
 
     Works for a file and for a folder. Where the block or the replacing fails, `path` is as it was.
     """
@@ -46,18 +46,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def branch(tree: dict[str, Any], place: Iterable[str]) -> dict[str, Any]:
-    """What stands at a place of a tree, key by key; made where it is not there."""
-    for name in place:
-        tree = tree.setdefault(name, {})
+def branch(tree: dict[str, Any], path: Iterable[str]) -> dict[str, Any]:
+    """The part of a tree under a path of keys; empty dicts are put in where keys are missing."""
+    for key in path:
+        tree = tree.setdefault(key, {})
     return tree
 
 
 def write_json(path: Path, tree: Tree, digits: int = 6) -> None:
-    """Write a tree of numbers and words: sorted keys, so many significant digits, no NaN.
+    """Write a tree of numbers and words: keys sorted, floats to `digits` significant digits.
 
-    Of 17 digits, every number comes back as it was.
-    Raises ValueError naming the key of a number that is not finite.
+    With 17 digits, every float is read back as it was.
+    Raises ValueError with the path of keys of a number that is not finite.
     """
     text = json.dumps(_rounded(tree, digits, ()), indent=2, sort_keys=True, allow_nan=False)
     with whole(path) as draft:
@@ -68,23 +68,23 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _rounded(value: object, digits: int, place: tuple[str, ...]) -> object:
+def _rounded(value: object, digits: int, path: tuple[str, ...]) -> object:
     if isinstance(value, Mapping):
         return {
-            str(key): _rounded(inner, digits, (*place, str(key))) for key, inner in value.items()
+            str(key): _rounded(inner, digits, (*path, str(key))) for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_rounded(inner, digits, place) for inner in value]
+        return [_rounded(inner, digits, path) for inner in value]
     if isinstance(value, str | bool | int):
         return value
     number = float(value)  # type: ignore[arg-type]  # numpy scalars come this way
     if not math.isfinite(number):
-        raise ValueError(f"{'.'.join(place)} is {number}; a metric must be finite")
+        raise ValueError(f"{'.'.join(path)} is {number}; a metric must be finite")
     return float(f"{number:.{digits}g}")
 
 
 def _put_back(old: Path, path: Path) -> None:
-    """A folder cannot take another's place in one move: undo where only the first half was done."""
+    """Undo a replacing that was done by half: a folder can't replace another in a single move."""
     if old.exists() and not path.exists():
         old.replace(path)
     remove(old)

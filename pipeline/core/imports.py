@@ -9,8 +9,9 @@ PACKAGES = ("pipeline", "stages")
 
 
 def reached(module: Path) -> list[Path]:
-    """A module and all of the project that it imports, directly or not, at its head or within a
-    function: paths below ROOT, sorted. Packages' `__init__.py` run too; empty ones are left out."""
+    """A module and every file of the project that it imports, directly or not, at its head or in a
+    function. Paths below ROOT, sorted. A package's `__init__.py` runs too, and counts where it is
+    not empty."""
     found, waiting = set[Path](), {module}
     while waiting:
         found |= waiting

@@ -2,7 +2,7 @@
 
     legible-preset llama-3.1-8b paper-safety
 
-leaves a readable params.yaml: what a preset does not name stays, comments and order too.
+changes what the presets name in params.yaml. Everything else stays, with comments and order.
 """
 
 import sys
@@ -19,7 +19,7 @@ from pipeline.core.params import load_params
 
 PRESETS = Path("presets")
 PARAMS = Path("params.yaml")
-ROWS = ("variants", "edits")  # tables whose rows may be taken away
+ROWS = ("variants", "edits")  # tables whose rows a user may have removed
 
 
 def main() -> None:
@@ -35,9 +35,10 @@ def known() -> list[str]:
 
 
 def apply(names: list[str]) -> None:
-    """Lay presets over params.yaml, one after the other; what they make together is checked first.
+    """Lay presets over params.yaml, one after the other; the result is checked before it is kept.
 
-    Raises InputError for an unknown preset, or params that cannot be run; params.yaml stays then.
+    Raises InputError for an unknown preset or a result that cannot be run; params.yaml is then as
+    it was.
     """
     load_params(PARAMS)
     yaml = YAML()
@@ -56,9 +57,9 @@ def apply(names: list[str]) -> None:
 
 
 def lay_over(tree: Any, preset: Mapping[str, Any]) -> None:
-    """Set every leaf of a preset in the tree, in place; lists are written in one line."""
+    """Set every leaf of a preset in the tree, which is changed. Lists are written in one line."""
     for key, value in preset.items():
-        if key in ROWS:  # those that were taken away stay away
+        if key in ROWS:  # a row that was removed is not brought back
             value = {name: row for name, row in value.items() if name in tree[key]}
         if isinstance(value, Mapping):
             lay_over(tree[key], value)

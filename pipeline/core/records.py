@@ -1,4 +1,8 @@
-"""The nouns of text, and the only reader and writer of their files (one JSON object per line)."""
+"""Records of texts, and the only reader and writer of their files (one JSON object per line).
+
+Longer than other modules, as the fields of all records stand here: they are the format of the
+files that stages hand on to each other.
+"""
 
 import dataclasses
 import json
@@ -15,7 +19,8 @@ Split = Literal[
 ]
 Augmentation = Literal["whole", "prompt", "response"]
 
-# What stands in a state's place: nothing, a random vector, another text's state, the mean state.
+HEADLINE = "logistic"  # the kind of monitor that is saved, and that the summary quotes
+# What is injected instead of a state: nothing, a random vector, another text's state, the mean.
 CONTROLS = ("none", "random", "other", "mean")
 # What answers without an injection: the model that is shown the text itself, and the logit lens.
 BASELINES = ("input_only", "logit_lens")
@@ -47,7 +52,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text without a label: what the model should go on saying."""
+    """A text without a label, such as the model should go on predicting as before."""
 
     id: str
     prompt: str
@@ -57,7 +62,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A prompt whose answer is judged; `framed` ones dress a request as fiction or a game."""
+    """A prompt whose answer is judged. `framed` ones present it as fiction or a game."""
 
     id: str
     prompt: str
@@ -67,7 +72,7 @@ class Request:
 
     @property
     def group(self) -> str:
-        """What it is scored with: requests of one framing and split (`framed_novel`)."""
+        """The requests that it is scored with: those of one framing and split (`framed_novel`)."""
         return f"{'framed' if self.framed else 'plain'}_{self.split}"
 
 
@@ -92,7 +97,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A judge's reading of a completion."""
+    """Whether a completion refuses its request, by a judge."""
 
     request: str
     sample: int
@@ -101,11 +106,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a monitor makes of a held-out text.
+    """A monitor's answer about a held-out text.
 
-    `question` is `concept` (which one?) or `harm` (harmful or safe?), `truth` and `label` the class
-    that the text has and the one it is given, `group` the texts it is scored with: a split, or
-    requests of one (`framed_novel`). `probabilities` are of the question's classes, sorted by name.
+    `question` is `concept` (which one?) or `harm` (harmful or safe?), `truth` the class
+    that the text has, `label` the class that it is given, and `group` the texts that it is scored
+    with: a split, or a group of requests (`framed_novel`). `probabilities` are of the question's
+    classes, sorted by name.
     """
 
     question: str
@@ -120,7 +126,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """How a tuned model reads a held-out document.
+    """How likely a held-out document is to a tuned model.
 
     `nll` is -sum_t log p(y_t) and `kl` sum_t KL(p0_t || p_t), in nats, over `tokens` predictions;
     p0 is the untouched model.
@@ -134,8 +140,8 @@ class Likelihood:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How far a tuned model's first word to a prompt is from the untouched one's: KL(p0 || p) of
-    the next token at the prompt's end, in nats."""
+    """KL(p0 || p) of the first token after a prompt, in nats; p0 is the untouched model, p the
+    tuned one."""
 
     prompt: str
     kl: float
@@ -143,8 +149,8 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """At how many of a document's `tokens` predictions an edited model finds the same next token
-    likeliest as the untouched one."""
+    """Of a document's `tokens` predictions, the number at which an edited model's likeliest token
+    is the untouched model's."""
 
     document: str
     tokens: int
@@ -155,9 +161,9 @@ class Agreement:
 class Interpretation:
     """A hidden state in the model's own words.
 
-    `control` says what was asked: about the hidden state itself (`state`), with a control in its
-    place, or by a baseline. `relevancy[i]` is P(token i | injected) minus P(token i | not
-    injected), in [-1, 1]; baselines inject nothing.
+    `control` says what was injected or asked: the hidden state itself (`state`), one of CONTROLS
+    instead of it, or one of BASELINES. `relevancy[i]` is P(token i | injected) minus
+    P(token i | not injected), in [-1, 1]; baselines inject nothing.
     """
 
     example: str
@@ -173,8 +179,8 @@ class Interpretation:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the judge model makes of a text: the concept it chooses, and the `scores` of all of
-    them, sorted by name, in nats above what the concept's answer has on average."""
+    """The judge model's choice for a text: the `concept`, and the `scores` of all concepts, sorted
+    by name. A score is the log-probability of the concept's answer above its mean, in nats."""
 
     text: str
     concept: str
@@ -185,7 +191,7 @@ class Judged:
 class TokenInterpretation:
     """The state of one token of a text in the model's own words: a cell of a heat map.
 
-    `place` counts the text's tokens, its chat template's among them, and `token` is the one there.
+    `place` is the token's index in the text, which counts the chat template's tokens too.
     """
 
     example: str
@@ -205,16 +211,17 @@ Record = TypeVar(
 )  # fmt: skip
 
 
-def spread(records: Sequence[Record], count: int) -> list[Record]:
+def evenly_spaced(records: Sequence[Record], count: int) -> list[Record]:
     """At most `count` records, evenly spaced over all of them."""
     if len(records) <= count:
         return list(records)
-    return [records[place * len(records) // count] for place in range(count)]
+    return [records[index * len(records) // count] for index in range(count)]
 
 
 def read_watched(path: Path, count: int) -> list[Request]:
-    """The requests that monitors, and words alone, are asked about: `count` of those in a file."""
-    return spread(read_records(path, Request), count)
+    """The requests that monitors and the text baseline are asked about: at most `count` of a file,
+    evenly spaced."""
+    return evenly_spaced(read_records(path, Request), count)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -224,25 +231,25 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
                 name: [_plain(item) for item in value]
                 if isinstance(value, tuple)
                 else _plain(value)
-                for name, value in fields_of(record).items()
+                for name, value in _fields_of(record).items()
             }
             lines.write(json.dumps(fields, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def fields_of(record: Record) -> dict[str, Any]:
+def _fields_of(record: Record) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
     """Every record of `path`, in its order.
 
-    Raises InputError naming the line that is not a whole record of this kind.
+    Raises InputError with the number of a line that is no complete record of this kind.
     """
     names = {field.name for field in dataclasses.fields(kind)}
     records = []
     with path.open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
-            fields = _fields(line)
+            fields = _object_of(line)
             if fields.keys() != names:
                 raise InputError(
                     f"{path} line {number} is no {kind.__name__}; run the stage that writes it"
@@ -252,7 +259,8 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
     return records
 
 
-def _fields(line: str) -> dict[str, Any]:
+def _object_of(line: str) -> dict[str, Any]:
+    """A line's JSON object; empty where it is none."""
     try:
         fields = json.loads(line)
     except json.JSONDecodeError:
@@ -263,6 +271,3 @@ def _fields(line: str) -> dict[str, Any]:
 def _plain(value: object) -> object:
     """Floats to six significant digits: the last bits differ between machines, not between runs."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-HEADLINE = "logistic"  # the kind that is taken home, and whose numbers stand in the summary

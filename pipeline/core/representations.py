@@ -1,4 +1,4 @@
-"""The noun of numbers: one vector per text, layer and position. Its only reader and writer.
+"""Representations: one hidden state per text, layer and position. Their only reader and writer.
 
 Layers follow Hugging Face: 0 is the embeddings, l the output of block l - 1, the last one taken
 after the final norm.
@@ -41,15 +41,15 @@ class Representations:
         return [name for name, own in zip(self.ids, self.splits, strict=True) if own == split]
 
     def held_out(self) -> tuple[str, ...]:
-        """The splits that results are read on; a corpus may have no novel one."""
+        """The splits that results are of; a corpus may have no novel one."""
         return tuple(split for split in ("test", "novel") if split in self.splits)
 
 
 @dataclass(frozen=True)
-class Space:
-    """A file's room for representations that are written text by text, in any order.
+class RepresentationsFile:
+    """A file of representations that is filled text by text, in any order.
 
-    Its bytes are those of a safetensors file of the whole; memory never holds more than one text's.
+    Full, it is the safetensors file of all texts; memory never holds more than the texts of a call.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class Space:
 
     @cached_property
     def start(self) -> int:
-        """Where the values begin. The header itself, which names every text, is not kept."""
+        """The byte at which the values begin. The header, which names every text, is not kept."""
         return len(self.header())
 
     @property
@@ -94,12 +94,12 @@ class Space:
             room.truncate(self.start + self.bytes)
 
     def put(self, texts: Sequence[int], values: NDArray[np.float32]) -> None:
-        """Write the values [layers, positions, N, width] of N texts, given by their numbers."""
+        """Write the values [layers, positions, N, width] of N texts, by their indices in `ids`."""
         row = 4 * self.width
         with self.path.open("r+b") as room:
-            for place in np.ndindex(values.shape[:2]):
-                first = (place[0] * len(self.positions) + place[1]) * len(self.ids)
-                for text, vector in zip(texts, values[place], strict=True):
+            for layer, position in np.ndindex(values.shape[:2]):
+                first = (layer * len(self.positions) + position) * len(self.ids)
+                for text, vector in zip(texts, values[layer, position], strict=True):
                     room.seek(self.start + (first + text) * row)
                     room.write(vector.astype("<f4").tobytes())
 

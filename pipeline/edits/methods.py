@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.core.concepts import concepts_of, evenly
+from pipeline.core.concepts import balanced, concepts_of
 from pipeline.core.records import Document, Example
 from pipeline.core.sections import Asking, Control, EditRow, Selfie
 from pipeline.edits import mlp_training, rewards
@@ -42,9 +42,9 @@ def choose_lessons(
     train = [e for e in examples if e.split == "train"]
     harmful = [e for e in train if e.concept not in safe] if safe else []
     return Lessons(
-        harmful=evenly(harmful, params.texts),
-        safe=evenly([e for e in train if e.concept in safe], params.texts),
-        labelled=evenly(train, params.texts),
+        harmful=balanced(harmful, params.texts),
+        safe=balanced([e for e in train if e.concept in safe], params.texts),
+        labelled=balanced(train, params.texts),
         reference=[d for d in documents if d.split == "pretrain"][: params.reference_texts],
         concepts=concepts_of(examples),
     )

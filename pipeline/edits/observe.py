@@ -7,7 +7,7 @@ from itertools import chain, zip_longest
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.core.concepts import concepts_of, evenly
+from pipeline.core.concepts import balanced, concepts_of
 from pipeline.core.edit_observations import Observations
 from pipeline.core.records import Agreement, Document, Example, Request
 from pipeline.core.sections import Asking, Generation, Selfie
@@ -48,14 +48,14 @@ def choose_probes(
     concepts that are not measured."""
     measured = concepts_of(examples)
     splits = [
-        evenly([e for e in examples if e.split == split], len(examples)) for split in HELD_OUT
+        balanced([e for e in examples if e.split == split], len(examples)) for split in HELD_OUT
     ]
     turns = {e.id: turn for turn, e in enumerate(chain(*splits))}
     by_concept = sorted(requests, key=lambda request: turns.get(request.id, len(turns)))
     return Probes(
         requests=_of_every_kind(by_concept, num_requests),
         documents=[d for d in documents if d.split == "heldout"][:num_texts],
-        facts=evenly([e for e in described if e.concept not in measured], num_texts),
+        facts=balanced([e for e in described if e.concept not in measured], num_texts),
         examples=[example for split in splits for example in split[:num_texts]],
     )
 

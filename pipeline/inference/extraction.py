@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.core.console import progress
-from pipeline.core.representations import Space
+from pipeline.core.representations import RepresentationsFile
 from pipeline.core.sections import Extraction
 from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
@@ -23,7 +23,7 @@ def extract(
     encoder: Encoder,
     texts: Sequence[Encoded],
     params: Extraction,
-    space: Space,
+    space: RepresentationsFile,
     checkpoint: Checkpoint,
 ) -> None:
     """Write the representations of all texts, in their order, into a space that they fill.

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from pipeline.core.concepts import evenly, spoken
+from pipeline.core.concepts import balanced, spoken
 from pipeline.core.files import whole
 from pipeline.core.records import Interpretation
 from pipeline.core.sections import Asking, Section
@@ -178,7 +178,7 @@ def said_of_states(
             {variant: told.get((state.example, "state"), "") for variant, told in said.items()},
             {control: said[last].get((state.example, control), "") for control in controls},
         )
-        for state in evenly(states, len({state.concept for state in states}))
+        for state in balanced(states, len({state.concept for state in states}))
     ]
 
 

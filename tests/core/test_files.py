@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.concepts import evenly, spoken
+from pipeline.core.concepts import balanced, spoken
 from pipeline.core.console import InputError, fail, progress, variant_name
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.core.records import Example, Interpretation, Verdict, read_records, write_records
@@ -85,9 +85,9 @@ def test_a_broken_record_is_named(tmp_path: Path, line: str) -> None:
 
 def test_evenly_takes_turns() -> None:
     texts = [Example(str(n), "", "", "", concept, "test", "") for n, concept in enumerate("aaabc")]
-    assert [e.concept for e in evenly(texts, 4)] == ["a", "b", "c", "a"]
-    assert len(evenly(texts, 99)) == 5
-    assert evenly(texts, 0) == []
+    assert [e.concept for e in balanced(texts, 4)] == ["a", "b", "c", "a"]
+    assert len(balanced(texts, 99)) == 5
+    assert balanced(texts, 0) == []
 
 
 def test_labels_are_said_as_words() -> None:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from pipeline.core.params import Params
 from pipeline.core.records import Example
-from pipeline.core.representations import Representations, Space, load_representations
+from pipeline.core.representations import Representations, RepresentationsFile, load_representations
 from pipeline.core.sections import Extraction
 from pipeline.inference import extraction
 from pipeline.inference.extraction import extract, read_batch
@@ -20,8 +20,10 @@ from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 
 
-def space_for(path: Path, examples: list[Example], params: Extraction, width: int) -> Space:
-    return Space(
+def space_for(
+    path: Path, examples: list[Example], params: Extraction, width: int
+) -> RepresentationsFile:
+    return RepresentationsFile(
         path, params.layers, params.positions, tuple(e.id for e in examples),
         tuple(e.concept for e in examples), tuple(e.split for e in examples), width,
     )  # fmt: skip
@@ -125,7 +127,7 @@ def stored() -> Representations:
 
 def test_a_filled_space_is_a_safetensors_file(tmp_path: Path) -> None:
     """The bytes of the library's own writer, whatever order the texts come in."""
-    space = Space(tmp_path / "space", **FIELDS, width=3)  # type: ignore[arg-type]
+    space = RepresentationsFile(tmp_path / "space", **FIELDS, width=3)  # type: ignore[arg-type]
     assert not space.is_there()
     space.make()
     assert space.is_there()

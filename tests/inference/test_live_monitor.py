@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
-from pipeline.core.records import Example, spread
+from pipeline.core.records import Example, evenly_spaced
 from pipeline.inference import monitor_cli
 from pipeline.inference.answer_extraction import answering, read_streams
 from pipeline.inference.fingerprint import is_same, signature_of
@@ -303,8 +303,8 @@ def test_answers_are_encoded_as_text(encoder: Encoder) -> None:
 
 def test_records_are_taken_evenly() -> None:
     texts = [Example(str(n), "", "", "", "", "test", "") for n in range(10)]
-    assert [e.id for e in spread(texts, 4)] == ["0", "2", "5", "7"]
-    assert spread(texts, 10) == spread(texts, 99) == texts
+    assert [e.id for e in evenly_spaced(texts, 4)] == ["0", "2", "5", "7"]
+    assert evenly_spaced(texts, 10) == evenly_spaced(texts, 99) == texts
 
 
 # The command

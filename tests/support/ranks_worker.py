@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from pipeline.core.records import Document, Example, Pair
-from pipeline.core.representations import Space, load_representations
+from pipeline.core.representations import RepresentationsFile, load_representations
 from pipeline.inference.extraction import extract
 from pipeline.models import distributed
 from pipeline.models.building import save_adapter, with_lora
@@ -119,7 +119,7 @@ def extracted(folder: Path) -> Tensor:
     encoder, knobs = Encoder(tokenizer, params.text), params.extraction
     knobs = knobs.model_copy(update={"tokens_per_batch": 60})
     names = tuple(f"text-{number}" for number in range(24))
-    space = Space(
+    space = RepresentationsFile(
         folder / f"space-{distributed.count()}", knobs.layers, knobs.positions, names, names, names,
         config_of(model).hidden_size,
     )  # fmt: skip
