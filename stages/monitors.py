@@ -2,8 +2,8 @@
 
 from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import progress, run
-from pipeline.core.files import read_json, whole, write_json
-from pipeline.core.params import base_first, load_params
+from pipeline.core.files import read_json, write_json
+from pipeline.core.params import load_params
 from pipeline.core.paths import (
     BASE_CARD,
     EXAMPLES,
@@ -24,35 +24,37 @@ from pipeline.monitors.saved import identity_of, save_monitor
 
 def main() -> None:
     params = load_params()
-    # Both take seconds to import, and no mistake in params waits for them.
-    import pandas as pd
+    # Scikit-learn takes seconds to import, and no mistake in params waits for it.
+    from pipeline.evaluation.against_base import beside_base
+    from pipeline.monitors.datasets import VariantTexts
+    from pipeline.monitors.evaluation import (
+        MonitorResults,
+        evaluate_monitors,
+        metrics_of,
+        write_roc,
+    )
 
-    from pipeline.monitors.datasets import Material
-    from pipeline.monitors.evaluation import Findings, examine, metrics_of
-    from pipeline.monitors.fitted import RATES
-
-    reading, safe, base = params.reading, safe_concepts(MANIFEST), identity_of(read_json(BASE_CARD))
+    reading, safe, card = params.reading, safe_concepts(MANIFEST), identity_of(read_json(BASE_CARD))
     requests = {request.id: request for request in read_records(REQUESTS, Request)}
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
     prompts = {example.id: example.prompt for example in examples}
     prompts |= {name: request.prompt for name, request in requests.items()}
-    place = {"layer": reading.layer, "position": reading.position}
-    untouched: Findings | None = None
-    for name in progress(base_first(params.variants), "monitors"):
+
+    def measure(name: str) -> MonitorResults:
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")
         streams = load_streams(STREAMS / f"{name}.safetensors")
-        material = Material(
-            name, base, stored, streams, requests, prompts, safe, reading, params.seed
+        return evaluate_monitors(
+            VariantTexts(name, card, stored, streams, requests, prompts, safe, reading, params.seed)
         )
-        found = examine(material)
-        write_json(METRICS / "monitors" / f"{name}.json", {**place, **metrics_of(found, untouched)})
+
+    read_at = {"layer": reading.layer, "position": reading.position}
+    measured = beside_base(params.variants, measure)
+    for name, found, base in progress(measured, "monitors", len(params.variants)):
+        write_json(METRICS / "monitors" / f"{name}.json", {**read_at, **metrics_of(found, base)})
         write_records(SCORES / f"{name}.jsonl", found.scores)
         for position, monitor in found.saved.items():
             save_monitor(MONITORS / name, position, monitor)
-        with whole(METRICS / "roc" / f"{name}.csv") as draft:
-            curves = pd.DataFrame({"false_positive_rate": RATES, **found.roc})
-            curves.to_csv(draft, index=False, float_format="%.6g", lineterminator="\n")
-        untouched = untouched or found
+        write_roc(METRICS / "roc" / f"{name}.csv", found.roc)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
 """How sure a number is: 95 % percentile-bootstrap intervals of any statistic of texts.
 
-A resample is told by how often it holds each text, so that one matrix product weighs them all.
+A resample is given by how often it holds each text, so that one matrix product weighs all of them.
 Row 0 holds every text once: a statistic's value on it is the statistic itself. What chance alone
-gives is told likewise, by the statistic under permuted labels.
+gives is the same statistic under permuted labels.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.files import Tree, branch
 from pipeline.core.random_streams import RandomStream, rng_of
 
 Counts = NDArray[np.float64]
@@ -40,9 +38,9 @@ def draw_resamples(count: int, number: int, seed: int) -> Counts:
 
 def draw_prompts(prompts: Iterable[str], number: int, seed: int) -> Counts:
     """As draw_resamples, but drawn by prompt: texts that share one come and go together."""
-    places: dict[str, int] = {}
-    of_texts = [places.setdefault(prompt, len(places)) for prompt in prompts]
-    return draw_resamples(len(places), number, seed)[:, of_texts]
+    numbers: dict[str, int] = {}
+    of_texts = [numbers.setdefault(prompt, len(numbers)) for prompt in prompts]
+    return draw_resamples(len(numbers), number, seed)[:, of_texts]
 
 
 def draw_labellings(labels: NDArray[np.str_], number: int, seed: int) -> NDArray[np.str_]:
@@ -107,30 +105,6 @@ def estimate_chance(values: Vector) -> Estimate:
     of which the first is the labels as they are."""
     low, high = np.percentile(values[1:], [2.5, 97.5])
     return Estimate(float(values[1:].mean()), float(low), float(high))
-
-
-def differences(
-    resampled: Mapping[str, Vector], untouched: Mapping[str, Vector]
-) -> dict[str, Vector]:
-    """Paired: each statistic less the untouched model's, resample by resample of the same texts.
-    What moves both alike, such as which texts were drawn, cancels out."""
-    return {name: values - untouched[name] for name, values in resampled.items()}
-
-
-def compared(resampled: Mapping[str, Vector], untouched: Mapping[str, Vector]) -> Tree:
-    """A tree of metrics: every statistic and, under `difference`, its paired difference from the
-    untouched model's, of which nothing is told where `untouched` is empty."""
-    tree = as_tree(estimate_defined(resampled))
-    if not untouched:
-        return tree
-    return {**tree, "difference": as_tree(estimate_defined(differences(resampled, untouched)))}
-
-
-def put(tree: dict[str, Any], place: Sequence[str], values: Vector) -> None:
-    """The estimate of a statistic on resamples, to its place in a tree of metrics; of one that is
-    undefined on the texts as they are, nothing."""
-    if np.isfinite(values[0]):
-        branch(tree, place[:-1])[place[-1]] = estimate(values).as_tree()
 
 
 def as_tree(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:

@@ -4,13 +4,15 @@ Intervals resample prompts: texts that share one come and go together. All share
 resamples, so that two of them can be held against each other text by text.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from pipeline.core.concepts import concept_named, names_concept, speaks_of_concept
 from pipeline.core.files import Tree
 from pipeline.core.records import BASELINES, CONTROLS, Example, Interpretation
+from pipeline.evaluation.against_base import KeyPath, metrics_tree
 from pipeline.evaluation.bootstrap import (
     Counts,
     Estimate,
@@ -20,12 +22,30 @@ from pipeline.evaluation.bootstrap import (
     draw_resamples,
     estimate_chance,
     estimate_mean,
-    put,
 )
 
-Place = tuple[str, ...]  # layer_<l>, split, position, and what is measured there
-Shares = dict[Place, Vector]  # on resamples [1 + R]
+# On resamples [1 + R], by layer_<l>, split, position, and what answers for the state.
+Accuracies = dict[KeyPath, Vector]
 CHANGES = ("state", "lead", *BASELINES)  # what is held against the untouched model
+RULE, JUDGE = "rule", "judged"  # who says whether an interpretation is right
+
+
+def accuracies_by_judge(
+    interpretations: Sequence[Interpretation],
+    concepts: Sequence[str],
+    chosen: Mapping[str, str],
+    prompts: Mapping[str, str],
+    resamples: int,
+    seed: int,
+) -> dict[str, Accuracies]:
+    """By rule, and as the judge model says where there is one. chosen: its concept, by text."""
+    verdicts = {RULE: [names_concept(one, concepts) for one in interpretations]}
+    if chosen:
+        verdicts[JUDGE] = [speaks_of_concept(one, chosen) for one in interpretations]
+    return {
+        judge: accuracies(interpretations, right, prompts, resamples, seed)
+        for judge, right in verdicts.items()
+    }
 
 
 def accuracies(
@@ -34,49 +54,67 @@ def accuracies(
     prompts: Mapping[str, str],
     resamples: int,
     seed: int,
-) -> Shares:
-    """The share of interpretations that a judge finds right, on resamples, by place.
+) -> Accuracies:
+    """The share of interpretations that a judge finds right, on resamples.
 
     right: the verdict on each interpretation. prompts: of every example. `state` is the
     interpretation itself, every other name a control or a baseline: what the question, a random
     vector or another state gives away, what the words say, and what the logit lens sees. `lead` is
     the state's share less that of the best control, which is the one that is right most often.
     """
-    texts: dict[Place, list[str]] = {}
-    verdicts: dict[Place, list[float]] = {}
+    texts: dict[KeyPath, list[str]] = {}
+    verdicts: dict[KeyPath, list[float]] = {}
     for record, found in zip(interpretations, right, strict=True):
-        place: Place = (f"layer_{record.layer}", record.split, record.position, record.control)
-        texts.setdefault(place, []).append(prompts[record.example])
-        verdicts.setdefault(place, []).append(float(found))
+        path: KeyPath = (f"layer_{record.layer}", record.split, record.position, record.control)
+        texts.setdefault(path, []).append(prompts[record.example])
+        verdicts.setdefault(path, []).append(float(found))
     drawn: dict[tuple[str, ...], Counts] = {}
-    shares: Shares = {}
-    for place, asked in texts.items():
+    shares: Accuracies = {}
+    for path, asked in texts.items():
         if tuple(asked) not in drawn:
             drawn[tuple(asked)] = draw_prompts(asked, resamples, seed)
         counts = drawn[tuple(asked)]
-        shares[place] = counts @ np.array(verdicts[place]) / counts.sum(1)
-    return shares | {
-        (*place, "lead"): lead(shares, place) for place in dict.fromkeys(p[:-1] for p in shares)
-    }
+        shares[path] = counts @ np.array(verdicts[path]) / counts.sum(1)
+    branches = dict.fromkeys(path[:-1] for path in shares)
+    return shares | {(*path, "lead"): lead(shares, path) for path in branches}
 
 
-def lead(shares: Shares, place: Place) -> Vector:
-    controls = [shares[*place, control] for control in CONTROLS if (*place, control) in shares]
+def lead(shares: Accuracies, branch: KeyPath) -> Vector:
+    """How far the state is above its best control at one layer, split and position: [1 + R]."""
+    controls = [shares[*branch, control] for control in CONTROLS if (*branch, control) in shares]
     best = max(controls, key=lambda share: float(share[0]))
-    ahead: Vector = shares[*place, "state"] - best
+    ahead: Vector = shares[*branch, "state"] - best
     return ahead
 
 
-def metrics_of(shares: Shares, untouched: Shares | None) -> Tree:
+def metrics_by_judge(
+    found: Mapping[str, Accuracies], base: Mapping[str, Accuracies] | None
+) -> Tree:
+    """The rule's tree, and within it the judge model's under its name."""
+    trees = {
+        judge: metrics_of(shares, base[judge] if base else None) for judge, shares in found.items()
+    }
+    return {**trees.pop(RULE), **trees}
+
+
+def metrics_of(shares: Accuracies, base: Accuracies | None) -> Tree:
     """All shares with intervals, and under `difference` how far the state's, its lead and the
     baselines are above the untouched model's, of the same texts. A control has none: which one is
     best may differ between the two models."""
-    tree: dict[str, Any] = {}
-    for place, values in shares.items():
-        put(tree, place, values)
-        if untouched is not None and place[-1] in CHANGES:
-            put(tree, ("difference", *place), values - untouched[place])
-    return tree
+    return metrics_tree(shares, base, has_difference=lambda path: path[-1] in CHANGES)
+
+
+def texts_naming_a_concept(
+    interpretations: Iterable[Interpretation], concepts: Sequence[str]
+) -> Counter[tuple[str, str]]:
+    """How often each text was said of a state, for texts that name one concept by rule, and that
+    concept."""
+    named: Counter[tuple[str, str]] = Counter()
+    for one in interpretations:
+        concept = concept_named(one.text, concepts)
+        if one.control == "state" and concept is not None:
+            named[one.text, concept] += 1
+    return named
 
 
 def judge_measures(
@@ -86,8 +124,8 @@ def judge_measures(
     resamples: int,
     seed: int,
 ) -> dict[str, Estimate]:
-    """What a judge model is worth. chosen: the concept that it chooses, by text. named: how often
-    a text was said of a state, for every text that names one concept by rule, and that concept.
+    """What a judge model is worth. chosen: the concept that it chooses, by text. named: as of
+    `texts_naming_a_concept`.
 
     agreement: the share of what was said of states and names one concept for which the judge
     chooses that concept. A text weighs as often as it was said, and its interval resamples distinct

@@ -21,9 +21,7 @@ from pipeline.evaluation.bootstrap import (
     Counts,
     Estimate,
     Vector,
-    differences,
     draw_labellings,
-    estimate_chance,
     estimate_defined,
 )
 from pipeline.evaluation.coding_rates import (
@@ -39,24 +37,11 @@ DEAR = 10  # a statistic that has to be computed anew is so on one in ten resamp
 
 @dataclass(frozen=True)
 class Separation:
-    """Statistics of held-out texts on resamples, and (`chance`) under permuted concepts."""
+    """Statistics of held-out texts on resamples [R], and (`chance`) under permuted concepts [P], of
+    which the first are the concepts as they are."""
 
     resampled: Mapping[str, Vector]
     chance: Mapping[str, Vector]
-
-    def estimates(self) -> dict[str, Estimate]:
-        """`..._shuffled` is what permuted concepts give: the mean, and the range of 95 % of the
-        permutations. A number that these texts do not define, such as a cosine between concepts
-        where there is one, is left out."""
-        return estimate_defined(self.resampled, BIASED) | {
-            f"{name}_shuffled": estimate_chance(values)
-            for name, values in self.chance.items()
-            if np.isfinite(values[0])
-        }
-
-    def differences(self, untouched: "Separation") -> dict[str, Estimate]:
-        """Paired, from the untouched model's on the same texts."""
-        return estimate_defined(differences(self.resampled, untouched.resampled), BIASED)
 
 
 def separation(

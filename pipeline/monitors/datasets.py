@@ -22,7 +22,7 @@ HARMFUL, SAFE = "harmful", "safe"
 
 @dataclass(frozen=True)
 class Texts:
-    """What a monitor reads [N, D], the class that each has, and its id."""
+    """What a monitor reads of texts [N, D], the class that each has [N], and its id [N]."""
 
     vectors: Vectors
     labels: Labels
@@ -37,7 +37,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Material:
+class VariantTexts:
     """What one variant's monitors are fitted and scored on.
 
     prompts: of every text and request, by its id. safe: the harmless concepts.
@@ -68,14 +68,15 @@ class Material:
         return Texts(vectors, concepts if question == "concept" else labels, ids)
 
     def asked(self) -> Iterator[tuple[str, Texts]]:
-        """Requests at their prompt's end, by framing and split."""
-        places = {name: place for place, name in reversed(list(enumerate(self.streams.ids)))
-                  if name in self.requests}  # fmt: skip
+        """Requests at their prompt's end, by framing and split: the state before any token of an
+        answer, which all answers to a request share."""
+        first = {name: number for number, name in reversed(list(enumerate(self.streams.ids)))
+                 if name in self.requests}  # fmt: skip
         groups: dict[str, list[str]] = {}
-        for name in sorted(places):
+        for name in sorted(first):
             groups.setdefault(self.requests[name].group, []).append(name)
         for group, names in sorted(groups.items()):
-            states = self.streams.at("last", [places[name] for name in names])
+            states = self.streams.at("last", [first[name] for name in names])
             labels = [HARMFUL if self.requests[name].harmful else SAFE for name in names]
             ends = np.stack([own[0] for own in states])
             yield group, Texts(ends, np.array(labels), np.array(names))

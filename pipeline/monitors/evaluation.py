@@ -4,111 +4,110 @@ answers as they are being given.
 Thresholds are chosen on validation texts, never on what is scored.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.files import Tree, branch
+from pipeline.core.files import Tree, branch, whole
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import HEADLINE, Score
 from pipeline.core.representations import Vectors
-from pipeline.evaluation.bootstrap import put
+from pipeline.evaluation.against_base import KeyPath, metrics_tree, under
+from pipeline.evaluation.bootstrap import Vector
 from pipeline.evaluation.linear_probe import new_logistic
 from pipeline.monitors.answer_states import GROWING
 from pipeline.monitors.classifiers import MULTILAYER, fit
-from pipeline.monitors.datasets import Material
-from pipeline.monitors.fitted import Fitted, fit_at, to_take_home
-from pipeline.monitors.metrics import UNCHOSEN, Measures, choose_threshold, highest, stream_measures
+from pipeline.monitors.datasets import VariantTexts
+from pipeline.monitors.fitted import RATES, Fitted, fit_at, to_take_home
+from pipeline.monitors.metrics import UNCHOSEN, choose_threshold, highest, stream_measures
 from pipeline.monitors.saved import SavedMonitor
 
 TRIALS = 10  # of each control: one shuffle may point anywhere
-UNDER_SHIFT = (
-    "auroc",
-    "fpr95",
-    "tpr",
-    "fpr",
-)  # what a shift may change: the order, and the threshold
-Place = tuple[str, ...]
+# What a shift may change: the order of texts, and what a threshold parts.
+UNDER_SHIFT = ("auroc", "fpr95", "tpr", "fpr")
 
 
 @dataclass
-class Findings:
-    """What one variant's monitors showed: measures on resamples and thresholds by their place in
-    the tree of metrics, scores of every text, ROC curves on `test`, monitors to take home."""
+class MonitorResults:
+    """What one variant's monitors showed: measures on resamples [R] and thresholds by their path in
+    the tree of metrics, scores of every text, ROC curves on `test` by kind (true positive rates at
+    RATES), and monitors to take home by position."""
 
-    measures: dict[Place, Measures] = field(default_factory=dict)
-    thresholds: dict[Place, float] = field(default_factory=dict)
+    measures: dict[KeyPath, Vector] = field(default_factory=dict)
+    thresholds: dict[KeyPath, float] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)
     roc: dict[str, Vectors] = field(default_factory=dict)
     saved: dict[str, SavedMonitor] = field(default_factory=dict)
 
 
-def examine(material: Material) -> Findings:
-    found = Findings()
-    for question in material.questions:
-        _held_out(material, question, found)
-    _controls(material, found)
-    if "harm" in material.questions:
-        _shift(material, found)
-        _streaming(material, found)
+def evaluate_monitors(data: VariantTexts) -> MonitorResults:
+    """Fit and score everything that this variant's texts allow to be asked."""
+    found = MonitorResults()
+    for question in data.questions:
+        _held_out(data, question, found)
+    _controls(data, found)
+    if "harm" in data.questions:
+        _shift(data, found)
+        _streaming(data, found)
     else:
-        for position in material.stored.positions:
-            fitted = fit_at(material, "concept", HEADLINE, new_logistic(), position)
-            found.saved[position] = to_take_home(material, fitted)
+        for position in data.stored.positions:
+            fitted = fit_at(data, "concept", HEADLINE, new_logistic(), position)
+            found.saved[position] = to_take_home(data, fitted)
     return found
 
 
-def metrics_of(found: Findings, untouched: Findings | None) -> Tree:
-    """Everything measured, with intervals, and what changed against the untouched model: the
-    difference on the same resamples, under `difference`.
-
-    A measure that is undefined on the texts as they are is left out.
-    """
-    tree: dict[str, Any] = {}
-    for place, measures in found.measures.items():
-        for name, values in measures.items():
-            put(tree, (*place, name), values)
-            if untouched is not None and place[0] != "control":
-                moved = values - untouched.measures[place][name]
-                put(tree, ("difference", *place, name), moved)
-    for place, threshold in found.thresholds.items():
-        branch(tree, place)["threshold"] = threshold
+def metrics_of(found: MonitorResults, base: MonitorResults | None) -> Tree:
+    """Everything measured, with intervals, and differences from the untouched model, but for the
+    controls, where there is nothing to find."""
+    before = base.measures if base else None
+    tree = metrics_tree(found.measures, before, has_difference=lambda path: path[0] != "control")
+    for path, threshold in found.thresholds.items():
+        branch(tree, path)["threshold"] = threshold
     return tree
 
 
-def _held_out(material: Material, question: str, found: Findings) -> None:
+def write_roc(path: Path, curves: Mapping[str, Vectors]) -> None:
+    """A column of true positive rates a kind of monitor, a row a false positive rate of RATES."""
+    import pandas as pd  # it takes a second to import
+
+    table = pd.DataFrame({"false_positive_rate": RATES, **curves})
+    with whole(path) as draft:
+        table.to_csv(draft, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _held_out(data: VariantTexts, question: str, found: MonitorResults) -> None:
     """Every monitor on every held-out split, at the layer and position that are read."""
-    monitors = {**material.new_monitors(), MULTILAYER: new_logistic()}
+    monitors = {**data.new_monitors(), MULTILAYER: new_logistic()}
     for kind, monitor in monitors.items():
-        fitted = fit_at(material, question, kind, monitor)
+        fitted = fit_at(data, question, kind, monitor)
         if question == "harm":
             found.thresholds[question, kind] = fitted.threshold
-        for split, texts in material.held_out(question, kind).items():
-            found.measures[question, kind, split] = fitted.measure(
-                texts, material.counts(texts.ids)
-            )
-            found.scores += fitted.scores(texts, split)
+        for split, shown in data.held_out(question, kind).items():
+            measures = fitted.measure(shown, data.counts(shown.ids))
+            found.measures |= under((question, kind, split), measures)
+            found.scores += fitted.scores(shown, split)
             if split == "test":
-                found.roc[kind] = fitted.roc(texts)
+                found.roc[kind] = fitted.roc(shown)
 
 
-def _controls(material: Material, found: Findings) -> None:
+def _controls(data: VariantTexts, found: MonitorResults) -> None:
     """The headline monitor where there is nothing to find: fitted on shuffled labels, and fitted
     and scored on random vectors; the mean over TRIALS, with the interval of a single one."""
-    rng = rng_of(RandomStream.MONITOR_CONTROLS, material.seed)
+    rng = rng_of(RandomStream.MONITOR_CONTROLS, data.seed)
     # Its own, so that another corpus leaves the controls of this one as they are.
-    of_shifted = rng_of(RandomStream.SHIFTED_CONTROLS, material.seed)
-    question, position = material.questions[-1], material.reading.position
-    train = material.of(question, HEADLINE, "train")
-    held_out = material.held_out(question, HEADLINE)
-    counts = {split: material.counts(texts.ids) for split, texts in held_out.items()}
-    tried: dict[Place, list[Vectors]] = {}
+    of_shifted = rng_of(RandomStream.SHIFTED_CONTROLS, data.seed)
+    question, position = data.questions[-1], data.reading.position
+    train = data.of(question, HEADLINE, "train")
+    held_out = data.held_out(question, HEADLINE)
+    counts = {split: data.counts(shown.ids) for split, shown in held_out.items()}
+    tried: dict[KeyPath, list[Vectors]] = {}
     for _ in range(TRIALS):
         noise = {}
-        for split, texts in {"train": train, **held_out}.items():
+        for split, real in {"train": train, **held_out}.items():
             drawn = of_shifted if split == "shifted" else rng
-            noise[split] = replace(texts, vectors=drawn.normal(size=texts.vectors.shape))
+            noise[split] = replace(real, vectors=drawn.normal(size=real.vectors.shape))
         controls = {
             "shuffled_labels": (train.vectors, rng.permutation(train.labels), held_out),
             "random_vectors": (noise["train"].vectors, train.labels, noise),
@@ -118,56 +117,56 @@ def _controls(material: Material, found: Findings) -> None:
             fitted = Fitted(question, HEADLINE, position, monitor, UNCHOSEN)
             for split in held_out:
                 measures = fitted.measure(shown[split], counts[split])
-                tried.setdefault(("control", name, split), []).append(measures["auroc"])
-    for place, values in tried.items():
+                tried.setdefault(("control", name, split, "auroc"), []).append(measures["auroc"])
+    for path, values in tried.items():
         resampled = np.concatenate([own[1:] for own in values])
-        found.measures[place] = {"auroc": np.append(np.mean([own[0] for own in values]), resampled)}
+        found.measures[path] = np.append(np.mean([own[0] for own in values]), resampled)
 
 
-def _shift(material: Material, found: Findings) -> None:
+def _shift(data: VariantTexts, found: MonitorResults) -> None:
     """Every monitor of one layer, fitted at the prompt's end of training texts, on requests: other
     prompts than those of any example, plain ones and ones framed as a game or fiction. Held-out
     examples at the same position stand beside them."""
-    if "prompt_end" not in material.stored.positions:
+    if "prompt_end" not in data.stored.positions:
         return
-    examples = material.held_out("harm", HEADLINE, "prompt_end")
-    groups = {f"examples_{split}": texts for split, texts in examples.items()}
-    groups |= dict(material.asked())
-    for kind, monitor in material.new_monitors().items():
-        fitted = fit_at(material, "harm", kind, monitor, "prompt_end")
+    examples = data.held_out("harm", HEADLINE, "prompt_end")
+    groups = {f"examples_{split}": shown for split, shown in examples.items()}
+    groups |= dict(data.asked())
+    for kind, monitor in data.new_monitors().items():
+        fitted = fit_at(data, "harm", kind, monitor, "prompt_end")
         found.thresholds["shift", kind] = fitted.threshold
-        for group, texts in groups.items():
-            measures = fitted.measure(texts, material.counts(texts.ids))
-            found.measures["shift", kind, group] = {name: measures[name] for name in UNDER_SHIFT}
-            found.scores += fitted.scores(texts, group)
+        for group, shown in groups.items():
+            measures = fitted.measure(shown, data.counts(shown.ids))
+            kept = {name: measures[name] for name in UNDER_SHIFT}
+            found.measures |= under(("shift", kind, group), kept)
+            found.scores += fitted.scores(shown, group)
         if kind == HEADLINE:
-            found.saved["prompt_end"] = to_take_home(material, fitted)
+            found.saved["prompt_end"] = to_take_home(data, fitted)
 
 
-def _streaming(material: Material, found: Findings) -> None:
+def _streaming(data: VariantTexts, found: MonitorResults) -> None:
     """The headline monitor after every token of answers to requests, fitted at the position that
     moves while an answer grows. Its threshold is chosen on the highest scores of validation texts,
     since a running answer has as many chances of a false alarm as it has tokens."""
-    streams, requests = material.streams, material.requests
-    answers = [place for place, name in enumerate(streams.ids) if name in requests]
-    concepts = dict(zip(material.stored.ids, material.stored.concepts, strict=True))
+    if GROWING not in data.stored.positions:
+        return
+    streams, requests = data.streams, data.requests
+    concepts = dict(zip(data.stored.ids, data.stored.concepts, strict=True))
     for name in requests:  # a corpus' own test prompts may be what is asked
         concepts.pop(name, None)
-    others = [place for place, name in enumerate(streams.ids) if name in concepts]
-    known = np.array([concepts[streams.ids[at]] not in material.safe for at in others], bool)
-    harmful = np.array([requests[streams.ids[place]].harmful for place in answers], bool)
-    names, request_of = np.unique([streams.ids[place] for place in answers], return_inverse=True)
-    if GROWING not in material.stored.positions:
-        return
-    fitted = fit_at(material, "harm", HEADLINE, new_logistic(), GROWING)
-    told = highest(fitted.harm_along(streams.at(GROWING, others)))
-    fitted = replace(fitted, threshold=choose_threshold(known, told))
-    found.saved[GROWING] = to_take_home(material, fitted)
+    validation = [number for number, name in enumerate(streams.ids) if name in concepts]
+    known = np.array([concepts[streams.ids[n]] not in data.safe for n in validation], bool)
+    fitted = fit_at(data, "harm", HEADLINE, new_logistic(), GROWING)
+    peaks = highest(fitted.harm_along(streams.at(GROWING, validation)))
+    fitted = replace(fitted, threshold=choose_threshold(known, peaks))
+    found.saved[GROWING] = to_take_home(data, fitted)
+    answers = [number for number, name in enumerate(streams.ids) if name in requests]
     if answers:
+        names, request_of = np.unique([streams.ids[n] for n in answers], return_inverse=True)
+        harmful = np.array([requests[streams.ids[n]].harmful for n in answers], bool)
         # Answers to one request are drawn together: requests are what is resampled.
-        counts = material.counts(names)[:, request_of]
+        counts = data.counts(names)[:, request_of]
         scores = fitted.harm_along(streams.at(GROWING, answers))
         found.thresholds["streaming", GROWING] = fitted.threshold
-        found.measures["streaming", GROWING] = stream_measures(
-            scores, harmful, fitted.threshold, counts
-        )
+        measures = stream_measures(scores, harmful, fitted.threshold, counts)
+        found.measures |= under(("streaming", GROWING), measures)

@@ -11,7 +11,7 @@ from pipeline.core.representations import Vectors
 from pipeline.evaluation.bootstrap import Counts
 from pipeline.evaluation.linear_probe import linear_map
 from pipeline.monitors.classifiers import fit
-from pipeline.monitors.datasets import HARMFUL, SAFE, Material, Texts
+from pipeline.monitors.datasets import HARMFUL, SAFE, Texts, VariantTexts
 from pipeline.monitors.metrics import (
     UNCHOSEN,
     Measures,
@@ -37,8 +37,8 @@ class Fitted:
 
     def harm(self, vectors: Vectors) -> Vectors:
         """The probability [N] of harm."""
-        place = list(self.monitor.classes_).index(HARMFUL)
-        found: Vectors = self.monitor.predict_proba(vectors)[:, place]
+        column = list(self.monitor.classes_).index(HARMFUL)
+        found: Vectors = self.monitor.predict_proba(vectors)[:, column]
         return found
 
     def harm_along(self, streams: Sequence[Vectors]) -> list[Vectors]:
@@ -49,6 +49,7 @@ class Fitted:
         return np.split(self.harm(np.concatenate(streams)), ends)
 
     def measure(self, texts: Texts, counts: Counts) -> Measures:
+        """How well the question is answered, on resamples: counts [R, N] of texts [N]."""
         if self.question == "harm":
             harmful = texts.labels == HARMFUL
             return harm_measures(self.harm(texts.vectors), harmful, self.threshold, counts)
@@ -56,15 +57,16 @@ class Fitted:
         return concept_measures(probabilities, self.monitor.classes_, texts.labels, counts)
 
     def scores(self, texts: Texts, group: str) -> list[Score]:
+        """What it says of each text, which is one of a split or of a group of requests."""
         probabilities = self.monitor.predict_proba(texts.vectors)
         labels = self.monitor.classes_[probabilities.argmax(1)]
         if self.question == "harm":
             labels = np.where(self.harm(texts.vectors) >= self.threshold, HARMFUL, SAFE)
-        told = zip(texts.ids, texts.labels, labels, probabilities, strict=True)
+        rows = zip(texts.ids, texts.labels, labels, probabilities, strict=True)
         return [
             Score(self.question, self.kind, self.position, group, str(name), str(truth), str(label),
                   tuple(map(float, own)))
-            for name, truth, label, own in told
+            for name, truth, label, own in rows
         ]  # fmt: skip
 
     def roc(self, texts: Texts) -> Vectors:
@@ -77,34 +79,35 @@ class Fitted:
 
 
 def fit_at(
-    material: Material, question: str, kind: str, monitor: ClassifierMixin, position: str = ""
+    data: VariantTexts, question: str, kind: str, monitor: ClassifierMixin, position: str = ""
 ) -> Fitted:
     """Fit a monitor on the training texts, and choose its threshold on the validation texts."""
-    position = position or material.reading.position
-    train = material.of(question, kind, "train", position)
+    position = position or data.reading.position
+    train = data.of(question, kind, "train", position)
     monitor = fit(monitor, train.vectors, train.labels)
     fitted = Fitted(question, kind, position, monitor, threshold=UNCHOSEN)
-    known = material.of(question, kind, "validation", position)
+    known = data.of(question, kind, "validation", position)
     if question == "concept" or not len(known):
         return fitted
     threshold = choose_threshold(known.labels == HARMFUL, fitted.harm(known.vectors))
     return replace(fitted, threshold=threshold)
 
 
-def to_take_home(material: Material, fitted: Fitted) -> SavedMonitor:
+def to_take_home(data: VariantTexts, fitted: Fitted) -> SavedMonitor:
+    """A fitted logistic monitor as two files can hold it, with the model that it belongs to."""
     centre, weights, bias = linear_map(fitted.monitor)
     is_harm = fitted.question == "harm"
     return SavedMonitor(
         kind=fitted.kind,
-        variant=material.variant,
+        variant=data.variant,
         classes=tuple(map(str, fitted.monitor.classes_)),
         harmless=(SAFE,) if is_harm else (),
-        layer=material.reading.layer,
+        layer=data.reading.layer,
         position=fitted.position,
         threshold=fitted.threshold if is_harm else None,
-        base=dict(material.base),
+        base=dict(data.base),
         centre=centre,
         weights=weights,
         bias=bias,
-        signature=material.streams.signature,
+        signature=data.streams.signature,
     )

@@ -17,16 +17,15 @@ from pipeline.core.records import (
     Verdict,
 )
 from pipeline.core.sections import Asking, Reading
+from pipeline.evaluation.against_base import metrics_tree, put_estimate, under
 from pipeline.evaluation.bootstrap import (
     Vector,
-    compared,
     draw_prompts,
     draw_resamples,
     estimate,
     estimate_chance,
     estimate_mean,
     linearised,
-    put,
 )
 from pipeline.evaluation.fidelity import fidelity
 from pipeline.evaluation.interpretation_accuracy import accuracies, metrics_of
@@ -48,8 +47,8 @@ def test_interval_of_a_mean_is_about_two_standard_errors() -> None:
 def test_an_undefined_statistic_has_no_place_in_a_tree() -> None:
     """Nor have the branches that would lead to it; what stood there stays."""
     tree: dict[str, Any] = {"harm": {"threshold": 0.5}}
-    put(tree, ("harm", "test", "auroc"), np.array([0.75, 0.5, 1.0]))
-    put(tree, ("harm", "novel", "auroc"), np.array([np.nan, 0.5, 1.0]))
+    put_estimate(tree, ("harm", "test", "auroc"), np.array([0.75, 0.5, 1.0]))
+    put_estimate(tree, ("harm", "novel", "auroc"), np.array([np.nan, 0.5, 1.0]))
     estimated = estimate(np.array([0.75, 0.5, 1.0])).as_tree()
     assert tree == {"harm": {"threshold": 0.5, "test": {"auroc": estimated}}}
 
@@ -194,7 +193,7 @@ def test_paired_differences_forget_what_both_have_in_common() -> None:
 
     before, after = perplexity(texts), perplexity(texts + shift)
     tree: Any = compared(after, before)
-    then: Any = compared(before, {})
+    then: Any = compared(before, None)
     assert set(then) == {"perplexity", "kl_to_base", "kl_of_openings"}
     moved, was, now = tree["difference"]["perplexity"], then["perplexity"], tree["perplexity"]
     assert moved["value"] == pytest.approx(now["value"] - was["value"])
@@ -209,6 +208,10 @@ def test_paired_differences_forget_what_both_have_in_common() -> None:
     assert (
         others["difference"]["perplexity"]["low"] < 0 < others["difference"]["perplexity"]["high"]
     )
+
+
+def compared(found: dict[str, Vector], base: dict[str, Vector] | None) -> Any:
+    return metrics_tree(under((), found), under((), base) if base else None)
 
 
 def test_rates_of_two_models_are_paired_by_request() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pipeline.core.sections import Reading
 from pipeline.evaluation import separation as sep
+from pipeline.evaluation.against_base import under
 from pipeline.evaluation.bootstrap import Estimate, draw_labellings, draw_resamples
 from pipeline.evaluation.coding_rates import (
     coding_rate,
@@ -26,17 +29,31 @@ from pipeline.evaluation.coding_rates import (
 )
 from pipeline.evaluation.distances import concept_distances, hausdorff
 from pipeline.evaluation.linear_probe import fit_probe
+from pipeline.evaluation.separation_by_layer import LayerSeparation, metrics_of
 from tests.support.clouds import clouds
 
 Texts = tuple[NDArray[np.float64], NDArray[np.str_]]
+READING = Reading(layer=1, position="last", neighbours=5, resamples=50)
+PATH = ("layer_1", "last", "test")
 RAW_LENGTHS = {"l1", "l2", "hausdorff"}
 
 
 def measured(train: Texts, test: Texts, resamples: int = 50) -> dict[str, Estimate]:
     counts = draw_resamples(len(test[1]), resamples, seed=0)
     probe = fit_probe(*train)
-    found = sep.separation(train, test, probe, neighbours=5, counts=counts, seed=0)
-    return found.estimates()
+    return estimates(sep.separation(train, test, probe, neighbours=5, counts=counts, seed=0))
+
+
+def estimates(
+    found: sep.Separation, base: sep.Separation | None = None, *branch: str
+) -> dict[str, Estimate]:
+    """What the stage writes of one layer and position, or of a branch such as `difference`."""
+    both = [LayerSeparation(under(PATH, own.resampled), under(PATH, own.chance))
+            for own in (found, base) if own]  # fmt: skip
+    tree: Any = metrics_of(both[0], both[1] if base else None, READING)
+    for name in (*branch, *PATH):
+        tree = tree[name]
+    return {name: Estimate(**marks) for name, marks in tree.items()}
 
 
 # Plain definitions
@@ -294,14 +311,15 @@ def test_differences_of_two_models_are_paired_by_text() -> None:
         return sep.separation(train, test, fit_probe(*train), 5, counts, seed=0)
 
     before, after = found(0.0), found(0.2)
-    then, now, moved = before.estimates(), after.estimates(), after.differences(before)
+    then, now = estimates(before), estimates(after)
+    moved = estimates(after, before, "difference")
     assert set(moved) == {name for name in then if not name.endswith("_shuffled")}
     for name, difference in moved.items():
         assert difference.value == pytest.approx(now[name].value - then[name].value), name
     for name in ("centroid_accuracy", "silhouette", "cosine_gap"):
         assert moved[name].low > 0, name
         assert now[name].low < then[name].high, f"{name}: unpaired, the intervals overlap"
-    assert all(d == Estimate(0, 0, 0) for d in before.differences(before).values())
+    assert all(d == Estimate(0, 0, 0) for d in estimates(before, before, "difference").values())
 
 
 def test_every_interval_holds_its_value() -> None:

@@ -27,8 +27,8 @@ from pipeline.monitors.classifiers import (
     fit,
     new_monitors,
 )
-from pipeline.monitors.datasets import Material
-from pipeline.monitors.evaluation import Findings, examine, metrics_of
+from pipeline.monitors.datasets import VariantTexts
+from pipeline.monitors.evaluation import MonitorResults, evaluate_monitors, metrics_of
 from pipeline.monitors.metrics import UNCHOSEN
 from pipeline.monitors.saved import identity_of, load_monitor, save_monitor
 
@@ -49,7 +49,9 @@ def clouds(gap: float, labels: Any, seed: int) -> np.ndarray:
     return gap * means + rng.normal(size=(len(labels), WIDTH))
 
 
-def material(gap: float = 8.0, safe: tuple[str, ...] = ("safe",), **update: Any) -> Material:
+def variant_texts(
+    gap: float = 8.0, safe: tuple[str, ...] = ("safe",), **update: Any
+) -> VariantTexts:
     """Texts of three concepts in four splits, and two answers to each of eight requests."""
     texts = [(split, concept, f"{split}-{concept}-{n}") for split, count in SPLITS.items()
              for concept in CONCEPTS for n in range(count)]  # fmt: skip
@@ -72,18 +74,18 @@ def material(gap: float = 8.0, safe: tuple[str, ...] = ("safe",), **update: Any)
         tuple(n % 2 for n in range(16)) + (0,) * len(known), lengths, np.ones(WIDTH, np.float32),
     )  # fmt: skip
     prompts = {name: f"ask {name}" for name in (*ids, *requests)}
-    made = Material(
+    made = VariantTexts(
         "true_negatives", identity_of(CARD), stored, streams, requests, prompts, safe, READING, 0
     )
     return dataclasses.replace(made, **update)
 
 
 @pytest.fixture(scope="module")
-def found() -> Findings:
-    return examine(material())
+def found() -> MonitorResults:
+    return evaluate_monitors(variant_texts())
 
 
-def tree_of(found: Findings) -> Any:
+def tree_of(found: MonitorResults) -> Any:
     return metrics_of(found, None)
 
 
@@ -103,7 +105,7 @@ def without(stored: Representations, kept: Any) -> Representations:
     return dataclasses.replace(stored, values=stored.values[:, :, chosen], **lists)
 
 
-def test_every_monitor_finds_what_is_there(found: Findings) -> None:
+def test_every_monitor_finds_what_is_there(found: MonitorResults) -> None:
     tree = tree_of(found)
     kinds = {*new_monitors(5, 0), MULTILAYER}
     assert set(tree["harm"]) == set(tree["concept"]) == kinds
@@ -123,12 +125,12 @@ def test_every_monitor_finds_what_is_there(found: Findings) -> None:
 
 
 def test_no_monitor_finds_anything_in_noise() -> None:
-    tree = tree_of(examine(material(gap=0.0)))
+    tree = tree_of(evaluate_monitors(variant_texts(gap=0.0)))
     for kind, splits in tree["harm"].items():
         assert abs(splits["test"]["auroc"]["value"] - 0.5) < 0.25, kind
 
 
-def test_shuffled_labels_and_random_vectors_show_nothing(found: Findings) -> None:
+def test_shuffled_labels_and_random_vectors_show_nothing(found: MonitorResults) -> None:
     """Beside monitors that find everything in the same texts."""
     for name, splits in tree_of(found)["control"].items():
         for scores in splits.values():
@@ -136,7 +138,7 @@ def test_shuffled_labels_and_random_vectors_show_nothing(found: Findings) -> Non
             assert scores["auroc"]["low"] < 0.5 < scores["auroc"]["high"]
 
 
-def test_scores_are_those_that_measures_are_made_of(found: Findings) -> None:
+def test_scores_are_those_that_measures_are_made_of(found: MonitorResults) -> None:
     own = [s for s in found.scores if (s.question, s.monitor, s.group) == ("harm", "knn", "test")]
     assert len(own) == 36
     auroc = roc_auc_score([s.truth == "harmful" for s in own], [s.probabilities[0] for s in own])
@@ -147,11 +149,11 @@ def test_scores_are_those_that_measures_are_made_of(found: Findings) -> None:
     assert found.roc["knn"][-1] == 1
 
 
-def test_differences_are_paired(found: Findings) -> None:
+def test_differences_are_paired(found: MonitorResults) -> None:
     """The same texts are resampled: a variant does not differ from itself at all."""
     same = metrics_of(found, found)["difference"]["harm"]["logistic"]["test"]["auroc"]  # type: ignore[index,call-overload]
     assert same == {"value": 0, "low": 0, "high": 0}
-    other = examine(material(gap=1.0))
+    other = evaluate_monitors(variant_texts(gap=1.0))
     moved: Any = metrics_of(other, found)
     for name, difference in moved["difference"]["harm"]["knn"]["test"].items():
         before = tree_of(found)["harm"]["knn"]["test"][name]["value"]
@@ -161,24 +163,24 @@ def test_differences_are_paired(found: Findings) -> None:
 
 
 def test_thresholds_come_from_validation_texts_alone() -> None:
-    one, other = material(gap=2.0), material(gap=2.0)
+    one, other = variant_texts(gap=2.0), variant_texts(gap=2.0)
     held_out = np.isin(other.stored.splits, ["test", "novel"])
     other.stored.values[:, :, held_out] = 0
-    assert examine(one).thresholds == examine(other).thresholds
+    assert evaluate_monitors(one).thresholds == evaluate_monitors(other).thresholds
 
 
 def test_without_validation_texts_no_threshold_is_chosen() -> None:
-    whole = material()
+    whole = variant_texts()
     stored = without(whole.stored, lambda i: whole.stored.splits[i] != "validation")
     streams = part(whole.streams, range(16))
-    found = examine(dataclasses.replace(whole, stored=stored, streams=streams))
+    found = evaluate_monitors(dataclasses.replace(whole, stored=stored, streams=streams))
     assert set(found.thresholds.values()) == {UNCHOSEN}
     assert tree_of(found)["harm"]["logistic"]["test"]["accuracy"]["value"] > 0.9
 
 
 @pytest.mark.parametrize("safe", [(), CONCEPTS], ids=["none", "all"])
 def test_without_both_kinds_harm_is_not_asked(safe: tuple[str, ...]) -> None:
-    found = examine(material(safe=safe))
+    found = evaluate_monitors(variant_texts(safe=safe))
     assert set(tree_of(found)) == {"concept", "control"}
     assert set(found.saved) == {"prompt_end", "last", "mean"}
     assert found.saved["last"].classes == CONCEPTS
@@ -186,47 +188,48 @@ def test_without_both_kinds_harm_is_not_asked(safe: tuple[str, ...]) -> None:
 
 
 def test_a_test_split_of_one_kind_leaves_ranking_out() -> None:
-    whole = material()
+    whole = variant_texts()
     kept = without(
         whole.stored,
         lambda i: whole.stored.splits[i] != "test" or whole.stored.concepts[i] != "safe",
     )
-    scores = tree_of(examine(dataclasses.replace(whole, stored=kept)))["harm"]["knn"]["test"]
+    tree = tree_of(evaluate_monitors(dataclasses.replace(whole, stored=kept)))
+    scores = tree["harm"]["knn"]["test"]
     assert {"auroc", "average_precision", "fpr95", "fpr"}.isdisjoint(scores)
     assert scores["tpr"]["value"] > 0.9
 
 
 def test_constant_vectors_are_defined() -> None:
     """The prompt's end of the embeddings is one vector for all texts."""
-    whole = material()
+    whole = variant_texts()
     same = dataclasses.replace(whole.stored, values=np.ones_like(whole.stored.values))
-    tree = tree_of(examine(dataclasses.replace(whole, stored=same)))
+    tree = tree_of(evaluate_monitors(dataclasses.replace(whole, stored=same)))
     for kind, splits in tree["harm"].items():
         assert splits["test"]["auroc"]["value"] == 0.5, kind
         assert splits["threshold"] == UNCHOSEN
 
 
 def test_without_requests_nothing_is_streamed() -> None:
-    tree = tree_of(examine(material(requests={})))
+    tree = tree_of(evaluate_monitors(variant_texts(requests={})))
     assert "streaming" not in tree
     assert set(tree["shift"]["knn"]) == {"examples_test", "examples_novel", "threshold"}
 
 
 def test_answers_to_one_request_are_drawn_together() -> None:
     """Twice the same answer is no more evidence than once."""
-    whole = material(gap=1.0)
+    whole = variant_texts(gap=1.0)
     streams = whole.streams
     first = [place for place in range(len(streams.ids)) if streams.samples[place] == 0]
     chosen = [place for place in first for _ in range(2 if streams.ids[place][0] == "r" else 1)]
 
     once, twice = (
-        tree_of(examine(dataclasses.replace(whole, streams=part(streams, places))))["streaming"]
-        for places in (first, chosen)
+        tree_of(evaluate_monitors(dataclasses.replace(whole, streams=part(streams, numbers))))
+        for numbers in (first, chosen)
     )
-    assert once == twice
+    assert once["streaming"] == twice["streaming"]
 
 
-def with_shifted(whole: Material, concepts: Sequence[str]) -> Material:
+def with_shifted(whole: VariantTexts, concepts: Sequence[str]) -> VariantTexts:
     """Beside five texts of each concept as another corpus: as they are, with noise on top."""
     stored, rng = whole.stored, np.random.default_rng(5)
     labels = [concept for concept in concepts for _ in range(5)]
@@ -245,8 +248,8 @@ def with_shifted(whole: Material, concepts: Sequence[str]) -> Material:
     return dataclasses.replace(whole, stored=both, prompts=prompts)
 
 
-def test_another_corpus_is_scored_and_changes_nothing_else(found: Findings) -> None:
-    both = examine(with_shifted(material(), CONCEPTS))
+def test_another_corpus_is_scored_and_changes_nothing_else(found: MonitorResults) -> None:
+    both = evaluate_monitors(with_shifted(variant_texts(), CONCEPTS))
     before, after, told = tree_of(found), tree_of(both), tree_of(both)
     for question in ("harm", "concept"):
         for kind, splits in after[question].items():
@@ -257,7 +260,7 @@ def test_another_corpus_is_scored_and_changes_nothing_else(found: Findings) -> N
         splits.pop("examples_shifted", None)
     assert after == before
     assert both.thresholds == found.thresholds
-    blurred = examine(with_shifted(material(gap=0.0), CONCEPTS))
+    blurred = evaluate_monitors(with_shifted(variant_texts(gap=0.0), CONCEPTS))
     moved: Any = metrics_of(blurred, both)
     for question in ("harm", "concept"):
         change = moved["difference"][question]["knn"]["shifted"]["auroc"]
@@ -267,21 +270,21 @@ def test_another_corpus_is_scored_and_changes_nothing_else(found: Findings) -> N
 
 
 def test_concepts_of_another_corpus_alone_are_asked_for_harm_alone() -> None:
-    some = tree_of(examine(with_shifted(material(), ("safe", "fraud"))))
-    more = tree_of(examine(with_shifted(material(), ("safe", "fraud", "arson"))))
+    some = tree_of(evaluate_monitors(with_shifted(variant_texts(), ("safe", "fraud"))))
+    more = tree_of(evaluate_monitors(with_shifted(variant_texts(), ("safe", "fraud", "arson"))))
     assert some["concept"]["knn"].keys() == more["concept"]["knn"].keys()
     assert more["harm"]["logistic"]["shifted"]["tpr"]["value"] > 0.9
-    whole = with_shifted(material(), ("safe", "fraud", "arson"))
+    whole = with_shifted(variant_texts(), ("safe", "fraud", "arson"))
     assert len(whole.held_out("concept", "knn")["shifted"]) == 10
     assert len(whole.held_out("harm", "knn")["shifted"]) == 15
-    strange = with_shifted(material(), ("arson",))
+    strange = with_shifted(variant_texts(), ("arson",))
     assert "shifted" not in strange.held_out("concept", "knn")
     assert "shifted" in strange.held_out("harm", "knn")
 
 
 def test_texts_of_one_prompt_are_drawn_together() -> None:
     """Every held-out text twice is no more evidence than once; under prompts of its own it is."""
-    whole = material(gap=1.0)
+    whole = variant_texts(gap=1.0)
     stored = whole.stored
     again = [i for i in range(len(stored.ids)) if stored.splits[i] in ("test", "novel")]
     places = [*range(len(stored.ids)), *again]
@@ -295,7 +298,7 @@ def test_texts_of_one_prompt_are_drawn_together() -> None:
     copies = {f"{stored.ids[i]}-again": whole.prompts[stored.ids[i]] for i in again}
     together = dataclasses.replace(whole, stored=twice, prompts={**whole.prompts, **copies})
     apart = dataclasses.replace(together, prompts={n: n for n in (*twice.ids, *whole.requests)})
-    one, two, wrong = (tree_of(examine(m))["harm"] for m in (whole, together, apart))
+    one, two, wrong = (tree_of(evaluate_monitors(m))["harm"] for m in (whole, together, apart))
     for kind in one:
         for split in ("test", "novel"):
             for name, estimate in one[kind][split].items():
@@ -321,7 +324,7 @@ def test_prototype_is_the_nearest_mean_by_angle() -> None:
 
 def test_the_multilayer_probe_reads_what_no_single_layer_shows() -> None:
     """Each layer holds one half of an exclusive difference: apart only when read together."""
-    stored = material().stored
+    stored = variant_texts().stored
     rng = np.random.default_rng(0)
     shift = rng.normal(size=len(stored.ids)) * 5
     sign = np.array([1.0 if concept == "safe" else -1.0 for concept in stored.concepts])
@@ -370,12 +373,12 @@ def test_a_seed_is_a_monitor() -> None:
 
 
 @pytest.fixture
-def saved(found: Findings, tmp_path: Path) -> Path:
+def saved(found: MonitorResults, tmp_path: Path) -> Path:
     save_monitor(tmp_path, "mean", found.saved["mean"])
     return tmp_path / "mean.json"
 
 
-def test_a_saved_monitor_comes_back_whole(found: Findings, saved: Path) -> None:
+def test_a_saved_monitor_comes_back_whole(found: MonitorResults, saved: Path) -> None:
     loaded, original = load_monitor(saved), found.saved["mean"]
     for name, value in vars(original).items():
         assert np.array_equal(getattr(loaded, name), value), name
@@ -387,9 +390,9 @@ def test_a_saved_monitor_comes_back_whole(found: Findings, saved: Path) -> None:
     assert before == {path.name: path.read_bytes() for path in saved.parent.iterdir()}
 
 
-def test_a_saved_monitor_scores_as_the_fitted_one(found: Findings) -> None:
+def test_a_saved_monitor_scores_as_the_fitted_one(found: MonitorResults) -> None:
     """Its thresholds belong to its own scores."""
-    monitor, whole = found.saved["prompt_end"], material()
+    monitor, whole = found.saved["prompt_end"], variant_texts()
     wanted = ("logistic", "prompt_end", "examples_test")
     scores = {s.id: s for s in found.scores if (s.monitor, s.position, s.group) == wanted}
     texts = whole.of("harm", "logistic", "test", "prompt_end")
@@ -405,10 +408,10 @@ def test_a_saved_monitor_scores_as_the_fitted_one(found: Findings) -> None:
 def test_a_saved_monitor_raises_the_same_alarms(gap: float, tmp_path: Path) -> None:
     """Loaded again and watching a model it decides as the stage did: where scores are all but 0 or
     1, and of states far from the origin, of which single precision would lose the small part."""
-    whole = material(gap=gap)
+    whole = variant_texts(gap=gap)
     for values in (whole.stored.values, *whole.streams.states.values()):
         values += 1000
-    found = examine(whole)
+    found = evaluate_monitors(whole)
     for position in ("prompt_end", "mean"):
         save_monitor(tmp_path, position, found.saved[position])
         loaded = load_monitor(tmp_path / f"{position}.json")
@@ -435,7 +438,7 @@ def test_a_saved_monitor_raises_the_same_alarms(gap: float, tmp_path: Path) -> N
 
 def test_the_label_stands_on_the_thresholds_side() -> None:
     three = dataclasses.replace(
-        examine(material(safe=())).saved["last"], harmless=("safe",), threshold=0.3
+        evaluate_monitors(variant_texts(safe=())).saved["last"], harmless=("safe",), threshold=0.3
     )
     odds = np.array([0.25, 0.55, 0.2])
     assert three.score(odds) == pytest.approx(0.45)
@@ -492,7 +495,7 @@ def test_a_spoilt_monitor_gets_one_line(saved: Path, spoil: Any, message: str) -
 
 
 def test_streams_come_back_whole(tmp_path: Path) -> None:
-    streams = material().streams
+    streams = variant_texts().streams
     save_streams(tmp_path / "streams", streams)
     loaded = load_streams(tmp_path / "streams")
     for name in ("layer", "ids", "samples", "lengths"):

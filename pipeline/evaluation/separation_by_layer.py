@@ -1,0 +1,71 @@
+"""Separation of one variant: at every layer and position, on every held-out split; and of every two
+concepts where headline numbers are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from pipeline.core.files import Tree, branch
+from pipeline.core.representations import Representations
+from pipeline.core.sections import Reading
+from pipeline.evaluation.against_base import KeyPath, metrics_tree, under
+from pipeline.evaluation.bootstrap import Estimate, Vector, as_tree, draw_prompts, estimate_chance
+from pipeline.evaluation.distances import BIASED
+from pipeline.evaluation.linear_probe import fit_probe
+from pipeline.evaluation.separation import pairs_of_concepts, separation
+
+
+@dataclass
+class LayerSeparation:
+    """Statistics on resamples and under permuted concepts, by layer_<l>, position, split and name;
+    distances by split and pair of concepts."""
+
+    resampled: dict[KeyPath, Vector] = field(default_factory=dict)
+    chance: dict[KeyPath, Vector] = field(default_factory=dict)
+    pairs: dict[KeyPath, dict[str, Estimate]] = field(default_factory=dict)
+
+
+def separation_by_layer(
+    stored: Representations, prompts: Mapping[str, str], reading: Reading, seed: int
+) -> LayerSeparation:
+    """prompts: of every text, by its id; resamples are drawn by prompt."""
+    counts = {
+        split: draw_prompts([prompts[id] for id in stored.ids_of(split)], reading.resamples, seed)
+        for split in stored.held_out()
+    }
+    found = LayerSeparation()
+    for layer, position in product(stored.layers, stored.positions):
+        train = stored.at(layer, position, "train")
+        probe = fit_probe(*train)
+        for split, held in counts.items():
+            texts = stored.at(layer, position, split)
+            measured = separation(train, texts, probe, reading.neighbours, held, seed)
+            path = (f"layer_{layer}", position, split)
+            found.resampled |= under(path, measured.resampled)
+            found.chance |= under(path, measured.chance)
+            if (layer, position) == (reading.layer, reading.position):
+                pairs = pairs_of_concepts(train[0], texts, held)
+                found.pairs |= {(split, pair): distances for pair, distances in pairs.items()}
+    return found
+
+
+def metrics_of(found: LayerSeparation, base: LayerSeparation | None, reading: Reading) -> Tree:
+    """Everything with its interval; differences from the untouched model where headline numbers are
+    read. `..._shuffled` is what permuted concepts give: the mean, and the range of 95 % of the
+    permutations. A number that these texts do not define, such as a cosine between concepts where
+    there is one, is left out."""
+    headline = (f"layer_{reading.layer}", reading.position)
+    tree = metrics_tree(
+        found.resampled,
+        base.resampled if base else None,
+        has_difference=lambda path: path[:2] == headline,
+        biased=BIASED,
+    )
+    for path, values in found.chance.items():
+        if np.isfinite(values[0]):
+            branch(tree, path[:-1])[f"{path[-1]}_shuffled"] = estimate_chance(values).as_tree()
+    for path, distances in found.pairs.items():
+        branch(tree, ("pairs", *path)).update(as_tree(distances))
+    return tree
