@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from peft import PeftModel
 from torch import Tensor
 
 from pipeline.models.encoding import Encoded
+from pipeline.models.peft_import import PeftModel
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -30,6 +29,7 @@ from pipeline.core.params import load_params
 from pipeline.core.sections import Finetune, Text
 from pipeline.models.building import train_tokenizer, with_lora
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.peft_import import PeftModel
 from pipeline.training.objective import Objective
 
 PAIRS, HALF = 8, 512

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.common import (
@@ -36,6 +35,7 @@ from pipeline.core.params import load_params
 from pipeline.core.sections import Finetune, Text, Variant
 from pipeline.models.building import train_tokenizer, with_lora
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.peft_import import PeftModel
 from pipeline.training.objective import Objective, weights_of
 
 HALF, PAIRS = CONTEXT // 2, 8

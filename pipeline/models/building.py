@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 import transformers
-from peft import LoraConfig, PeftModel, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import (
@@ -27,6 +26,7 @@ from pipeline.core.sections import EmbeddedModel, Finetune, Runtime
 from pipeline.models import distributed
 from pipeline.models.encoding import SLOT
 from pipeline.models.hooks import decoder_blocks
+from pipeline.models.peft_import import LoraConfig, PeftModel, get_peft_model
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 TEMPLATE = (

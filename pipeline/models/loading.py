@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -31,6 +30,7 @@ from pipeline.core.sections import DType, Model
 from pipeline.models import nf4
 from pipeline.models.building import on_device
 from pipeline.models.encoding import frame_of
+from pipeline.models.peft_import import PeftModel
 
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 

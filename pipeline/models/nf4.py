@@ -9,18 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
-from transformers.utils.import_utils import is_bitsandbytes_available
 
 from pipeline.core.console import InputError
+from pipeline.models.peft_import import import_bitsandbytes
 
 
 def loading(device: torch.device) -> dict[str, Any]:
     """What `from_pretrained` must be told. Raises InputError where bitsandbytes is missing."""
-    if not is_bitsandbytes_available():
+    try:
+        import_bitsandbytes()
+    except ImportError as missing:
         raise InputError(
             "params.yaml: model.dtype is nf4, which needs bitsandbytes; pip install '.[quantised]' "
             "or set bfloat16"
-        )
+        ) from missing
     scheme = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

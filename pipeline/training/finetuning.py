@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 
 from pipeline.core.console import InputError, progress
@@ -23,6 +22,7 @@ from pipeline.core.sections import Finetune
 from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
+from pipeline.models.peft_import import PeftModel
 from pipeline.training.objective import Objective, weights_of
 from pipeline.training.validation import Watch
 

@@ -11,12 +11,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peft import PeftModel
-from peft.tuners.lora.layer import LoraLayer
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from pipeline.models.nf4 import dequantised, is_quantised, state_of
+from pipeline.models.peft_import import BaseTunerLayer, LoraLayer, PeftModel
 
 
 def fuse(adapted: PeftModel) -> None:

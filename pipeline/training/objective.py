@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 
 from pipeline.core.sections import Asking, Finetune, Variant
@@ -19,6 +18,7 @@ from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import read_injected
 from pipeline.models.logits import kl, logits_of, next_token_nll, summed_chunks, token_kl
 from pipeline.models.packing import PackedRow, pack
+from pipeline.models.peft_import import PeftModel
 from pipeline.models.reader_check import reader_for
 from pipeline.training import losses
 from pipeline.training.fused_lora import fuse, switched_off

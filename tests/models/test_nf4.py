@@ -1,5 +1,6 @@
 """4-bit base weights: the model that they stand for, trained through adapters alone."""
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,6 @@ def test_an_edited_mlp_has_wide_weights(
 
 
 def test_missing_bitsandbytes_is_one_line(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(nf4, "is_bitsandbytes_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(InputError, match=r"needs bitsandbytes; pip install '\.\[quantised\]'"):
         loading.load_base(folder, CPU)

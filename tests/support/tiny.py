@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from ruamel.yaml import YAML
 
 from pipeline.core.params import Params
+from pipeline.models.peft_import import PeftModel
 from tests.support.dag import ROOT
 
 VARIANTS = ("base", "sft_contrast")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -27,6 +26,7 @@ from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import decoder_blocks, injection
 from pipeline.models.logits import token_kl
 from pipeline.models.packing import PackedRow, pack
+from pipeline.models.peft_import import PeftModel
 from pipeline.training import losses
 from pipeline.training.finetuning import Material, Point, Run, finetune, shown_part, write_curve
 from pipeline.training.fused_lora import switched_off

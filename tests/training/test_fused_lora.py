@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.core.params import Params
 from pipeline.models.building import with_lora
+from pipeline.models.peft_import import PeftModel
 from pipeline.training.fused_lora import fuse, switched_off
 from tests.support.tiny import move
 
