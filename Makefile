@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test check lock baseline effect bench
+.PHONY: repro test check lock baseline docs effect bench
 
 repro: $(VENV)/installed
 	dvc repro
@@ -28,6 +28,10 @@ lock: $(VENV)/installed
 baseline: $(VENV)/installed
 	cp metrics/summary.json baseline.json
 	dvc repro report
+
+# The tables of README.md and docs/ are made of committed results; a test says when they are stale.
+docs: $(VENV)/installed
+	python -m benchmarks.results_table
 
 # Speed and memory against the published way, as ratios in one run.
 bench: $(VENV)/installed

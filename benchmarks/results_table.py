@@ -1,0 +1,217 @@
+"""The tables of README.md and docs/, made of committed results.
+
+`python -m benchmarks.results_table` writes them anew, each where its page says so:
+
+    <!-- table: NAME -->
+    (whatever stands here is replaced)
+    <!-- end -->
+
+NAME is a key of TABLES, or `effect HEADING, N`: the Nth table under that heading of
+benchmarks/results/effect.md. tests/test_docs.py holds every page to its tables.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import read_json, whole
+from pipeline.core.params import load_params
+from pipeline.core.records import HEADLINE
+from pipeline.reporting.glossary import MEANINGS
+
+METRICS, RESULTS = Path("metrics"), Path("benchmarks/results")
+PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
+BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SIX = {
+    "centroid_accuracy_novel": "share of texts, in words that were never labelled, whose hidden "
+    "state is nearest to the mean of its own concept",
+    "silhouette": "how much nearer a text is to its own concept than to the next, from -1 to 1",
+    "monitor_auroc": "how well a logistic probe ranks harmful texts above safe ones; chance is 0.5",
+    "selfie_accuracy": "share of hidden states in whose description the model itself names the "
+    "right concept",
+    "harmful_rate": "share of harmful requests that the model answers",
+    "kl_of_openings": "how far the first token of an answer moved from the untouched model's, nats",
+}
+SHOWN = ("base", "true_negatives", "shuffled")
+GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json
+    "labelled, test": ("harm", "test", "whole"),
+    "labelled, novel": ("harm", "novel", "whole"),
+    "labelled, shifted": ("harm", "shifted", "whole"),
+    "requests, plain, test": ("shift", "plain_test", "prompt"),
+    "requests, plain, novel": ("shift", "plain_novel", "prompt"),
+    "requests, framed, test": ("shift", "framed_test", "prompt"),
+    "requests, framed, novel": ("shift", "framed_novel", "prompt"),
+}
+
+
+def main() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if renewed(text) != text:
+            with whole(page) as draft:
+                draft.write_text(renewed(text), encoding="utf-8")
+            print(f"renewed: {page}")
+
+
+def renewed(text: str) -> str:
+    """A page with every marked table as the results have it."""
+    return BLOCK.sub(lambda found: f"{found[1]}\n{table(found[2])}\n\n{found[3]}", text)
+
+
+def table(name: str) -> str:
+    if name.startswith("effect "):
+        heading, _, count = name.removeprefix("effect ").rpartition(", ")
+        section = (RESULTS / "effect.md").read_text(encoding="utf-8").partition(f"## {heading}\n")
+        return _tables(section[2].partition("\n## ")[0])[int(count) - 1]
+    return TABLES[name]()
+
+
+def _headline() -> str:
+    summary, names = read_json(METRICS / "summary.json"), load_params().variants
+    rows = [[f"`{number}`", *(f"{summary[name][number]:.3f}" for name in names)]
+            for number in MEANINGS if number in summary["base"]]  # fmt: skip
+    return _drawn(["number", *(f"`{name}`" for name in names)], rows)
+
+
+def _six() -> str:
+    summary = read_json(METRICS / "summary.json")
+    rows = [[f"`{number}`", says, *(f"{summary[name][number]:.3f}" for name in SHOWN)]
+            for number, says in SIX.items()]  # fmt: skip
+    return _drawn(["number", "what it says", *(f"`{name}`" for name in SHOWN)], rows)
+
+
+def _meanings() -> str:
+    rows = [[f"`{name}`", m.says, "" if m.better == "none" else m.better]
+            for name, m in MEANINGS.items()]  # fmt: skip
+    return _drawn(["number", "what it says", "better"], rows)
+
+
+def _costs() -> str:
+    columns = {
+        "perplexity": ("fidelity", "difference.perplexity"),
+        "harmful_rate": ("safety", "difference.harmful_rate"),
+        "over_refusal_rate": ("safety", "difference.over_refusal_rate"),
+        "kl_of_openings (a size)": ("fidelity", "kl_of_openings"),
+    }
+    return _by_variant(columns)
+
+
+def _interpretations() -> str:
+    asking = load_params().asking
+    columns = {
+        f"{label}, {split}": (
+            "selfie", f"difference.layer_{asking.layer}.{split}.{asking.positions[0]}.{number}",
+        )
+        for number, label in {"state": "accuracy", "lead": "lead"}.items()
+        for split in ("test", "novel")
+    }  # fmt: skip
+    return _by_variant(columns)
+
+
+def _monitors() -> str:
+    trees = {name: read_json(METRICS / "monitors" / f"{name}.json") for name in SHOWN[:2]}
+    words = read_json(METRICS / "text_only.json")
+    rows = []
+    for label, (question, group, shown) in GROUPS.items():
+        path = f"{question}.{HEADLINE}.{group}.auroc"
+        rows.append([f"harm, AUROC: {label}", *_compared(trees, path),
+                     _said(_at(words, f"harm.{shown}.{group}.auroc"))])  # fmt: skip
+    for group in ("test", "novel", "shifted"):
+        path = f"concept.{HEADLINE}.{group}.accuracy"
+        rows.append([f"concept, accuracy: labelled, {group}", *_compared(trees, path),
+                     _said(_at(words, f"concept.whole.{group}.accuracy"))])  # fmt: skip
+    return _drawn(["scored on", *(f"`{n}`" for n in trees), "difference", "words alone"], rows)
+
+
+def _compared(trees: Mapping[str, Any], path: str) -> list[str]:
+    base, ours = trees.values()
+    change = _at(ours, f"difference.{path}")
+    return [_said(_at(base, path)), _said(_at(ours, path)), _said(change, "+")]
+
+
+def _edits() -> str:
+    names = load_params().control.edits
+    trees = {name: read_json(METRICS / "control" / f"{name}.json") for name in names}
+    paths = [
+        f"{split}.{rate}_{kind}"
+        for rate in ("harmful_rate", "over_refusal_rate")
+        for kind in ("framed", "plain")
+        for split in ("test", "novel")
+    ] + ["heldout.specificity", "described.facts_kept"]
+    rows = []
+    for path in paths:
+        split, _, number = path.partition(".")
+        before = _at(next(iter(trees.values())), f"{path}.before.value")
+        changes = [_said(_at(tree, f"{path}.change"), "+") for tree in trees.values()]
+        rows.append([f"`{number}`, {split}", f"{before:.3f}", *changes])
+    return _drawn(["number", "before", *(f"`{name}`" for name in trees)], rows)
+
+
+def _others() -> str:
+    words = read_json(METRICS / "text_only.json")
+    ranks = read_json(METRICS / "transport_correlation.json")
+    judge = read_json(METRICS / "judge.json")
+    rows = [
+        [f"TF-IDF names the concept: {what}, {split}",
+         _said(_at(words, f"concept.{shown}.{split}.accuracy"))]
+        for shown, what in {"whole": "prompt and response", "prompt": "prompt alone"}.items()
+        for split in ("test", "novel")
+    ]  # fmt: skip
+    rows += [[f"transport's margin ranks the loss (Spearman), {split}", _said(tree["spearman"])]
+             for split, tree in ranks.items() if split in ("test", "novel")]  # fmt: skip
+    rows += [["the judge model chooses the concept that a text names", _said(judge["agreement"])]]
+    return _drawn(["number", "value"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "headline": _headline,
+    "six": _six,
+    "meanings": _meanings,
+    "costs": _costs,
+    "interpretations": _interpretations,
+    "monitors": _monitors,
+    "edits": _edits,
+    "others": _others,
+    "layers": lambda: _tables((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
+}
+
+
+def _by_variant(columns: Mapping[str, tuple[str, str]]) -> str:
+    rows = []
+    for name in [name for name in load_params().variants if name != "base"]:
+        row = [f"`{name}`"]
+        for stage, path in columns.values():
+            found = _at(read_json(METRICS / stage / f"{name}.json"), path)
+            row.append(_said(found, "+" if path.startswith("difference") else ""))
+        rows.append(row)
+    return _drawn(["variant", *columns], rows)
+
+
+def _at(tree: Any, path: str) -> Any:
+    """What stands at a path of keys, or nothing."""
+    for key in path.split("."):
+        tree = tree.get(key, {})
+    return tree
+
+
+def _said(estimate: Mapping[str, float], sign: str = "") -> str:
+    """A number with its 95 % interval, to three digits."""
+    if not estimate:
+        return ""
+    value, low, high = (f"{estimate[key]:{sign}.3f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _tables(text: str) -> list[str]:
+    """The tables of a page of Markdown."""
+    return re.findall(r"(?:^\|.*\n)*^\|.*$", text, re.MULTILINE)
+
+
+if __name__ == "__main__":
+    main()
