@@ -8,33 +8,23 @@ method is read on `novel` texts, whose content words were never labelled.
 """
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ruamel.yaml import YAML
-from scipy import stats
 
 from benchmarks.common import REAL
+from benchmarks.effect_page import OURS, RIVALS, Row, Run, page
 from benchmarks.runs import Corpus, clone, commit_of, repro, set_params
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.core.records import CONTROLS, HEADLINE
 
-OURS = "true_negatives"
-RIVALS = ("base", "infonce", "nt_xent", "supcon")
 LOSSES = (*RIVALS, OURS)
 RESULTS = Path("benchmarks/results")
 COSTS = ("perplexity", "kl_of_openings", "harmful_rate", "over_refusal_rate")
-SHORT = ("centroid_accuracy", "silhouette", "monitor_auroc", "selfie_accuracy", "kl_of_openings")
-GAINS = (*SHORT[:3], "monitor_auroc_shifted", *SHORT[3:])
-Estimate = dict[str, float]  # value, low, high
-Row = dict[str, Estimate]  # by number
-Run = dict[str, Row]  # by variant
-Claims = dict[str, tuple[str, bool]]  # what was found, and whether it holds
 
 
 # Labels by length are learned like the given ones, but are not what is measured.
@@ -86,7 +76,7 @@ def main() -> None:
     }
     write_json(options.out / "effect.json", report)
     with whole(options.out / "effect.md") as draft:
-        draft.write_text(_page(report, commit_of(Path.cwd())), encoding="utf-8")
+        draft.write_text(page(report, commit_of(Path.cwd())), encoding="utf-8")
     print((options.out / "effect.md").read_text(encoding="utf-8"))
 
 
@@ -101,9 +91,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=2, help="seeds at a time, one thread each")
     return parser.parse_args()
-
-
-# Running
 
 
 def _run_seed(work: Path, corpora: Mapping[str, Corpus], seed: int) -> dict[str, dict[str, Run]]:
@@ -127,9 +114,9 @@ def _read(folder: Path, corpus: Corpus, split: str) -> Run:
         trees: dict[str, Any] = {
             stage: read_json(folder / "metrics" / stage / f"{name}.json") for stage in corpus.stages
         }
-        place = trees["separation"][f"layer_{reading['layer']}"][reading["position"]]
+        separation = trees["separation"][f"layer_{reading['layer']}"][reading["position"]]
         row = {
-            number: place[split][number]
+            number: separation[split][number]
             for number in ("centroid_accuracy", "knn_accuracy", "silhouette")
         }
         asked = trees["monitors"]
@@ -150,129 +137,6 @@ def _read(folder: Path, corpus: Corpus, split: str) -> Run:
     if "harm" in words:
         rows["text_only"]["monitor_auroc"] = words["harm"]["whole"][split]["auroc"]
     return rows
-
-
-# Telling
-
-
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean over seeds and its 95 % interval by Student's t; one seed has none."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return {"value": mean, "low": mean, "high": mean}
-    reach = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return {"value": mean, "low": mean - float(reach), "high": mean + float(reach)}
-
-
-def mean_row(runs: Sequence[Run], variant: str) -> Row:
-    """Every number of a variant over seeds."""
-    return {
-        number: over_seeds([run[variant][number]["value"] for run in runs])
-        for number in runs[0][variant]
-    }
-
-
-def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate:
-    """A variant minus a rival, seed by seed."""
-    return over_seeds([run[variant][number]["value"] - run[rival][number]["value"] for run in runs])
-
-
-def gates(runs: Sequence[Run]) -> Claims:
-    """What the method claims of a generated corpus, and whether the seeds hold it."""
-    means = {name: mean_row(runs, name) for name in runs[0] if name != "text_only"}
-    base, tuned = means["base"], means[OURS]
-    found: Claims = {}
-    knn = base["knn_accuracy"]["value"]
-    found["base k-NN leaves headroom, 0.40 to 0.75"] = (f"{knn:.3f}", 0.40 <= knn <= 0.75)
-    for number in ("knn_accuracy", "centroid_accuracy"):
-        rise = gain(runs, OURS, "base", number)
-        found[f"{OURS} {number} at least 0.15 above base, interval above 0"] = (
-            _said(rise, "+"), rise["value"] >= 0.15 and rise["low"] > 0,
-        )  # fmt: skip
-        drift = gain(runs, "shuffled", "base", number)["value"]
-        found[f"shuffled {number} within 0.05 of base"] = (f"{drift:+.3f}", abs(drift) <= 0.05)
-        values = [run[OURS][number]["value"] for run in runs]
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        reached = float(np.mean(values)) >= 0.90 and spread <= 0.05
-        found[f"{OURS} {number} at least 0.90, deviation over seeds at most 0.05"] = (
-            f"{np.mean(values):.3f}, {spread:.3f}", reached,
-        )  # fmt: skip
-    cost = tuned["perplexity"]["value"] / base["perplexity"]["value"] - 1
-    found[f"{OURS} perplexity within 4 % of base"] = (f"{cost:+.1%}", abs(cost) <= 0.04)
-    for name in ("base", OURS):
-        row = means[name]
-        lead = {"value": row["selfie_accuracy"]["value"] - row["selfie_best_control"]["value"]}
-        found[f"{name} SelfIE at least 0.3 above its best control"] = (
-            f"{lead['value']:+.3f}", lead["value"] >= 0.3,
-        )  # fmt: skip
-    return found
-
-
-def leads(runs: Sequence[Run]) -> Claims:
-    """Whether our loss parts concepts better than the others do, seed by seed."""
-    return {
-        f"{OURS} above {rival}, {number}": (_said(lead, "+"), lead["low"] > 0)
-        for rival in RIVALS[1:]
-        if rival in runs[0]
-        for number in ("centroid_accuracy", "silhouette", "monitor_auroc")
-        for lead in [gain(runs, OURS, rival, number)]
-    }
-
-
-def _page(report: Mapping[str, Mapping[str, Mapping[str, Run]]], commit: str) -> str:
-    command = " ".join(["python -m benchmarks.effect", *sys.argv[1:]])
-    seeds = len(next(iter(next(iter(report.values())).values())))
-    lines = [
-        "# The effect over seeds",
-        "",
-        f"Means over {seeds} seeds, in brackets their 95 % interval (Student's t over seeds); "
-        f"every seed's own numbers are in effect.json. Made by `{command}`, "
-        f"with the pipeline of commit {commit}.",
-    ]
-    for name, by_split in report.items():
-        for split, by_seed in by_split.items():
-            runs = list(by_seed.values())
-            lines += ["", f"## {name}, {split} texts", "", *_table(runs, SHORT)]
-            lines += ["", *_table(runs, [n for n in runs[0]["base"] if n not in SHORT])]
-            for variant in (name for name in ("supcon", OURS) if name in runs[0]):
-                lines += ["", *_gains(runs, variant)]
-            whole_road = "selfie_accuracy" in runs[0]["base"]
-            claims = (gates(runs) if whole_road and split == "novel" else {}) | leads(runs)
-            if claims:
-                lines += ["", "| claim | found | holds |", "|---|---|---|"]
-            lines += [
-                f"| {claim} | {found} | {'yes' if holds else 'no'} |"
-                for claim, (found, holds) in claims.items()
-            ]
-    return "\n".join(lines) + "\n"
-
-
-def _table(runs: Sequence[Run], numbers: Sequence[str]) -> list[str]:
-    numbers = [number for number in numbers if number in runs[0]["base"]]
-    lines = ["| variant | " + " | ".join(numbers) + " |", "|---" * (len(numbers) + 1) + "|"]
-    for variant in runs[0]:
-        row = mean_row(runs, variant)
-        cells = [_said(row[number]) if number in row else "" for number in numbers]
-        lines.append(f"| {variant} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _gains(runs: Sequence[Run], variant: str) -> list[str]:
-    """A label-aware loss against the others and the untouched model, seed by seed."""
-    numbers = [number for number in GAINS if number in runs[0]["base"]]
-    lines = [
-        f"| {variant} minus | " + " | ".join(numbers) + " |",
-        "|---" * (len(numbers) + 1) + "|",
-    ]
-    for rival in (name for name in RIVALS if name in runs[0] and name != variant):
-        cells = [_said(gain(runs, variant, rival, number), "+") for number in numbers]
-        lines.append(f"| {rival} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _said(estimate: Estimate, sign: str = "") -> str:
-    value, low, high = (f"{estimate[end]:{sign}.3f}" for end in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 def _line(rows: Mapping[str, Row]) -> str:

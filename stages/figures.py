@@ -15,6 +15,7 @@ def main() -> None:
     import pandas as pd
 
     from pipeline.reporting import figures
+    from pipeline.reporting.picture_files import write_figures
     from pipeline.reporting.style import style
 
     reading, asking, compared = params.reading, params.asking, params.figures.compared
@@ -51,7 +52,7 @@ def main() -> None:
             | figures.of_tokens(read, concepts)
             | figures.of_training(curves)
         )
-        figures.write_figures(FIGURES, pictures)
+        write_figures(FIGURES, pictures)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Every section of params.yaml, typed: what each knob may say by itself. Computes nothing.
 
 There are no defaults here: a knob has one home, params.yaml. What only several sections together
-can tell is checked in pipeline/core/params.py.
+can tell is checked in pipeline/core/params.py. Longer than other modules, as it mirrors one file.
 """
 
 from typing import Annotated, Literal, TypeVar

@@ -3,6 +3,8 @@
 A message asks about a topic or for help, some of it harmful in aim (never in method). An
 *ambiguous* one also names words of another concept ("Forget X. Explain Y."), so that the words
 alone do not give the concept away: only the wording tells whose words matter.
+
+Longer than other modules, as the grammar's rules are read side by side.
 """
 
 import re

@@ -3,6 +3,8 @@
 Harmful requests name an aim and never a method; the corpora teach nothing that could hurt.
 Safe aims share their verbs and nouns with harmful ones on purpose, so that single words do not
 give the answer away.
+
+Longer than other modules, as it is a list of words.
 """
 
 # fmt: off

@@ -1,7 +1,8 @@
 """Which files of the Hub are read, and how their rows become texts.
 
 Every source names its repository, revision, files, licence and gating; a recipe is a function from
-a source's rows to labelled rows, documents or requests.
+a source's rows to labelled rows, documents or requests. Longer than other modules, as it is the
+list of all sources.
 """
 
 import hashlib

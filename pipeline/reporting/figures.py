@@ -1,14 +1,12 @@
 """Which pictures a run has: stored numbers in, pictures by name out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core.concepts import concept_named, spoken
-from pipeline.core.files import whole
 from pipeline.core.records import HEADLINE, Score, TokenInterpretation
 from pipeline.core.representations import Representations
 from pipeline.reporting.bars import grouped_bars, margin_scatter, tradeoff
@@ -16,8 +14,8 @@ from pipeline.reporting.curves import layer_curves, reliability_curves, roc_curv
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Row, layers_of
 from pipeline.reporting.maps import concept_map, cosine_tables, spots_of, token_table
-from pipeline.reporting.style import DARK, LIGHT, looks, recoloured
-from pipeline.reporting.svg import Picture, write_picture
+from pipeline.reporting.style import looks
+from pipeline.reporting.svg import Picture
 
 Metrics = Mapping[str, Any]
 
@@ -37,15 +35,6 @@ EDITED = {
     ("test", "over_refusal_rate_plain"): "refuses plain safe requests",
     ("heldout", "specificity"): "next tokens unchanged on unrelated texts",
 }
-
-
-def write_figures(folder: Path, pictures: Mapping[str, Picture]) -> None:
-    """Each picture in light and in dark: FOLDER/light/NAME.svg, FOLDER/dark/NAME.svg."""
-    for name, picture in pictures.items():
-        light, dark = (folder / theme.name / f"{name}.svg" for theme in (LIGHT, DARK))
-        write_picture(light, picture)
-        with whole(dark) as draft:
-            draft.write_text(recoloured(light.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def of_representations(

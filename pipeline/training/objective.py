@@ -3,6 +3,8 @@
 All texts of a step are read in one packed row. Contrasted texts that no other term needs are read
 no higher than the top target layer; what the frozen model makes of the others is kept for as long
 as the step lasts; logits of read texts exist for a few hundred tokens at a time.
+
+Longer than other modules, as all terms of a step share one reading of one row.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -19,6 +19,7 @@ from pipeline.core.representations import Representations
 from pipeline.reporting import bars, curves, figures, maps
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Row, layer_curves, write_curves
+from pipeline.reporting.picture_files import write_figures
 from pipeline.reporting.style import (
     DARK,
     HATCHES,
@@ -175,7 +176,7 @@ def same_vectors() -> Representations:
 
 def drawn(folder: Path, make: Callable[[], dict[str, Picture]]) -> dict[str, bytes]:
     with style():
-        figures.write_figures(folder, make())
+        write_figures(folder, make())
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.svg"))}
 
 

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from ruamel.yaml import YAML
 from pipeline.core.imports import PACKAGES, ROOT, reached
 from pipeline.core.params import Params, load_params
 from pipeline.core.sections import Section
+from pipeline.monitors.classifiers import MULTILAYER, new_monitors
+from pipeline.reporting.headline import write_curves
+from pipeline.training.finetuning import Point
 from tests.support.dag import sections_read
 
 DVC: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -86,6 +90,43 @@ def test_the_machine_is_no_parameter() -> None:
 def test_every_stage_stands_behind_the_check_of_params() -> None:
     for name, stage in STAGES.items():
         assert name == "params" or "data/params.schema.json" in stage["deps"]
+
+
+PLOTS = {folder: plot for entry in DVC["plots"] for folder, plot in entry.items()}
+
+
+def columns_of(plot: str) -> list[str]:
+    return [PLOTS[plot]["x"], *PLOTS[plot]["y"]]
+
+
+def test_every_kind_of_monitor_is_plotted() -> None:
+    kinds = [*new_monitors(neighbours=1, seed=0), MULTILAYER]
+    assert columns_of("metrics/roc") == ["false_positive_rate", *kinds]
+
+
+def test_every_term_of_the_learning_curve_is_plotted() -> None:
+    assert columns_of("metrics/adapters") == [field.name for field in fields(Point)]
+
+
+def test_every_curve_over_layers_is_plotted(tmp_path: Path) -> None:
+    (plot,) = (entry["metrics/curves"] for entry in STAGES["summary"]["plots"])
+    write_curves(tmp_path / "curves", {"silhouette": [(1, "base", 0.5, 0.4, 0.6)]})
+    columns = header_of(tmp_path / "curves" / "silhouette.csv")
+    template = (ROOT / ".dvc" / "plots" / f"{plot['template']}.json").read_text(encoding="utf-8")
+    in_template = set(re.findall(r'"field": "([a-z]+)"', template)) - {"rev"}
+    assert {plot["x"], plot["y"]} | in_template == set(columns)
+
+
+@pytest.mark.parametrize("plot", ["metrics/roc", "metrics/adapters"])
+def test_committed_tables_have_the_columns_that_are_plotted(plot: str) -> None:
+    tables = sorted((ROOT / plot).glob("*.csv"))
+    assert tables, "results are committed"
+    for table in tables:
+        assert header_of(table) == columns_of(plot), table
+
+
+def header_of(table: Path) -> list[str]:
+    return table.read_text(encoding="utf-8").partition("\n")[0].split(",")
 
 
 def test_templates_are_names_from_a_closed_list() -> None:

@@ -1,0 +1,17 @@
+"""Every picture as two files, in light and in dark."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.core.files import whole
+from pipeline.reporting.style import DARK, LIGHT, recoloured
+from pipeline.reporting.svg import Picture, write_picture
+
+
+def write_figures(folder: Path, pictures: Mapping[str, Picture]) -> None:
+    """Each picture in light and in dark: FOLDER/light/NAME.svg, FOLDER/dark/NAME.svg."""
+    for name, picture in pictures.items():
+        light, dark = (folder / theme.name / f"{name}.svg" for theme in (LIGHT, DARK))
+        write_picture(light, picture)
+        with whole(dark) as draft:
+            draft.write_text(recoloured(light.read_text(encoding="utf-8")), encoding="utf-8")
