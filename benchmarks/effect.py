@@ -17,7 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.common import REAL
-from benchmarks.effect_page import OURS, RIVALS, Row, Run, page
+from benchmarks.effect_page import OURS, RIVALS, Numbers, SeedResults, page
 from benchmarks.runs import Corpus, clone, commit_of, repro, set_params
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.core.records import CONTROLS, HEADLINE
@@ -93,10 +93,12 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run_seed(work: Path, corpora: Mapping[str, Corpus], seed: int) -> dict[str, dict[str, Run]]:
+def _run_seed(
+    work: Path, corpora: Mapping[str, Corpus], seed: int
+) -> dict[str, dict[str, SeedResults]]:
     """Every corpus with one seed, by split, in a clone of its own: DVC keeps what they share."""
     folder = clone(work / f"seed-{seed}")
-    found: dict[str, dict[str, Run]] = {}
+    found: dict[str, dict[str, SeedResults]] = {}
     for name, corpus in corpora.items():
         set_params(folder, seed, corpus)
         repro(folder, corpus.stages)
@@ -105,11 +107,11 @@ def _run_seed(work: Path, corpora: Mapping[str, Corpus], seed: int) -> dict[str,
     return found
 
 
-def _read(folder: Path, corpus: Corpus, split: str) -> Run:
+def _read(folder: Path, corpus: Corpus, split: str) -> SeedResults:
     """Per variant: number -> estimate; `text_only` is what TF-IDF gives on the same tokens."""
     params = YAML(typ="safe").load((folder / "params.yaml").read_text(encoding="utf-8"))
     reading, asking = params["reading"], params["asking"]
-    rows: Run = {}
+    rows: SeedResults = {}
     for name in corpus.variants:
         trees: dict[str, Any] = {
             stage: read_json(folder / "metrics" / stage / f"{name}.json") for stage in corpus.stages
@@ -127,9 +129,9 @@ def _read(folder: Path, corpus: Corpus, split: str) -> Run:
         costs = trees["fidelity"] | trees.get("safety", {})
         row |= {number: costs[number] for number in COSTS if number in costs}
         if "selfie" in trees:
-            said = trees["selfie"][f"layer_{asking['layer']}"][split][asking["positions"][0]]
-            row["selfie_accuracy"] = said["state"]
-            controls = [said[control] for control in CONTROLS]
+            interpreted = trees["selfie"][f"layer_{asking['layer']}"][split][asking["positions"][0]]
+            row["selfie_accuracy"] = interpreted["state"]
+            controls = [interpreted[control] for control in CONTROLS]
             row["selfie_best_control"] = max(controls, key=lambda e: float(e["value"]))
         rows[name] = row
     words = read_json(folder / "metrics" / "text_only.json")
@@ -139,7 +141,7 @@ def _read(folder: Path, corpus: Corpus, split: str) -> Run:
     return rows
 
 
-def _line(rows: Mapping[str, Row]) -> str:
+def _line(rows: Mapping[str, Numbers]) -> str:
     return "; ".join(
         f"{name}: " + ", ".join(f"{k} {e['value']:.3f}" for k, e in row.items())
         for name, row in rows.items()

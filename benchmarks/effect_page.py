@@ -11,8 +11,8 @@ RIVALS = ("base", "infonce", "nt_xent", "supcon")
 SHORT = ("centroid_accuracy", "silhouette", "monitor_auroc", "selfie_accuracy", "kl_of_openings")
 GAINS = (*SHORT[:3], "monitor_auroc_shifted", *SHORT[3:])
 Estimate = dict[str, float]  # value, low, high
-Row = dict[str, Estimate]  # by number
-Run = dict[str, Row]  # by variant
+Numbers = dict[str, Estimate]  # by number
+SeedResults = dict[str, Numbers]  # by variant
 Claims = dict[str, tuple[str, bool]]  # what was found, and whether it holds
 
 
@@ -25,7 +25,7 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     return {"value": mean, "low": mean - float(reach), "high": mean + float(reach)}
 
 
-def mean_row(runs: Sequence[Run], variant: str) -> Row:
+def mean_row(runs: Sequence[SeedResults], variant: str) -> Numbers:
     """Every number of a variant over seeds."""
     return {
         number: over_seeds([run[variant][number]["value"] for run in runs])
@@ -33,12 +33,12 @@ def mean_row(runs: Sequence[Run], variant: str) -> Row:
     }
 
 
-def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate:
+def gain(runs: Sequence[SeedResults], variant: str, rival: str, number: str) -> Estimate:
     """A variant minus a rival, seed by seed."""
     return over_seeds([run[variant][number]["value"] - run[rival][number]["value"] for run in runs])
 
 
-def gates(runs: Sequence[Run]) -> Claims:
+def gates(runs: Sequence[SeedResults]) -> Claims:
     """What the method claims of a generated corpus, and whether the seeds hold it."""
     means = {name: mean_row(runs, name) for name in runs[0] if name != "text_only"}
     base, tuned = means["base"], means[OURS]
@@ -69,7 +69,7 @@ def gates(runs: Sequence[Run]) -> Claims:
     return found
 
 
-def leads(runs: Sequence[Run]) -> Claims:
+def leads(runs: Sequence[SeedResults]) -> Claims:
     """Whether our loss parts concepts better than the others do, seed by seed."""
     return {
         f"{OURS} above {rival}, {number}": (_said(lead, "+"), lead["low"] > 0)
@@ -80,7 +80,7 @@ def leads(runs: Sequence[Run]) -> Claims:
     }
 
 
-def page(report: Mapping[str, Mapping[str, Mapping[str, Run]]], commit: str) -> str:
+def page(report: Mapping[str, Mapping[str, Mapping[str, SeedResults]]], commit: str) -> str:
     command = " ".join(["python -m benchmarks.effect", *sys.argv[1:]])
     seeds = len(next(iter(next(iter(report.values())).values())))
     lines = [
@@ -108,7 +108,7 @@ def page(report: Mapping[str, Mapping[str, Mapping[str, Run]]], commit: str) -> 
     return "\n".join(lines) + "\n"
 
 
-def _table(runs: Sequence[Run], numbers: Sequence[str]) -> list[str]:
+def _table(runs: Sequence[SeedResults], numbers: Sequence[str]) -> list[str]:
     numbers = [number for number in numbers if number in runs[0]["base"]]
     lines = ["| variant | " + " | ".join(numbers) + " |", "|---" * (len(numbers) + 1) + "|"]
     for variant in runs[0]:
@@ -118,7 +118,7 @@ def _table(runs: Sequence[Run], numbers: Sequence[str]) -> list[str]:
     return lines
 
 
-def _gains(runs: Sequence[Run], variant: str) -> list[str]:
+def _gains(runs: Sequence[SeedResults], variant: str) -> list[str]:
     """A label-aware loss against the others and the untouched model, seed by seed."""
     numbers = [number for number in GAINS if number in runs[0]["base"]]
     lines = [

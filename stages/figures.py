@@ -36,14 +36,14 @@ def main() -> None:
         name: read_records(TOKEN_INTERPRETATIONS / f"{name}.jsonl", TokenInterpretation)
         for name in compared
     }
-    place = reading.layer, reading.position
+    read_at = reading.layer, reading.position
     concepts = sorted(
-        {str(name) for some in stored.values() for name in some.at(*place, "train")[1]}
+        {str(name) for some in stored.values() for name in some.at(*read_at, "train")[1]}
     )
     with style():
         pictures = (
-            figures.of_representations(stored, *place, params.figures.map_texts, params.seed)
-            | figures.of_separation(separation, text_only, compared, *place)
+            figures.of_representations(stored, *read_at, params.figures.map_texts, params.seed)
+            | figures.of_separation(separation, text_only, compared, *read_at)
             | figures.of_monitors(scores, [*params.variants], reading.position)
             | figures.of_transport(transport)
             | figures.of_behaviour(rows)

@@ -15,7 +15,13 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import Interpretation, read_records
 from pipeline.reporting.headline import differences, headline, read_metrics
-from pipeline.reporting.page import Run, faithfulness, read_pins, render_report, write_report
+from pipeline.reporting.page import (
+    ReportContents,
+    faithfulness,
+    read_pins,
+    render_report,
+    write_report,
+)
 
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy",
              "scikit-learn", "POT", "pandas", "dvc")  # fmt: skip
@@ -34,7 +40,7 @@ def main() -> None:
     }  # fmt: skip
     metrics = {name: read_metrics(METRICS, name) for name in variants}
     page = render_report(
-        Run(
+        ReportContents(
             rows={name: headline(tree, reading, params.asking) for name, tree in metrics.items()},
             differences={
                 name: differences(tree, reading, params.asking) for name, tree in metrics.items()
@@ -47,9 +53,11 @@ def main() -> None:
             text_only=read_json(METRICS / "text_only.json"),
             words={
                 name: [
-                    said
-                    for said in read_records(INTERPRETATIONS / f"{name}.jsonl", Interpretation)
-                    if said.layer == params.asking.layer
+                    interpretation
+                    for interpretation in read_records(
+                        INTERPRETATIONS / f"{name}.jsonl", Interpretation
+                    )
+                    if interpretation.layer == params.asking.layer
                 ]
                 for name in compared
             },
@@ -61,7 +69,7 @@ def main() -> None:
             figures=FIGURES,
             pins=read_pins(CONSTRAINTS, LIBRARIES),
             params=settings,
-            place=f"layer {reading.layer}, position {reading.position}",
+            read_at=f"layer {reading.layer}, position {reading.position}",
         )
     )
     write_report(REPORT, page)

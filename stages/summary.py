@@ -19,10 +19,10 @@ def main() -> None:
     metrics = {name: read_metrics(METRICS, name) for name in params.variants}
     rows = {name: headline(tree, reading, params.asking) for name, tree in metrics.items()}
     write_json(METRICS / "summary.json", {name: values_of(row) for name, row in rows.items()})
-    apart = {name: tree["separation"] for name, tree in metrics.items()}
-    said = {name: tree["selfie"] for name, tree in metrics.items()}
-    curves = layer_curves(apart, (reading.position, "test"))
-    for number, points in layer_curves(said, ("test", params.asking.positions[0])).items():
+    separation = {name: tree["separation"] for name, tree in metrics.items()}
+    selfie = {name: tree["selfie"] for name, tree in metrics.items()}
+    curves = layer_curves(separation, (reading.position, "test"))
+    for number, points in layer_curves(selfie, ("test", params.asking.positions[0])).items():
         curves[f"selfie_{number}"] = points
     write_curves(METRICS / "curves", curves)
 

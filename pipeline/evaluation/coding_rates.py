@@ -1,4 +1,4 @@
-"""How much room representations take: coding rates and the effective rank (METHOD: separation)."""
+"""How much room representations take: coding rates and the effective rank."""
 
 from dataclasses import dataclass
 
@@ -27,15 +27,17 @@ class CodingRates:
 def coding_rates(vectors: Vectors, labels: Labels, counts: Counts) -> CodingRates:
     """The coding rates of texts [N, D] on resamples [R, N], to first order: [R] each."""
     columns = unit_columns(vectors)
-    every, slope = _rate_and_influence(columns, np.ones(len(labels), dtype=bool))
-    within, slope_within = 0.0, np.zeros(len(labels))
+    every, influence = _rate_and_influence(columns, np.ones(len(labels), dtype=bool))
+    within, influence_within = 0.0, np.zeros(len(labels))
     for concept in np.unique(labels):
         own = labels == concept
-        rate, influence = _rate_and_influence(columns, own)
+        rate, own_influence = _rate_and_influence(columns, own)
         within += own.mean() * rate
-        slope_within += own.mean() * influence + own * rate / len(labels)
-    slope_within -= within / len(labels)
-    return CodingRates(linearised(every, slope, counts), linearised(within, slope_within, counts))
+        influence_within += own.mean() * own_influence + own * rate / len(labels)
+    influence_within -= within / len(labels)
+    return CodingRates(
+        linearised(every, influence, counts), linearised(within, influence_within, counts)
+    )
 
 
 def coding_rates_of_labellings(vectors: Vectors, labellings: Labels) -> CodingRates:

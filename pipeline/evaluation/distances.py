@@ -1,8 +1,7 @@
-"""How far apart the texts of two concepts lie (METHOD: separation): means over pairs of texts, and
-the Hausdorff distance.
+"""How far apart texts of two concepts lie: means over pairs of texts, and the Hausdorff distance.
 
-All are read on vectors centred by the mean of the training texts. That changes no length of a
-difference; cosines and correlations it frees of the one large direction that all texts share.
+All are of vectors centred by the mean of the training texts. Centring changes no length of a
+difference, and frees cosines and correlations of the one large direction that all texts share.
 """
 
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ BIASED = ("hausdorff", "hausdorff_scaled")  # by the texts that a resample does 
 
 
 def concept_distances(
-    centred: Vectors, labels: Labels, scale: float, counts: Counts, dear: int
+    centred: Vectors, labels: Labels, scale: float, counts: Counts, hausdorff_resamples: int
 ) -> dict[str, Vectors]:
     """Distances between every two concepts, within each on the diagonal, on resamples [R, N] of
     texts [N, D]: [R, C, C] each, concepts sorted; NaN where there is no pair of texts.
@@ -27,7 +26,7 @@ def concept_distances(
     `angle` is the arc cosine of the mean cosine, in degrees; `pearson` the mean correlation over
     the width. `..._scaled` are in units of `scale`, the root mean square length of the centred
     training texts: they are the same whatever the norm. The Hausdorff distance, which is no mean,
-    is computed anew on the first 1 + `dear` resamples.
+    is computed anew on the first 1 + `hausdorff_resamples` resamples.
     """
     unit = normalize(centred)
     pairwise = {
@@ -38,7 +37,7 @@ def concept_distances(
     }
     found = {name: pair_means(of_pairs, labels, counts) for name, of_pairs in pairwise.items()}
     found["angle"] = angles(found["cosine"])
-    found["hausdorff"] = hausdorff(pairwise["l2"], labels, counts[: 1 + dear])
+    found["hausdorff"] = hausdorff(pairwise["l2"], labels, counts[: 1 + hausdorff_resamples])
     return found | {f"{name}_scaled": found[name] / scale for name in LENGTHS}
 
 
@@ -69,11 +68,13 @@ def pair_means(of_pairs: Vectors, labels: Labels, counts: Counts) -> Vectors:
     """Means of a symmetric value of texts [N, N] over pairs of distinct texts, one of each concept:
     [R, C, C], on resamples to first order."""
     return ratios(
-        pair_slopes(of_pairs, labels), pair_slopes(np.ones_like(of_pairs), labels), counts
+        pair_sum_influence(of_pairs, labels),
+        pair_sum_influence(np.ones_like(of_pairs), labels),
+        counts,
     )
 
 
-def pair_slopes(of_pairs: Vectors, labels: Labels) -> Vectors:
+def pair_sum_influence(of_pairs: Vectors, labels: Labels) -> Vectors:
     """The derivative, by how often each text is held, of the sum over pairs of distinct texts, one
     of each concept: [N, C, C]. The sum itself is half of their total, as each pair has two texts.
     """
@@ -83,13 +84,13 @@ def pair_slopes(of_pairs: Vectors, labels: Labels) -> Vectors:
     return from_own + from_own.swapaxes(1, 2)
 
 
-def ratios(slopes: Vectors, of_numbers: Vectors, counts: Counts) -> Vectors:
+def ratios(of_sums: Vectors, of_numbers: Vectors, counts: Counts) -> Vectors:
     """Sums over pairs by their numbers, from the derivatives [N, ...] of both: [R, ...], on
     resamples to first order. NaN where there is no pair."""
     numbers = of_numbers.sum(0) / 2
     with np.errstate(invalid="ignore"):
-        means = slopes.sum(0) / 2 / numbers
-        influence = (slopes - means * of_numbers) / numbers
+        means = of_sums.sum(0) / 2 / numbers
+        influence = (of_sums - means * of_numbers) / numbers
     return linearised(means, influence, counts)
 
 

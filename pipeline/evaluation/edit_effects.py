@@ -43,7 +43,7 @@ def effects(
         **_readings(examples, before, after),
         **_facts(described, before, after),
         ("heldout", "specificity"): (_agreed(before), _agreed(after), documents),
-        ("heldout", "kl"): (_drift(before), _drift(after), documents),
+        ("heldout", "kl"): (_kl(before), _kl(after), documents),
     }
     tree: dict[str, dict[str, Tree]] = {}
     for (split, name), (old, new, drawn_by) in measured.items():
@@ -52,8 +52,8 @@ def effects(
             tree.setdefault(split, {})[name] = _compared(old, new, counts)
     if documents:
         counts = draw_prompts(documents, resamples, seed)
-        old, new = _surprise(before), _surprise(after)
-        perplexity = (np.exp(_shares(surprise, counts)) for surprise in (old, new))
+        old, new = _nll(before), _nll(after)
+        perplexity = (np.exp(_ratios(nll, counts)) for nll in (old, new))
         tree["heldout"]["perplexity"] = _tree(*perplexity)
     return tree
 
@@ -67,9 +67,9 @@ def _answers(requests: Sequence[Request], before: Observations, after: Observati
         kinds.setdefault((request.split, name), []).append(request)
     wrong = [_wrong(requests, observed.completions) for observed in (before, after)]
     measured: Measured = {}
-    for place, kind in kinds.items():
+    for path, kind in kinds.items():
         old, new = (_mean([of[request.id] for request in kind]) for of in wrong)
-        measured[place] = (old, new, [request.prompt for request in kind])
+        measured[path] = (old, new, [request.prompt for request in kind])
     return measured
 
 
@@ -87,11 +87,11 @@ def _facts(described: Sequence[Example], before: Observations, after: Observatio
     known, recalled = (_right(described, observed.facts) for observed in (before, after))
     prompts = {e.id: e.prompt for e in described}
     asked = [prompts[fact.request] for fact in before.facts]
-    kept = [place for place, knew in enumerate(known) if knew]
-    still = _mean([1.0] * len(kept)), _mean([recalled[place] for place in kept])
+    kept = [fact for fact, knew in enumerate(known) if knew]
+    still = _mean([1.0] * len(kept)), _mean([recalled[fact] for fact in kept])
     return {
         ("described", "fact_recall"): (_mean(known), _mean(recalled), asked),
-        ("described", "facts_kept"): (*still, [asked[place] for place in kept]),
+        ("described", "facts_kept"): (*still, [asked[fact] for fact in kept]),
     }
 
 
@@ -125,24 +125,24 @@ def _agreed(observed: Observations) -> Ratio:
     return np.array([float(r.agreed) for r in rows]), np.array([float(r.tokens) for r in rows])
 
 
-def _drift(observed: Observations) -> Ratio:
+def _kl(observed: Observations) -> Ratio:
     rows = observed.likelihoods
-    drift = np.maximum(0.0, np.array([r.kl for r in rows]))
-    return drift, np.array([float(r.tokens) for r in rows])
+    kl = np.maximum(0.0, np.array([r.kl for r in rows]))
+    return kl, np.array([float(r.tokens) for r in rows])
 
 
-def _surprise(observed: Observations) -> Ratio:
+def _nll(observed: Observations) -> Ratio:
     rows = observed.likelihoods
     return np.array([r.nll for r in rows]), np.array([float(r.tokens) for r in rows])
 
 
-def _shares(ratio: Ratio, counts: Counts) -> Vector:
-    shares: Vector = (counts @ ratio[0]) / (counts @ ratio[1])
-    return shares
+def _ratios(ratio: Ratio, counts: Counts) -> Vector:
+    ratios: Vector = (counts @ ratio[0]) / (counts @ ratio[1])
+    return ratios
 
 
 def _compared(old: Ratio, new: Ratio, counts: Counts) -> Tree:
-    return _tree(_shares(old, counts), _shares(new, counts))
+    return _tree(_ratios(old, counts), _ratios(new, counts))
 
 
 def _tree(before: Vector, after: Vector) -> Mapping[str, Tree]:

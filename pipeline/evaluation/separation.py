@@ -1,4 +1,4 @@
-"""How far concepts gather and part in a representation (METHOD: separation), on held-out texts.
+"""How far concepts gather and part in a representation, on held-out texts.
 
 Vectors are centred by the mean of the training texts before any cosine, coding rate or rank, where
 the definitions take them raw: hidden states share a few large directions, which would push every
@@ -29,10 +29,17 @@ from pipeline.evaluation.coding_rates import (
     coding_rates_of_labellings,
     effective_rank,
 )
-from pipeline.evaluation.distances import BIASED, between, concept_distances, pair_slopes, ratios
+from pipeline.evaluation.distances import (
+    BIASED,
+    between,
+    concept_distances,
+    pair_sum_influence,
+    ratios,
+)
 from pipeline.evaluation.linear_probe import Probe
 
-DEAR = 10  # a statistic that has to be computed anew is so on one in ten resamples
+# A statistic that each resample needs computed anew is computed on one in ten of them.
+RECOMPUTED_ONE_IN = 10
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ def separation(
     text.
     """
     (seen, known), (vectors, labels) = train, held_out
-    dear = len(counts) // DEAR
-    labellings = draw_labellings(labels, dear, seed)
+    recomputed = len(counts) // RECOMPUTED_ONE_IN
+    labellings = draw_labellings(labels, recomputed, seed)
     centre, scale = centre_and_scale(seen)
     unit_seen, unit = normalize(seen - centre), normalize(vectors - centre)
     similarity = unit @ unit.T
@@ -71,7 +78,7 @@ def separation(
         "probe_accuracy": probe.correct(vectors, labels),
         "silhouette": silhouette[0],
     }
-    apart = between(concept_distances(vectors - centre, labels, scale, counts, dear))
+    apart = between(concept_distances(vectors - centre, labels, scale, counts, recomputed))
     resampled = {
         **{name: counts @ values / counts.sum(1) for name, values in of_texts.items()},
         **{name: values for name, values in apart.items() if name != "cosine"},
@@ -95,7 +102,8 @@ def pairs_of_concepts(
     """Every distance of every two concepts, under "a--b", and within each, under "a--a"."""
     centre, scale = centre_and_scale(seen)
     vectors, labels = held_out
-    distances = concept_distances(vectors - centre, labels, scale, counts, len(counts) // DEAR)
+    recomputed = len(counts) // RECOMPUTED_ONE_IN
+    distances = concept_distances(vectors - centre, labels, scale, counts, recomputed)
     concepts = np.unique(labels)
     return {
         f"{concepts[one]}--{concepts[other]}": estimate_defined(
@@ -148,10 +156,12 @@ def silhouettes(similarity: Vectors, labellings: Labels) -> Vectors:
 def cosines(similarity: Vectors, labels: Labels, counts: Counts) -> dict[str, Vectors]:
     """Mean cosine over pairs of distinct texts of one concept, and of two, from the cosines [N, N]:
     [R] each, on resamples to first order."""
-    slopes, numbers = (pair_slopes(of, labels) for of in (similarity, np.ones_like(similarity)))
-    own = np.eye(slopes.shape[1], dtype=bool)
+    sums, numbers = (
+        pair_sum_influence(of, labels) for of in (similarity, np.ones_like(similarity))
+    )
+    own = np.eye(sums.shape[1], dtype=bool)
     within, apart = (
-        ratios(slopes[:, kind].sum(1), numbers[:, kind].sum(1), counts) for kind in (own, ~own)
+        ratios(sums[:, kind].sum(1), numbers[:, kind].sum(1), counts) for kind in (own, ~own)
     )
     return {"cosine_within": within, "cosine_between": apart, "cosine_gap": within - apart}
 

@@ -1,4 +1,4 @@
-"""Why separation should generalise (METHOD: transport; Chuang et al. 2021, arXiv 2106.03314).
+"""Why separation should generalise (Chuang et al. 2021, arXiv 2106.03314).
 
 The k-variance of a concept is the expected cost of moving k of its texts onto k others: small where
 the concept is concentrated. A classifier's margin divided by it bounds how much accuracy is lost
@@ -125,7 +125,7 @@ def margins(probe: Probe, vectors: Vectors, labels: Labels) -> Vectors:
 def lipschitz(probe: Probe) -> Vectors:
     """How much the margin of a text of each concept c can change as it moves by 1: [C].
 
-    The margin is s_c - max s_c', each difference with slope w_c - w_c'. The steepest one counts,
+    The margin is s_c - max s_c', each difference with gradient w_c - w_c'. The steepest one counts,
     whether or not a training text has met it.
     """
     steepest: Vectors = cdist(probe.weights, probe.weights).max(1)
@@ -136,7 +136,7 @@ def medians(values: Vectors, counts: Counts) -> Vectors:
     """The median of values [N] on resamples [R, N]: [R]."""
     order = np.argsort(values, kind="stable")
     held = np.cumsum(counts[:, order], axis=1)
-    middle = held[:, -1:] + 1  # twice the place of the middle, counted from 1
+    middle = held[:, -1:] + 1  # twice the rank of the middle one, counted from 1
     lower, upper = ((held < middle // 2).sum(1), (held < (middle + 1) // 2).sum(1))
     found: Vectors = (values[order][lower] + values[order][upper]) / 2
     return found
@@ -153,7 +153,7 @@ def correlation(
     """
     once = {point[1:]: point[0] for point in reversed(points)}
     margin, gap = np.array(sorted(once)).reshape(-1, 2).T
-    counts = draw_prompts([once[place] for place in sorted(once)], resamples, seed).astype(int)
+    counts = draw_prompts([once[point] for point in sorted(once)], resamples, seed).astype(int)
     drawn = [np.repeat(np.arange(len(gap)), row) for row in counts]
     rng = rng_of(RandomStream.TRANSPORT_GAPS, seed)
     permuted = np.array([gap, *(rng.permutation(gap) for _ in range(resamples))])

@@ -1,4 +1,4 @@
-"""The noun of running answers: what a text's representation is after every token of its answer.
+"""Running answers: what a text's representation is after every token of its answer.
 
 One vector at the prompt's end and one after each token, at the layer that is read. Its only reader
 and writer.
@@ -27,7 +27,8 @@ class Streams:
     would have if it ended there.
 
     ids, samples, lengths [M]: which request's or example's text it is, which of its answers, and
-    how many vectors it has, one more than its answer has tokens. signature [D]: pipeline.identity.
+    how many vectors it has, one more than its answer has tokens. signature [D]: see
+    pipeline.inference.fingerprint.
     """
 
     layer: int

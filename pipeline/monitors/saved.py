@@ -1,4 +1,4 @@
-"""The noun of a monitor that is taken home: a linear map of a hidden state, and what it belongs to.
+"""A monitor that is saved: a linear map of a hidden state, and the model that it belongs to.
 
 Two files and no code: `NAME.json` says what it is, `NAME.safetensors` holds its numbers.
 """
@@ -30,11 +30,11 @@ HEAVY = (".safetensors",)  # the files of a base model that hold its weights
 class SavedMonitor:
     """Probabilities of classes [K]: softmax(weights [K, D] (h [D] - centre [D]) + bias [K]).
 
-    h is the representation at `layer` and `position` (pipeline.live_monitor). The score is the
-    probability that the text is of no harmless class, and an alarm from `threshold` on; without
-    harmless classes it is the likeliest class's, and `threshold` is None. `base` tells the base
+    h is the representation at `layer` and `position` (pipeline.inference.live_monitor). The score
+    is the probability that the text is of no harmless class, an alarm from `threshold` on; without
+    harmless classes it is the likeliest class's, and `threshold` is None. `base` names the base
     model and `variant` its finetune; `signature` [D] is what the two make of a few fixed tokens
-    (pipeline.identity).
+    (pipeline.inference.fingerprint).
     """
 
     kind: str
@@ -54,9 +54,9 @@ class SavedMonitor:
         """The likeliest class [K] among those on the threshold's side of the score."""
         asked = set(range(len(self.classes)))
         if self.threshold is not None:
-            harmless = {place for place in asked if self.classes[place] in self.harmless}
+            harmless = {index for index in asked if self.classes[index] in self.harmless}
             asked = asked - harmless if score >= self.threshold else harmless
-        return self.classes[max(sorted(asked), key=lambda place: float(probabilities[place]))]
+        return self.classes[max(sorted(asked), key=lambda index: float(probabilities[index]))]
 
     def score(self, probabilities: NDArray[np.floating]) -> float:
         harmful = [p for c, p in zip(self.classes, probabilities, strict=True)
@@ -81,8 +81,8 @@ def save_monitor(folder: Path, name: str, monitor: SavedMonitor) -> None:
     with whole(folder / f"{name}.safetensors") as draft:
         save_file(tensors, draft)
     # JSON has no None here: a monitor without a threshold has no such key.
-    told = {key: value for key, value in words.items() if value is not None}
-    write_json(folder / f"{name}.json", told, digits=17)
+    card = {key: value for key, value in words.items() if value is not None}
+    write_json(folder / f"{name}.json", card, digits=17)
 
 
 def load_monitor(path: Path) -> SavedMonitor:

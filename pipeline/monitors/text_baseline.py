@@ -26,7 +26,7 @@ UNSCORED = ("train", "validation")
 Tree = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
 
 
-class Said(NamedTuple):
+class BaselineText(NamedTuple):
     """What is read of a text, the class that it has (a concept, or whether it is harmful), and the
     prompt that it is drawn with."""
 
@@ -35,7 +35,7 @@ class Said(NamedTuple):
     prompt: str
 
 
-Groups = dict[str, list[Said]]
+Groups = dict[str, list[BaselineText]]
 
 
 def text_only(
@@ -50,9 +50,9 @@ def text_only(
     """Measures with intervals of classifiers that see no model: question -> reading -> group.
 
     The questions, the texts that they are asked of, the choice of a threshold and the measures are
-    the monitors' (pipeline.scoring). `prompt` reads what stands at a prompt's end, `whole` prompt
-    and response, both cut to the same tokens as the model's; requests are prompts. Fitted on train;
-    word uni- and bigrams.
+    the monitors' (pipeline.monitors.metrics). `prompt` reads what stands at a prompt's end, `whole`
+    prompt and response, both cut to the same tokens as the model's; requests are prompts. Fitted on
+    train; word uni- and bigrams.
     """
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
 
@@ -73,12 +73,12 @@ def text_only(
             groups: Groups = {}
             for e in examples:
                 if is_asked(question, e.concept, learned):
-                    said = Said(words(e), label_of[question](e), e.prompt)
-                    groups.setdefault(e.split, []).append(said)
+                    shown = BaselineText(words(e), label_of[question](e), e.prompt)
+                    groups.setdefault(e.split, []).append(shown)
             if (question, reading) == ("harm", "prompt"):
                 for r in sorted(requests, key=lambda request: request.id):
-                    said = Said(prompt_of(r), r.harmful, r.prompt)
-                    groups.setdefault(r.group, []).append(said)
+                    shown = BaselineText(prompt_of(r), r.harmful, r.prompt)
+                    groups.setdefault(r.group, []).append(shown)
             tree.setdefault(question, {})[reading] = _scored(groups, resamples, seed)
     return tree
 
@@ -97,24 +97,24 @@ def _scored(groups: Groups, resamples: int, seed: int) -> dict[str, dict[str, di
     tree = {}
     for group, texts in groups.items():
         if group not in UNSCORED:
-            counts = draw_prompts((said.prompt for said in texts), resamples, seed)
+            counts = draw_prompts((text.prompt for text in texts), resamples, seed)
             measures = _measures(classifier, texts, threshold, counts)
             tree[group] = as_tree(estimate_defined(measures))
     return tree
 
 
 def _measures(
-    classifier: Pipeline, texts: Sequence[Said], threshold: float | None, counts: Counts
+    classifier: Pipeline, texts: Sequence[BaselineText], threshold: float | None, counts: Counts
 ) -> Measures:
     words, labels = _columns(texts)
-    odds = classifier.predict_proba(words)
+    probabilities = classifier.predict_proba(words)
     if threshold is None:
-        return concept_measures(odds, classifier.classes_, labels, counts)
-    return harm_measures(odds[:, 1], labels, threshold, counts)
+        return concept_measures(probabilities, classifier.classes_, labels, counts)
+    return harm_measures(probabilities[:, 1], labels, threshold, counts)
 
 
-def _columns(texts: Sequence[Said]) -> tuple[list[str], np.ndarray]:
-    return [said.words for said in texts], np.array([said.label for said in texts])
+def _columns(texts: Sequence[BaselineText]) -> tuple[list[str], np.ndarray]:
+    return [text.words for text in texts], np.array([text.label for text in texts])
 
 
 def _last(tokenizer: Tokenizer, text: str, tokens: int) -> str:

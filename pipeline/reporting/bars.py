@@ -44,7 +44,7 @@ def grouped_bars(
     axes[-1].tick_params(axis="x", rotation=0 if len(groups) < 9 else 40)
     legend_below(figure, axes, 3)
     beside = [] if not reference else [f"{reference[0]}: " + _listed(reference[1])]
-    told = [
+    described = [
         f"{panel}: "
         + "; ".join(
             f"{group} {_listed(dict(zip(some['series'], some['value'], strict=True)))}"
@@ -52,7 +52,7 @@ def grouped_bars(
         )
         for panel, shown in estimates.groupby("panel", sort=False)
     ]
-    return Picture(figure, f"Bars of {what}. {'. '.join(told + beside)}.")
+    return Picture(figure, f"Bars of {what}. {'. '.join(described + beside)}.")
 
 
 def tradeoff(
@@ -68,7 +68,7 @@ def tradeoff(
     """
     figure = Figure((3.7 * len(pairs), 3.9), layout="constrained")
     axes = figure.subplots(1, len(pairs), squeeze=False)[0]
-    told = []
+    described = []
     for axis, (across, up) in zip(axes, pairs, strict=True):
         x, y = (points[points["number"] == name].set_index("variant") for name in (across, up))
         best = unbeaten(x["value"].to_numpy(), y["value"].loc[x.index].to_numpy())
@@ -82,12 +82,14 @@ def tradeoff(
                 elinewidth=0.9, label=variant,
             )  # fmt: skip
         axis.set(xlabel=names[across], ylabel=names[up])
-        told.append(f"{names[up]} against {names[across]}, unbeaten: {', '.join(x.index[best])}")
+        described.append(
+            f"{names[up]} against {names[across]}, unbeaten: {', '.join(x.index[best])}"
+        )
     legend_below(figure, axes)
     for variant, some in points.groupby("variant", sort=False):
         spoken = [names[number] for number in some["number"]]
-        told.append(f"{variant!s}: {_listed(dict(zip(spoken, some['value'], strict=True)))}")
-    return Picture(figure, f"Scatter plots with 95 % intervals. {'. '.join(told)}.")
+        described.append(f"{variant!s}: {_listed(dict(zip(spoken, some['value'], strict=True)))}")
+    return Picture(figure, f"Scatter plots with 95 % intervals. {'. '.join(described)}.")
 
 
 def unbeaten(x: Any, y: Any) -> list[int]:
@@ -120,11 +122,11 @@ def margin_scatter(
     axis.set(xlabel=names[0], ylabel=names[1])
     legend_below(figure, [axis])
     varied = min(transport[across].nunique(), transport[up].nunique()) > 1
-    told = f"{spearmanr(transport[across], transport[up])[0]:.2f}" if varied else "undefined"
+    described = f"{spearmanr(transport[across], transport[up])[0]:.2f}" if varied else "undefined"
     return Picture(
         figure,
         f"Scatter plot of {names[1]} against {names[0]}, {len(transport)} points, each a layer of "
-        f"a variant. Rank correlation: {told}.",
+        f"a variant. Rank correlation: {described}.",
     )
 
 

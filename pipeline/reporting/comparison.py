@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import Row
+from pipeline.reporting.headline import Headline
 
 Marks = Mapping[str, float]  # value, low, high
 Verdict = Literal["better", "worse", "moved", "unclear"]
@@ -34,7 +34,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Drift:
+class BaselineChange:
     """A headline number that is not what the committed baseline says."""
 
     variant: str
@@ -66,9 +66,9 @@ class Answer:
 class Beside:
     """A variant's headline numbers beside the untouched model's, and their paired differences."""
 
-    base: Row
-    tuned: Row
-    differences: Row
+    base: Headline
+    tuned: Headline
+    differences: Headline
 
     def known(self, numbers: Sequence[str]) -> list[str]:
         """Those that both have."""
@@ -108,7 +108,9 @@ def change_of(number: str, before: Marks, after: Marks, paired: Marks | None = N
     return Change(before["value"], after["value"], difference, verdict)
 
 
-def drifts(rows: Mapping[str, Row], baseline: Mapping[str, Mapping[str, float]]) -> list[Drift]:
+def changes_from_baseline(
+    rows: Mapping[str, Headline], baseline: Mapping[str, Mapping[str, float]]
+) -> list[BaselineChange]:
     """Where the run departs from the committed baseline, clear changes first.
 
     A baseline has no intervals: a change is clear where its value lies outside of the run's.
@@ -119,8 +121,8 @@ def drifts(rows: Mapping[str, Row], baseline: Mapping[str, Mapping[str, float]])
             then = baseline.get(variant, {}).get(number)
             if then is not None and f"{then:.6g}" != f"{now['value']:.6g}":
                 before = {"value": then, "low": then, "high": then}
-                found.append(Drift(variant, number, change_of(number, before, now)))
-    return sorted(found, key=lambda drift: drift.change.verdict == "unclear")
+                found.append(BaselineChange(variant, number, change_of(number, before, now)))
+    return sorted(found, key=lambda moved: moved.change.verdict == "unclear")
 
 
 def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""What the corpora hold, printed: `python -m pipeline.inspection`, or `legible-data`."""
+"""What the corpora hold, printed: `legible-data`."""
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -41,8 +41,8 @@ def command() -> None:
 def show(manifest: Mapping[str, Any], examples: Sequence[Example], console: Console) -> None:
     console.print(concepts_table(manifest, examples, token_counter(TOKENIZER)))
     console.print(examples_table(examples))
-    for title, said in summary(manifest).items():
-        console.print(f"{title}: {said}")
+    for title, text in summary(manifest).items():
+        console.print(f"{title}: {text}")
     if manifest["near_duplicates"]["examples"]:
         console.print(near_duplicates_table(manifest, examples))
     console.print(files_table(manifest))
@@ -93,12 +93,12 @@ def summary(manifest: Mapping[str, Any]) -> dict[str, str]:
     near = manifest["near_duplicates"]
     is_there = any("shifted" in splits for splits in manifest["rows"].values())
     shifted = f", and {near['share_of_shifted']:.1%} of shifted ones" if is_there else ""
-    said = {"Harmless concepts": _named(manifest["safe"]) or "no concept means harm"}
+    lines = {"Harmless concepts": _named(manifest["safe"]) or "no concept means harm"}
     if manifest["harm_only"]:
-        said["Concepts of shifted texts alone, asked only whether they are harmful"] = _named(
+        lines["Concepts of shifted texts alone, asked only whether they are harmful"] = _named(
             manifest["harm_only"]
         )
-    return said | {
+    return lines | {
         "Other texts": f"{manifest['described']} described, {manifest['requests']} requests, "
         f"documents: {_counted(manifest['documents'])}",
         "Dropped rows": _counted(manifest["dropped"]),
@@ -114,8 +114,8 @@ def near_duplicates_table(manifest: Mapping[str, Any], examples: Sequence[Exampl
     by_id = {example.id: example for example in examples}
     table = Table("similarity", "split", "prompt", title="Near-duplicates")
     for one, other, similarity in manifest["near_duplicates"]["examples"]:
-        for said, example in ((f"{similarity:.2f}", by_id[one]), ("", by_id[other])):
-            table.add_row(said, example.split, _short(example.prompt))
+        for text, example in ((f"{similarity:.2f}", by_id[one]), ("", by_id[other])):
+            table.add_row(text, example.split, _short(example.prompt))
         table.add_section()
     return table
 

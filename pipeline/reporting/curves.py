@@ -36,7 +36,7 @@ def layer_curves(curves: pd.DataFrame, styles: Mapping[str, Look], read_layer: i
     for axis in panels[-1]:
         axis.set_xlabel("layer")
     legend_below(figure, panels)
-    told = [
+    described = [
         f"{metric} at layer {read_layer}, {position}: "
         + ", ".join(f"{r.variant} {r.value:.2f}" for r in some.itertuples())
         for (metric, position), some in curves[curves["layer"] == read_layer].groupby(
@@ -44,7 +44,7 @@ def layer_curves(curves: pd.DataFrame, styles: Mapping[str, Look], read_layer: i
         )
     ]
     layers = f"{curves['layer'].min()} to {curves['layer'].max()}"
-    return Picture(figure, f"Curves over layers {layers}. {'; '.join(told)}.")
+    return Picture(figure, f"Curves over layers {layers}. {'; '.join(described)}.")
 
 
 def training_curves(curves: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
@@ -65,12 +65,12 @@ def training_curves(curves: pd.DataFrame, styles: Mapping[str, Look]) -> Picture
         axis.set_axis_off()
     legend_below(figure, grid)
     last = curves[curves["step"] == curves.groupby("variant")["step"].transform("max")]
-    told = [
+    described = [
         f"{term}: " + ", ".join(f"{r.variant} {r.value:.3g}" for r in some.itertuples())
         for term, some in last[last["value"] != 0].groupby("term", sort=False)
     ]
     return Picture(
-        figure, f"Curves of the finetune's terms over steps. At the end {'; '.join(told)}."
+        figure, f"Curves of the finetune's terms over steps. At the end {'; '.join(described)}."
     )
 
 
@@ -82,20 +82,20 @@ def roc_curves(scores: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
     from sklearn.metrics import roc_auc_score, roc_curve
 
     figure, panels = _panels(1, 1, width=4.4, height=4.2)
-    axis, told = panels[0][0], []
+    axis, described = panels[0][0], []
     axis.plot([0, 1], [0, 1], color=LIGHT.quiet, linewidth=0.8, linestyle=":")
     for variant, some in scores.groupby("variant", sort=False):
         if some["truth"].nunique() < 2:
             continue
         false, true, _ = roc_curve(some["truth"], some["score"])
         area = roc_auc_score(some["truth"], some["score"])
-        told.append(f"{variant} {area:.3f}")
+        described.append(f"{variant} {area:.3f}")
         _line(axis, false, true, styles[str(variant)], f"{variant}: {area:.3f}", every=0.12)
     axis.set(xlabel="false alarms among safe texts", ylabel="found among harmful texts",
              xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")  # fmt: skip
     legend_below(figure, panels)
     return Picture(
-        figure, f"ROC curves of a monitor. Area under each: {', '.join(told) or 'undefined'}."
+        figure, f"ROC curves of a monitor. Area under each: {', '.join(described) or 'undefined'}."
     )
 
 
@@ -106,7 +106,7 @@ def reliability_curves(answers: pd.DataFrame, styles: Mapping[str, Look]) -> Pic
     answers: variant, confidence in [0, 1], correct (bool). A bin's point is sized by its texts.
     """
     figure, panels = _panels(1, 1, width=4.4, height=4.2)
-    axis, told = panels[0][0], []
+    axis, described = panels[0][0], []
     axis.plot([0, 1], [0, 1], color=LIGHT.quiet, linewidth=0.8, linestyle=":")
     for variant, some in answers.groupby("variant", sort=False):
         bins = np.minimum((some["confidence"] * NUM_BINS).astype(int), NUM_BINS - 1)
@@ -116,7 +116,7 @@ def reliability_curves(answers: pd.DataFrame, styles: Mapping[str, Look]) -> Pic
             texts=("correct", "size"),
         )
         gap = (found["confidence"] - found["correct"]).abs()
-        told.append(f"{variant} {(gap * found['texts']).sum() / len(some):.3f}")
+        described.append(f"{variant} {(gap * found['texts']).sum() / len(some):.3f}")
         look = styles[str(variant)]
         _line(axis, found["confidence"], found["correct"], look, str(variant))
         axis.scatter(found["confidence"], found["correct"], color=look.colour, marker=look.marker,
@@ -127,7 +127,7 @@ def reliability_curves(answers: pd.DataFrame, styles: Mapping[str, Look]) -> Pic
     return Picture(
         figure,
         "Reliability curves of a monitor: share right by confidence. Mean distance from the "
-        f"diagonal, weighed by texts: {', '.join(told)}.",
+        f"diagonal, weighed by texts: {', '.join(described)}.",
     )
 
 

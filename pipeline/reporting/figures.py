@@ -12,7 +12,7 @@ from pipeline.core.representations import Representations
 from pipeline.reporting.bars import grouped_bars, margin_scatter, tradeoff
 from pipeline.reporting.curves import layer_curves, reliability_curves, roc_curves, training_curves
 from pipeline.reporting.glossary import INJECTED
-from pipeline.reporting.headline import Row, layers_of
+from pipeline.reporting.headline import Headline, layers_of
 from pipeline.reporting.maps import concept_map, cosine_tables, spots_of, token_table
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
@@ -65,13 +65,13 @@ def of_separation(
     }
     curves = pd.DataFrame(
         [
-            (label, place, name, depth, *(tree[f"layer_{depth}"][place]["test"][metric][part]
-                                          for part in ESTIMATE))
+            (label, at, name, depth, *(tree[f"layer_{depth}"][at]["test"][metric][part]
+                                       for part in ESTIMATE))
             for metric, label in OVER_LAYERS.items()
             for name, tree in separation.items()
             if name in compared
             for depth in layers_of(tree)
-            for place in tree[f"layer_{depth}"]
+            for at in tree[f"layer_{depth}"]
         ],
         columns=["metric", "position", "variant", "layer", *ESTIMATE],
     )  # fmt: skip
@@ -101,10 +101,10 @@ def of_monitors(
     concept is safe, of each concept against the rest."""
     questions = {score.question for some in scores.values() for score in some}
     asked = "harm" if "harm" in questions else "concept"
-    place = asked, HEADLINE, position, "test"
+    scored = asked, HEADLINE, position, "test"
     ranked, answered = [], []
     for variant, every in scores.items():
-        some = [s for s in every if (s.question, s.monitor, s.position, s.group) == place]
+        some = [s for s in every if (s.question, s.monitor, s.position, s.group) == scored]
         classes = sorted({score.truth for score in some})
         shown = classes[:1] if asked == "harm" else classes  # `harmful` comes before `safe`
         ranked += [
@@ -158,7 +158,7 @@ def of_control(control: Mapping[str, Metrics]) -> dict[str, Picture]:
     return {} if bars.empty else {"control": grouped_bars(bars, "shares before and after an edit")}
 
 
-def of_behaviour(rows: Mapping[str, Row]) -> dict[str, Picture]:
+def of_behaviour(rows: Mapping[str, Headline]) -> dict[str, Picture]:
     """Both ways of going wrong, and what each costs in the other and in fluency; nothing where a
     corpus has requests of neither kind, no trade-off where it has only one kind."""
     everyone = list(rows)

@@ -10,8 +10,8 @@ from pipeline.core.sections import Asking, Reading
 
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 
-Row = dict[str, dict[str, float]]
-Place = tuple[str, ...]
+Headline = dict[str, dict[str, float]]
+KeyPath = tuple[str, ...]
 Curves = dict[str, list[tuple[int, str, float, float, float]]]
 
 
@@ -20,37 +20,37 @@ def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
     return {stage: read_json(folder / stage / f"{variant}.json") for stage in STAGES}
 
 
-def headline(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Row:
+def headline(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Headline:
     """The row of one variant, each number as {value, low, high}, from held-out `test` texts, and
     from `novel` ones where named so; both rates of behaviour are over all requests.
 
     A number whose texts a corpus does not have (no novel words, no harmful requests) is left out.
     """
-    spoken = _at(metrics, _spoken(asking))
-    controls = [spoken[control] for control in CONTROLS]
-    return _gathered(metrics, _places(metrics, reading, asking)) | {
+    interpreted = _at(metrics, _interpreted(asking))
+    controls = [interpreted[control] for control in CONTROLS]
+    return _gathered(metrics, _paths(metrics, reading, asking)) | {
         "selfie_control_accuracy": max(controls, key=lambda estimate: float(estimate["value"]))
     }
 
 
-def differences(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Row:
+def differences(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Headline:
     """How far each number of a variant's row is from the untouched model's: paired, on the same
     resamples of the same texts, as its stage has written under `difference`.
 
     A number without one is left out, as is the best of several controls: which one that is may
     differ between the two models.
     """
-    places = _places(metrics, reading, asking).items()
-    paired = {name: (stage, "difference", *place) for name, (stage, *place) in places}
+    paths = _paths(metrics, reading, asking).items()
+    paired = {name: (stage, "difference", *path) for name, (stage, *path) in paths}
     return _gathered(metrics, paired)
 
 
-def _places(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict[str, Place]:
+def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict[str, KeyPath]:
     """Where each headline number stands: its stage, and the keys in that stage's metrics."""
     read = ("separation", f"layer_{reading.layer}", reading.position)
     # Where the corpus has a safe concept, what matters is harm.
     question = "harm" if "harm" in metrics["monitors"] else "concept"
-    monitor, spoken = ("monitors", question, HEADLINE, "test"), _spoken(asking)
+    monitor, interpreted = ("monitors", question, HEADLINE, "test"), _interpreted(asking)
     return {
         "centroid_accuracy": (*read, "test", "centroid_accuracy"),
         "centroid_accuracy_novel": (*read, "novel", "centroid_accuracy"),
@@ -67,40 +67,40 @@ def _places(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dic
         "perplexity": ("fidelity", "perplexity"),
         "kl_to_base": ("fidelity", "kl_to_base"),
         "kl_of_openings": ("fidelity", "kl_of_openings"),
-        "selfie_accuracy": (*spoken, "state"),
-        "selfie_input_only_accuracy": (*spoken, "input_only"),
-        "selfie_logit_lens_accuracy": (*spoken, "logit_lens"),
+        "selfie_accuracy": (*interpreted, "state"),
+        "selfie_input_only_accuracy": (*interpreted, "input_only"),
+        "selfie_logit_lens_accuracy": (*interpreted, "logit_lens"),
     }
 
 
-def _spoken(asking: Asking) -> Place:
+def _interpreted(asking: Asking) -> KeyPath:
     return ("selfie", f"layer_{asking.layer}", "test", asking.positions[0])
 
 
-def _gathered(metrics: Mapping[str, Any], places: Mapping[str, Place]) -> Row:
-    found = {name: _at(metrics, place) for name, place in places.items()}
+def _gathered(metrics: Mapping[str, Any], paths: Mapping[str, KeyPath]) -> Headline:
+    found = {name: _at(metrics, path) for name, path in paths.items()}
     return {name: estimate for name, estimate in found.items() if estimate}
 
 
-def _at(metrics: Mapping[str, Any], place: Place) -> Any:
+def _at(metrics: Mapping[str, Any], path: KeyPath) -> Any:
     """What stands there, or nothing."""
-    for key in place:
+    for key in path:
         metrics = metrics.get(key, {})
     return metrics
 
 
-def values_of(row: Row) -> dict[str, float]:
+def values_of(row: Headline) -> dict[str, float]:
     """A row without its intervals: what `metrics/summary.json` holds."""
     return {name: estimate["value"] for name, estimate in row.items()}
 
 
-def layer_curves(trees: Mapping[str, Mapping[str, Any]], place: Place) -> Curves:
-    """Each number that stands at a place within every layer, by variant: rows (layer, variant,
+def layer_curves(trees: Mapping[str, Mapping[str, Any]], path: KeyPath) -> Curves:
+    """Each number at the end of a path within every layer, by variant: rows (layer, variant,
     value, low, high)."""
     curves: Curves = {}
     for variant, tree in trees.items():
         for layer in layers_of(tree):
-            for metric, mark in _at(tree, (f"layer_{layer}", *place)).items():
+            for metric, mark in _at(tree, (f"layer_{layer}", *path)).items():
                 curves.setdefault(metric, []).append(
                     (layer, variant, mark["value"], mark["low"], mark["high"])
                 )

@@ -86,8 +86,8 @@ def neighbour_plane(vectors: Vectors, start: Vectors, seed: int) -> Vectors:
 
 def agreement(spots: pd.DataFrame) -> float:
     """The share of texts on one plane whose nearest neighbour is of the same concept."""
-    places, concepts = spots[["x", "y"]].to_numpy(), spots["concept"].to_numpy()
-    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    points, concepts = spots[["x", "y"]].to_numpy(), spots["concept"].to_numpy()
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     return float((concepts[apart.argmin(1)] == concepts).mean())
 
@@ -99,7 +99,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
     size = max(5.6, 3.7 * len(variants)), 3.3 * len(methods) + 0.8
     figure = Figure(size, layout="constrained")
     panels = figure.subplots(len(methods), len(variants), squeeze=False)
-    told = []
+    described = []
     for row, method in zip(panels, methods, strict=True):
         for axis, variant in zip(row, variants, strict=True):
             shown = spots[(spots["method"] == method) & (spots["variant"] == variant)]
@@ -110,7 +110,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
                     facecolors="none" if texts == "novel" else look.colour, edgecolors=look.colour,
                 )  # fmt: skip
             share = agreement(shown)
-            told.append(f"{variant} by {method} {100 * share:.0f} %")
+            described.append(f"{variant} by {method} {100 * share:.0f} %")
             axis.set_title(f"{variant}, {method}: {100 * share:.0f} % beside their own concept")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color=LIGHT.rule)
@@ -129,7 +129,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
         figure,
         f"Maps of {count} held-out texts, coloured and marked by concept "
         f"({', '.join(marks)}), one column for each of {', '.join(variants)}. Share of texts whose "
-        f"nearest neighbour on the map is of the same concept: {'; '.join(told)}.",
+        f"nearest neighbour on the map is of the same concept: {'; '.join(described)}.",
     )
 
 
@@ -140,7 +140,7 @@ def cosine_tables(cosines: pd.DataFrame) -> Picture:
     figure = Figure((size * len(variants), size * 0.92), layout="constrained")
     panels = figure.subplots(1, len(variants), squeeze=False)[0]
     low, high = cosines["cosine"].min(), cosines["cosine"].max()
-    told = []
+    described = []
     for axis, variant in zip(panels, variants, strict=True):
         some = cosines[cosines["variant"] == variant]
         table = some.pivot(index="first", columns="second", values="cosine")
@@ -149,12 +149,12 @@ def cosine_tables(cosines: pd.DataFrame) -> Picture:
         axis.set_aspect("equal")
         same = some["first"] == some["second"]
         within, between = some[same]["cosine"].mean(), some[~same]["cosine"].mean()
-        told.append(f"{variant} {within:.2f} within a concept and {between:.2f} between two")
+        described.append(f"{variant} {within:.2f} within a concept and {between:.2f} between two")
         axis.set_title(variant)
     return Picture(
         figure,
         "Heat maps of the mean cosine between test texts, concept by concept. On average "
-        f"{'; '.join(told)}.".replace("nan", "undefined"),
+        f"{'; '.join(described)}.".replace("nan", "undefined"),
     )
 
 
@@ -172,7 +172,7 @@ def token_table(tokens: pd.DataFrame) -> Picture:
     figure = Figure(size, layout="constrained")
     panels = figure.subplots(1, len(variants), squeeze=False, sharey=True)[0]
     low, high = tokens["relevancy"].min(), tokens["relevancy"].max()
-    told = []
+    described = []
     for axis, (variant, some) in zip(panels, tokens.groupby("variant", sort=False), strict=True):
         by = {"index": "index", "columns": "layer"}
         named = some.pivot(values="named", **by).map(_short)
@@ -180,19 +180,19 @@ def token_table(tokens: pd.DataFrame) -> Picture:
         _heat(axis, table, (min(0.0, low), high), named, bar=axis is panels[-1])
         axis.set(title=variant, xlabel="layer")
         best = some.to_dict("records")[int(some["relevancy"].to_numpy().argmax())]
-        told.append(
+        described.append(
             f"{variant}: {(some['named'] != '').mean():.2f} of the states name a concept; the most "
             f"relevant, {best['relevancy']:.2f}, names {best['named'] or 'none'} at layer "
             f"{best['layer']}, token {_short(best['token'])}"
         )
     panels[0].set_yticks(
-        [place + 0.5 for place in range(len(words))], words.map(_short).tolist(), rotation=0
+        [row + 0.5 for row in range(len(words))], words.map(_short).tolist(), rotation=0
     )
     return Picture(
         figure,
         f"Heat maps of {len(words)} tokens by {layers} layers: the concept that the model names "
         "when it reads each hidden state, and how relevant the state was to its words. "
-        f"{'. '.join(told)}.",
+        f"{'. '.join(described)}.",
     )
 
 

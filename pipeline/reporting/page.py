@@ -13,9 +13,9 @@ from pipeline.core.concepts import balanced, spoken
 from pipeline.core.files import whole
 from pipeline.core.records import Interpretation
 from pipeline.core.sections import Asking, Section
-from pipeline.reporting.comparison import Beside, Line, answers, drifts
+from pipeline.reporting.comparison import Beside, Line, answers, changes_from_baseline
 from pipeline.reporting.glossary import INJECTED, MEANINGS
-from pipeline.reporting.headline import Row
+from pipeline.reporting.headline import Headline
 from pipeline.reporting.svg import alt_of
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -63,14 +63,14 @@ EVIDENCE = {
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportContents:
     """All that a page shows. differences: the paired ones of every row from the untouched model's,
     nothing of that model itself; compared: variants side by side; controls: those with shuffled
     labels; selfie: how far each variant's interpretations lead, by heading, and judge: what the
-    judge model is worth; provenance: sections of names and values, shown as they are."""
+    judge model is worth; read_at: the layer and position of headline numbers."""
 
-    rows: Mapping[str, Row]
-    differences: Mapping[str, Row]
+    rows: Mapping[str, Headline]
+    differences: Mapping[str, Headline]
     baseline: Mapping[str, Mapping[str, float]]
     compared: Sequence[str]
     controls: Sequence[str]
@@ -83,10 +83,10 @@ class Run:
     figures: Path
     pins: Mapping[str, str]
     params: Mapping[str, Any]
-    place: str
+    read_at: str
 
 
-def render_report(run: Run) -> str:
+def render_report(run: ReportContents) -> str:
     """HTML that stands alone: pictures are inside it, and nothing is fetched. Every text is
     escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -111,7 +111,7 @@ def render_report(run: Run) -> str:
         meanings=MEANINGS,
         injected=INJECTED,
         beside=beside,
-        drifts=drifts(run.rows, run.baseline),
+        changes_from_baseline=changes_from_baseline(run.rows, run.baseline),
         evidence=evidence(run.figures),
         said=said_of_states(run.words),
         leads=[heading for heading in headings if trusted or heading not in JUDGED],
@@ -125,7 +125,7 @@ def write_report(path: Path, page: str) -> None:
         draft.write_text(page, encoding="utf-8", newline="\n")
 
 
-def grouped_numbers(rows: Mapping[str, Row]) -> dict[str, list[str]]:
+def grouped_numbers(rows: Mapping[str, Headline]) -> dict[str, list[str]]:
     """The headline numbers that any variant has, by what they are about."""
     shown = [name for name in MEANINGS if any(name in row for row in rows.values())]
     return {
@@ -221,8 +221,8 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
         if isinstance(value, Mapping) and value:
             leaves += flattened(value, f"{prefix}{key}.")
         else:
-            told = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            leaves.append((f"{prefix}{key}", told))
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            leaves.append((f"{prefix}{key}", text))
     return leaves
 
 

@@ -462,7 +462,7 @@ def test_a_concept_that_training_never_showed_is_never_read_right() -> None:
 def test_distances_of_a_resample_without_a_concept_are_left_out() -> None:
     vectors, labels = clouds(2, per=4)
     counts = np.vstack([np.ones(12), np.where(labels == "a", 0, 1.5)])
-    found = concept_distances(vectors, labels, 1.0, counts, dear=1)
+    found = concept_distances(vectors, labels, 1.0, counts, hausdorff_resamples=1)
     assert np.isnan(found["hausdorff"][1, 0]).all()
     assert np.isfinite(found["hausdorff"][0]).all()
 

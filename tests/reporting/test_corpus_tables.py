@@ -14,7 +14,7 @@ from pipeline.core.console import InputError
 from pipeline.core.paths import EXAMPLES, MANIFEST, SHIFTED
 from pipeline.core.records import Example, write_records
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
-from pipeline.corpora.near_duplicates import near_duplicates
+from pipeline.corpora.near_duplicates import find_near_duplicates
 from pipeline.reporting import corpus_tables
 from tests.support.dag import ROOT
 
@@ -59,7 +59,7 @@ def printed(
     check_corpus(made)
     write_records(EXAMPLES, made.examples)
     write_records(SHIFTED, made.shifted)
-    write_manifest(MANIFEST, made, vars(near_duplicates(made.labelled)))
+    write_manifest(MANIFEST, made, vars(find_near_duplicates(made.labelled)))
     corpus_tables.main()
     return capsys.readouterr().out
 

@@ -18,7 +18,7 @@ from pipeline.core.records import Score, TokenInterpretation
 from pipeline.core.representations import Representations
 from pipeline.reporting import bars, curves, figures, maps
 from pipeline.reporting.glossary import INJECTED
-from pipeline.reporting.headline import Row, layer_curves, write_curves
+from pipeline.reporting.headline import Headline, layer_curves, write_curves
 from pipeline.reporting.picture_files import write_figures
 from pipeline.reporting.style import (
     DARK,
@@ -58,7 +58,7 @@ def separation(layers: tuple[int, ...] = (0, 1), novel: bool = True) -> dict[str
     return {f"layer_{layer}": {"last": splits} for layer in layers} | {"pairs": {"test": pairs}}
 
 
-def row(*without: str) -> Row:
+def row(*without: str) -> Headline:
     numbers = ("harmful_rate", "over_refusal_rate", "perplexity")
     return {name: dict(ESTIMATE) for name in numbers if name not in without}
 

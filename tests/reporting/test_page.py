@@ -20,10 +20,17 @@ from pipeline.core.params import load_params
 from pipeline.core.records import Interpretation
 from pipeline.reporting import figures
 from pipeline.reporting import page as report
-from pipeline.reporting.comparison import Answer, Beside, Line, answers, change_of, drifts
+from pipeline.reporting.comparison import (
+    Answer,
+    Beside,
+    Line,
+    answers,
+    change_of,
+    changes_from_baseline,
+)
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import Row
-from pipeline.reporting.page import EVIDENCE, Run, read_pins, render_report
+from pipeline.reporting.headline import Headline
+from pipeline.reporting.page import EVIDENCE, ReportContents, read_pins, render_report
 from pipeline.reporting.style import contrast
 from pipeline.reporting.svg import Picture, write_picture
 from tests.support.dag import ROOT
@@ -34,13 +41,13 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 HOSTILE = "<script>console.error('run')</script><img src=https://example.org/x.png>&\"'"
 
 
-def row(shift: float = 0.0, **without: None) -> Row:
+def row(shift: float = 0.0, **without: None) -> Headline:
     """Every headline number at 0.5 + shift, its interval 0.1 wide."""
     marks = {"value": 0.5 + shift, "low": 0.45 + shift, "high": 0.55 + shift}
     return {name: dict(marks) for name in MEANINGS if name not in without}
 
 
-def paired(shift: float, reach: float = 0.01) -> Row:
+def paired(shift: float, reach: float = 0.01) -> Headline:
     """Every paired difference at `shift`; the best of several controls has none."""
     marks = {"value": shift, "low": shift - reach, "high": shift + reach}
     return {name: dict(marks) for name in MEANINGS if name != "selfie_control_accuracy"}
@@ -52,7 +59,7 @@ def lead(value: float) -> Line:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
     """A run of every picture, with hostile words wherever words come from outside."""
     folder = tmp_path_factory.mktemp("figures")
     shown = Figure((7.4, 4))
@@ -64,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         for n in range(3) for control in ("state", "none", "other")
     ]  # fmt: skip
     names = ["base", "tuned", "shuffled", *(f"a_variant_{number}" for number in range(9))]
-    return Run(
+    return ReportContents(
         rows={name: row(0.2 if name == "tuned" else 0.0) for name in names},
         differences={name: paired(0.2 if name == "tuned" else 0.0) for name in names},
         baseline={"base": {"perplexity": 0.4}, "tuned": {"perplexity": 0.71}},
@@ -93,7 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         figures=folder,
         pins={"torch": "2.13.0"},
         params={"seed": 0, "corpora": {"csv": {"folder": HOSTILE * 5, "safe": ["a", "b"]}}},
-        place="layer 1, position last",
+        read_at="layer 1, position last",
     )  # fmt: skip
 
 
@@ -130,7 +137,7 @@ def test_unpaired_a_change_is_clear_where_intervals_are_apart() -> None:
     assert change_of("knn_accuracy", near, far).difference == pytest.approx(0.2)
 
 
-def replies(base: Row, tuned: Row, shuffled: Row) -> list[str]:
+def replies(base: Headline, tuned: Headline, shuffled: Headline) -> list[str]:
     """Of rows without paired differences."""
     controls = {"shuffled": Beside(base, shuffled, {})}
     found: list[Answer] = answers(Beside(base, tuned, {}), lead(0.0), controls)
@@ -175,7 +182,7 @@ def test_answers_say_what_the_intervals_show() -> None:
     assert len(answers(Beside(same, up, {}), lead(0.0), {})) == 3, "no control, no word about one"
 
 
-def test_the_model_names_its_states_where_it_leads_text_by_text(run: Run) -> None:
+def test_the_model_names_its_states_where_it_leads_text_by_text(run: ReportContents) -> None:
     """However the intervals of both shares lie: texts that both name leave the lead as it is."""
     overlapping = Beside(row(), row(0.05), paired(0.05))
     apart = Beside(row(), row() | {"selfie_control_accuracy": row(-0.3)["perplexity"]}, {})
@@ -192,7 +199,7 @@ def test_the_model_names_its_states_where_it_leads_text_by_text(run: Run) -> Non
         assert f"0.500 → <b>{value:.3f}</b>" in answer
 
 
-def test_a_divergence_from_base_is_a_size(run: Run) -> None:
+def test_a_divergence_from_base_is_a_size(run: ReportContents) -> None:
     """Its interval excludes 0 for any finetune: it is shown, and judged in no count and no arrow;
     since the baseline it may well have risen."""
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
@@ -211,15 +218,20 @@ def test_a_divergence_from_base_is_a_size(run: Run) -> None:
         assert "0.700" in cells
         assert "clear" not in cells
     assert "clearly worse" in table.split('href="#means-perplexity"')[1].split("</tr>")[0]
-    (drift,) = drifts({"tuned": row()}, {"tuned": {"kl_of_openings": 0.4}})
-    assert drift.change.verdict == "worse"
+    (moved,) = changes_from_baseline({"tuned": row()}, {"tuned": {"kl_of_openings": 0.4}})
+    assert moved.change.verdict == "worse"
 
 
-def test_drifts_are_what_the_baseline_does_not_say(run: Run) -> None:
-    first, second = drifts(run.rows, run.baseline)
+def test_a_change_from_the_baseline_is_what_the_baseline_does_not_say(run: ReportContents) -> None:
+    first, second = changes_from_baseline(run.rows, run.baseline)
     assert (first.variant, first.change.verdict) == ("base", "worse"), "outside of the interval"
     assert (second.variant, second.change.verdict) == ("tuned", "unclear")
-    assert drifts({"base": row()}, {"base": {"perplexity": 0.5000001}, "gone": {"x": 1}}) == []
+    assert (
+        changes_from_baseline(
+            {"base": row()}, {"base": {"perplexity": 0.5000001}, "gone": {"x": 1}}
+        )
+        == []
+    )
 
 
 def test_every_headline_number_has_a_meaning_and_every_picture_a_caption() -> None:
@@ -238,7 +250,7 @@ def test_a_picture_that_no_section_shows_is_refused(tmp_path: Path) -> None:
         report.evidence(tmp_path)
 
 
-def test_leads_are_told_of_what_was_measured(run: Run) -> None:
+def test_leads_are_shown_of_what_was_measured(run: ReportContents) -> None:
     asking = load_params(ROOT / "params.yaml").asking
     lead, judged, moved = ({"value": v, "low": v, "high": v} for v in (0.3, 0.1, -0.2))
 
@@ -258,7 +270,7 @@ def test_leads_are_told_of_what_was_measured(run: Run) -> None:
     assert "Trust it no further" not in render_report(replace(run, judge={}))
 
 
-def test_a_judge_that_agrees_by_chance_is_not_heard(run: Run) -> None:
+def test_a_judge_that_agrees_by_chance_is_not_heard(run: ReportContents) -> None:
     """Its columns stand on the page only where agreement's interval lies above 1 in 3 concepts."""
     marks = row()["perplexity"]
     own = dict.fromkeys((report.LEAD, report.LEAD_CHANGE, *report.JUDGED), marks)
@@ -296,7 +308,7 @@ def test_pins_are_those_of_the_constraints(tmp_path: Path) -> None:
     }
 
 
-def test_the_same_run_is_the_same_page_and_every_word_is_escaped(run: Run) -> None:
+def test_the_same_run_is_the_same_page_and_every_word_is_escaped(run: ReportContents) -> None:
     page = render_report(run)
     assert page == render_report(run)
     assert "<script" not in page
@@ -305,7 +317,7 @@ def test_the_same_run_is_the_same_page_and_every_word_is_escaped(run: Run) -> No
     assert page.count("<th>") == 0, "every header says whose it is"
 
 
-def test_a_run_with_little_to_show(run: Run, tmp_path: Path) -> None:
+def test_a_run_with_little_to_show(run: ReportContents, tmp_path: Path) -> None:
     """One variant, no behaviour, no control, no picture."""
     (tmp_path / "light").mkdir()
     small = replace(
@@ -334,7 +346,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+def address(run: ReportContents, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "index.html"
     report.write_report(path, render_report(run))
     return path.as_uri()
