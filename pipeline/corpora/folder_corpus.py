@@ -1,4 +1,4 @@
-"""A user's own folder of tables as a corpus, and the mistakes that only its labels show."""
+"""A user's own folder of tables as a corpus, with checks of its labels."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,26 +8,27 @@ from pathlib import Path
 from pipeline.core.console import InputError, nearest, spelt_like
 from pipeline.core.files import sha256_of
 from pipeline.core.sections import CsvCorpora
-from pipeline.corpora.corpus import LEAST_TEXTS, Corpus, labelled_corpus
+from pipeline.corpora.corpus import LEAST_TEXTS, Corpus
+from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.rows import Row
 from pipeline.corpora.shifted import beside
 from pipeline.corpora.tables import find_tables, read_table
 
 LICENCE = "as stated by the tables' publisher"
 SHIFTED = "shifted"  # the subfolder of another corpus
-FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label on fewer is no concept
+FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label of fewer rows can't be a concept
 
 
 @dataclass
 class Labels:
-    """The labels met so far: on how many rows each, and where first."""
+    """The labels read so far: the number of rows of each, and where it stands first."""
 
     rows: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
-    def note(self, label: str, place: str) -> None:
+    def note(self, label: str, where: str) -> None:
         self.rows[label] += 1
-        self.first.setdefault(label, place)
+        self.first.setdefault(label, where)
 
 
 def read_tables(params: CsvCorpora, seed: int) -> Corpus:
@@ -43,12 +44,9 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
     labels, other_labels = Labels(), Labels()
     corpus = labelled_corpus(
         (row for path in paths for row in read_rows(path, params.label, labels)),
-        params.safe,
-        params.validation,
-        params.test,
-        seed,
+        Rules(params.safe, params.validation, params.test, seed),
         LICENCE,
-        sources={
+        {
             path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "licence": LICENCE}
             for path in (*paths, *others)
         },
@@ -78,18 +76,18 @@ def _tables(folder: Path) -> list[Path]:
 def read_rows(path: Path, label: str, labels: Labels) -> Iterator[Row]:
     """Yield a table's rows, and note their labels.
 
-    Raises InputError for an empty text, and for a label that no path could be named after.
+    Raises InputError for an empty text, and for a label that can't be part of a path.
     """
-    for place, cells in read_table(path, ("prompt", "response", label), ("safe_response",)):
+    for where, cells in read_table(path, ("prompt", "response", label), ("safe_response",)):
         for column in ("prompt", "response"):
             if not cells[column].strip():
-                raise InputError(f"{place} has no {column}; fill it or remove the row")
+                raise InputError(f"{where} has no {column}; fill it or remove the row")
         concept = cells[label].strip()
         if not concept or any(mark in cells[label] for mark in "/\\\0\n"):
             raise InputError(
-                f"{place} is labelled {cells[label]!r}; a label is a name without path separators"
+                f"{where} is labelled {cells[label]!r}; a label is a name without path separators"
             )
-        labels.note(concept, place)
+        labels.note(concept, where)
         yield Row(cells["prompt"], cells["response"], cells["safe_response"], concept, path.stem)
 
 
@@ -103,7 +101,8 @@ def _check_safe(safe: Sequence[str], labels: Labels, others: Labels) -> None:
 
 
 def _check_spelling(labels: Labels, known: Labels) -> None:
-    """Only labels that are too rare to be a concept are doubted: a frequent one is meant."""
+    """Refuse a label that looks like a misspelt frequent one. Only labels that are too rare to be a
+    concept are doubted."""
     frequent = [label for label, rows in known.rows.items() if rows >= FEWEST_ROWS]
     for label, rows in labels.rows.items():
         close = spelt_like(label, frequent)

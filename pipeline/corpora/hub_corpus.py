@@ -1,42 +1,53 @@
-"""Corpora of the Hub: the files that recipes name, fetched once and held to what they were.
+"""Corpora of the Hub: the recipes that params.yaml chooses, made into one corpus."""
 
-Digests are held against the ones that a source gives and, where it gives none, against
-sources.lock.json, to which the first fetch writes what it saw.
-"""
-
-import csv
 import dataclasses
-import gzip
-import json
-import lzma
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.core.concepts import normalised
 from pipeline.core.console import InputError, nearest
-from pipeline.core.files import read_json, write_json
-from pipeline.core.records import Document
+from pipeline.core.records import Document, Request
 from pipeline.core.sections import HubCorpora
-from pipeline.corpora.corpus import Corpus, labelled_corpus
+from pipeline.corpora.corpus import Corpus
+from pipeline.corpora.hub_files import Lock, read_cells
+from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.recipes import (
-    ASKED,
+    DOCUMENTS,
     LABELLED,
-    TOLD,
-    Asked,
+    REQUESTS,
     Cells,
-    Labelled,
-    Source,
-    Told,
+    DocumentRecipe,
+    LabelledRecipe,
+    RequestRecipe,
     digest,
 )
 from pipeline.corpora.rows import Row
 from pipeline.corpora.shifted import beside
-from pipeline.hub.fetch import Fetched, fetch
-from pipeline.hub.listing import file_names
+from pipeline.corpora.sources import Source
+from pipeline.hub.fetch import Fetched
 
 T = TypeVar("T")
+Recipe = LabelledRecipe | DocumentRecipe | RequestRecipe
+Files = Mapping[Source, Mapping[str, Fetched]]  # by source and name
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The recipes that params.yaml names: one of concepts, at most one of shifted texts and one of
+    documents, and any number of requests."""
+
+    labelled: LabelledRecipe
+    shifted: list[LabelledRecipe]
+    documents: list[DocumentRecipe]
+    requests: list[RequestRecipe]
+
+    @property
+    def sources(self) -> list[Source]:
+        """The sources of all recipes, each once."""
+        recipes: list[Recipe] = [self.labelled, *self.shifted, *self.documents, *self.requests]
+        return list(dict.fromkeys(recipe.source for recipe in recipes))
 
 
 def gather(wanted: HubCorpora, seed: int, lock: Path) -> Corpus:
@@ -46,178 +57,108 @@ def gather(wanted: HubCorpora, seed: int, lock: Path) -> Corpus:
     cannot be had, or one whose rows are not as its recipe reads them. The lock is written before
     the rows are read.
     """
+    chosen = _chosen(wanted)
+    seen = Lock(lock)
+    files = {source: seen.fetch(source) for source in chosen.sources}
+    seen.write()
+    labelled = chosen.labelled
+    corpus = labelled_corpus(
+        _rows(labelled, files),
+        Rules(
+            labelled.safe, wanted.validation, wanted.test, seed, wanted.per_concept, labelled.vote
+        ),
+        "; ".join(sorted({f"{source.repo}: {source.licence}" for source in files})),
+        _origins(files),
+        documents=_documents(wanted.documents, chosen.documents, files, seed),
+        requests=_requests(chosen.requests, files),
+    )
+    # As many of a concept as the test split may have at most.
+    most = wanted.per_concept * wanted.test / (1 - wanted.validation - wanted.test)
+    for recipe in chosen.shifted:
+        rows = _rows(recipe, files)
+        corpus = beside(corpus, rows, recipe.harmless, per_concept=most, vote=recipe.vote)
+    return corpus
+
+
+def _chosen(wanted: HubCorpora) -> Chosen:
     labelled = _known(LABELLED, wanted.concepts, "corpora.hub.concepts")
-    told = (
-        []
-        if wanted.documents == "none"
-        else [_known(TOLD, wanted.documents, "corpora.hub.documents")]
-    )
-    shifted = (
-        []
-        if wanted.shifted == "none"
-        else [_known(LABELLED, wanted.shifted, "corpora.hub.shifted")]
-    )
+    documents, shifted = [], []
+    if wanted.documents != "none":
+        documents = [_known(DOCUMENTS, wanted.documents, "corpora.hub.documents")]
+    if wanted.shifted != "none":
+        shifted = [_known(LABELLED, wanted.shifted, "corpora.hub.shifted")]
     if any(recipe.source == labelled.source for recipe in shifted):
         raise InputError(
             f"corpora.hub.shifted: {wanted.shifted} reads the files of corpora.hub.concepts, "
             f"{wanted.concepts}: no other corpus; choose another recipe, or none"
         )
-    asked = [_known(ASKED, name, "corpora.hub.requests") for name in wanted.requests]
-    recipes: list[Labelled | Told | Asked] = [labelled, *shifted, *told, *asked]
-    sources = dict.fromkeys(recipe.source for recipe in recipes)
-    seen = Lock(lock)
-    files = {source: seen.fetch(source) for source in sources}
-    seen.write()
+    requests = [_known(REQUESTS, name, "corpora.hub.requests") for name in wanted.requests]
+    return Chosen(labelled, shifted, documents, requests)
 
-    def cells(recipe: Labelled | Told | Asked) -> Iterator[tuple[str, str, Cells]]:
-        for name, file in files[recipe.source].items():
-            for number, row in enumerate(read_cells(file.path, name), 1):
-                yield f"{recipe.source.repo}/{name}", f"row {number}", row
 
-    def rows(recipe: Labelled) -> Iterator[Row]:
-        for file, place, cell in cells(recipe):
-            yield from _made(recipe.rows, f"{file} {place}", file, cell)
+def _cells(recipe: Recipe, files: Files) -> Iterator[tuple[str, str, Cells]]:
+    """The rows of a recipe's files: the file, where the row stands in words, and its cells."""
+    for name, file in files[recipe.source].items():
+        path = f"{recipe.source.repo}/{name}"
+        for number, cells in enumerate(read_cells(file.path, name), 1):
+            yield path, f"{path} row {number}", cells
 
+
+def _rows(recipe: LabelledRecipe, files: Files) -> Iterator[Row]:
+    for file, where, cells in _cells(recipe, files):
+        yield from _made(recipe.rows, where, file, cells)
+
+
+def _documents(
+    name: str, recipes: Sequence[DocumentRecipe], files: Files, seed: int
+) -> list[Document] | None:
+    """The recipes' texts, each once; None where no recipe was chosen.
+
+    Raises InputError where they are too few for both splits."""
     texts = dict.fromkeys(
         text
-        for recipe in told
-        for file, place, cell in cells(recipe)
-        for text in _made(recipe.texts, f"{file} {place}", cell)
+        for recipe in recipes
+        for _, where, cells in _cells(recipe, files)
+        for text in _made(recipe.texts, where, cells)
     )
     documents = [
         Document(f"retain-{digest(*text)}", *text, _split(text[0], seed)) for text in texts
     ]
-    if told and {document.split for document in documents} != {"pretrain", "heldout"}:
+    if recipes and {document.split for document in documents} != {"pretrain", "heldout"}:
         raise InputError(
-            f"corpora.hub.documents: {wanted.documents} has {len(documents)} texts, too few to go "
+            f"corpora.hub.documents: {name} has {len(documents)} texts, too few to go "
             "on reading some and measure others; choose another recipe"
         )
+    return documents or None
+
+
+def _requests(recipes: Sequence[RequestRecipe], files: Files) -> tuple[Request, ...]:
+    """The recipes' requests, each once."""
     requests = dict.fromkeys(
         request
-        for recipe in asked
-        for file, place, cell in cells(recipe)
-        for request in _made(recipe.requests, f"{file} {place}", cell)
+        for recipe in recipes
+        for _, where, cells in _cells(recipe, files)
+        for request in _made(recipe.requests, where, cells)
     )
-    licences = sorted({f"{source.repo}: {source.licence}" for source in sources})
-    corpus = labelled_corpus(
-        rows(labelled),
-        safe=labelled.safe,
-        validation=wanted.validation,
-        test=wanted.test,
-        seed=seed,
-        licence="; ".join(licences),
-        per_concept=wanted.per_concept,
-        vote=labelled.vote,
-        documents=documents or None,
-        requests=tuple(requests),
-        sources={
-            f"{source.repo}/{name}": {
-                "repo": source.repo,
-                "revision": source.revision,
-                "sha256": file.sha256,
-                "licence": source.licence,
-            }
-            for source, found in files.items()
-            for name, file in found.items()
-        },
-    )
-    # As many of a concept as the test split may have at most.
-    most = wanted.per_concept * wanted.test / (1 - wanted.validation - wanted.test)
-    for recipe in shifted:
-        corpus = beside(corpus, rows(recipe), recipe.harmless, per_concept=most, vote=recipe.vote)
-    return corpus
+    return tuple(requests)
 
 
-class Lock:
-    """What was first seen of sources whose digests are not known here."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.entries = _read_lock(path)
-
-    def fetch(self, source: Source) -> dict[str, Fetched]:
-        """A source's files, each with the digest that is known for it or was seen first."""
-        entry = self.entries.get(source.repo, {})
-        if entry.get("revision") != source.revision:  # another revision has other files
-            entry = self.entries[source.repo] = {"revision": source.revision, "files": {}}
-        seen: dict[str, str] = entry["files"]
-        names: dict[str, str] = {}
-        for pattern, sha256 in source.files:
-            name = _match(pattern, [*seen]) or self._listed(source, pattern)
-            names[name] = sha256 or seen.get(name, "")
-        found = fetch(
-            source.repo,
-            [*names],
-            source.revision,
-            "dataset",
-            {name: digest for name, digest in names.items() if digest},
-        )
-        seen |= {name: file.sha256 for name, file in found.items()}
-        return found
-
-    def write(self) -> None:
-        write_json(self.path, self.entries)
-
-    def _listed(self, source: Source, pattern: str) -> str:
-        if "*" not in pattern:
-            return pattern
-        names = file_names(source.repo, source.revision, "dataset")
-        name = _match(pattern, names)
-        if name is None:
-            raise InputError(
-                f"dataset {source.repo}@{source.revision[:12]} has not one file like {pattern}; "
-                "its layout changed: choose another recipe, or set corpora.source: embedded"
-            )
-        return name
+def _origins(files: Files) -> dict[str, dict[str, str]]:
+    """What the manifest says of every file."""
+    return {
+        f"{source.repo}/{name}": {
+            "repo": source.repo,
+            "revision": source.revision,
+            "sha256": file.sha256,
+            "licence": source.licence,
+        }
+        for source, found in files.items()
+        for name, file in found.items()
+    }
 
 
-def _read_lock(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.exists():
-        return {}
-    try:
-        entries = read_json(path)
-        if all({"revision", "files"} == entry.keys() for entry in entries.values()):
-            return dict(entries)
-    except (ValueError, AttributeError):
-        pass
-    raise InputError(f"{path} is damaged; restore it from the repository")
-
-
-def _match(pattern: str, names: Iterable[str]) -> str | None:
-    found = [name for name in names if fnmatch(name, pattern)]
-    return found[0] if len(found) == 1 else None
-
-
-def read_cells(path: Path, name: str) -> Iterator[Cells]:
-    """The rows of a file, by the ending of its name: jsonl (also .gz, .xz), json, csv, parquet.
-
-    Raises InputError naming the file where it is none of these, or not what its name says.
-    """
-    try:
-        if name.endswith(".parquet"):
-            import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-            for batch in pq.ParquetFile(path).iter_batches(1000):
-                yield from batch.to_pylist()
-        elif name.endswith(".csv"):
-            with path.open(encoding="utf-8-sig", newline="") as lines:
-                yield from csv.DictReader(lines)
-        elif name.endswith(".json"):
-            yield from read_json(path)
-        elif name.endswith((".jsonl", ".jsonl.gz", ".jsonl.xz")):
-            opened: Any = {".gz": gzip.open, ".xz": lzma.open}.get(Path(name).suffix, open)
-            with opened(path, "rt", encoding="utf-8", newline="\n") as lines:
-                yield from map(json.loads, lines)
-        else:
-            raise InputError(f"{name} is of no kind that is read: jsonl, json, csv or parquet")
-    except (ValueError, OSError, EOFError, lzma.LZMAError, csv.Error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name} is not what its name says ({error}); choose another") from None
-
-
-def _made(recipe: Callable[..., Iterator[T]], place: str, *given: object) -> Iterator[T]:
-    """What a recipe makes of a row; InputError where the row is not as it was."""
+def _made(recipe: Callable[..., Iterator[T]], where: str, *given: object) -> Iterator[T]:
+    """What a recipe makes of a row; InputError where the row is not as the recipe expects."""
     try:
         for made in recipe(*given):
             fields = made if isinstance(made, tuple) else dataclasses.astuple(made)  # type: ignore[call-overload]
@@ -228,7 +169,7 @@ def _made(recipe: Callable[..., Iterator[T]], place: str, *given: object) -> Ite
             yield made
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
-            f"{place} is not as its recipe reads it ({type(error).__name__}: {error}); the "
+            f"{where} is not as its recipe reads it ({type(error).__name__}: {error}); the "
             "dataset changed: pin the revision that the recipe was written for"
         ) from None
 

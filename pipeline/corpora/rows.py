@@ -1,4 +1,4 @@
-"""A labelled row of any source: its identity, its votes, its split, and the cut per concept."""
+"""Labelled rows of any source: which are one text, its label and split, and the cut per concept."""
 
 import hashlib
 import heapq
@@ -15,8 +15,8 @@ CAREFUL_ANSWER = "Sorry, I cannot assist with this."
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A labelled text as a source holds it; `safe_response` is empty where it names none, and
-    `label` where the text is of no concept that was asked for."""
+    """A labelled text as a source has it. `safe_response` is empty where the source has none, and
+    `label` where the text has none of the concepts that were chosen."""
 
     prompt: str
     response: str
@@ -26,7 +26,10 @@ class Row:
 
 
 def distinct(rows: Iterable[Row], vote: bool) -> tuple[dict[str, Row], dict[str, int]]:
-    """The first row of every text, by its digest, under a label that no other row disputes."""
+    """The first row of every text, by the text's digest, and the number of dropped rows by reason.
+
+    A text that stands under several labels is dropped or, by `vote`, keeps the most frequent.
+    """
     kept: dict[str, Row] = {}
     labels: dict[str, Counter[str]] = {}  # of texts that several rows hold
     for row in rows:
@@ -61,13 +64,13 @@ def _agreed(votes: Counter[str], vote: bool) -> str | None:
 
 
 def _digest(row: Row) -> str:
-    """What makes two rows the same text."""
+    """The same for two rows that are the same text."""
     text = f"{normalised(row.prompt)}\0{normalised(row.response)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _splitter(validation: float, test: float, seed: int) -> Callable[[str], Split]:
-    """Which split a prompt belongs to: by its own hash, so that no other row has a say."""
+def splitter(validation: float, test: float, seed: int) -> Callable[[str], Split]:
+    """The split of a prompt, by its hash and the seed alone: other rows do not move it."""
 
     def split_of(prompt: str) -> Split:
         digest = hashlib.sha256(f"{seed}|{normalised(prompt)}".encode()).digest()
@@ -80,14 +83,15 @@ def _splitter(validation: float, test: float, seed: int) -> Callable[[str], Spli
 
 
 def text_of(name: str, row: Row, split: Split, harmless: bool) -> Example:
-    """A row as an example; a harmful one is answered with care by a refusal."""
+    """A row as an example. A careful model answers a harmless one as the row does, and refuses a
+    harmful one, unless the row says otherwise."""
     careful = row.safe_response or (row.response if harmless else CAREFUL_ANSWER)
     return Example(name, row.prompt, row.response, careful, row.label, split, row.source)
 
 
 def at_most(examples: Sequence[Example], most: Mapping[Split, float]) -> list[Example]:
-    """So many of every concept in each split, rounded up: the texts with the smallest digests, so
-    that the order of rows has no say in which."""
+    """At most so many texts of every concept in each split, rounded up: those with the smallest
+    digests, whatever the order of rows."""
     names: dict[tuple[str, Split], list[str]] = {}
     for example in examples:
         names.setdefault((example.concept, example.split), []).append(example.id)

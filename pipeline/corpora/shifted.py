@@ -17,14 +17,15 @@ def beside(
     per_concept: float = 0,
     vote: bool = False,
 ) -> Corpus:
-    """A corpus with another one's rows as its `shifted` texts.
+    """A corpus with the rows of another one as its `shifted` texts.
 
-    Rows are kept, or counted as dropped under `shifted_...`, as those of the first corpus are; a
-    prompt that the first one holds is dropped, and so are documents of the prompts that are kept.
-    `per_concept` (0: all) is the most texts of a concept. Concepts of the same name are the same.
-    One that the first corpus does not have is harmless or a harm, and no more is asked of it.
+    Rows are kept or dropped as those of the first corpus are, and counted under `shifted_...`.
+    Rows with a prompt of the first corpus are dropped too, and so are documents with a prompt of
+    a shifted text. per_concept: at most so many texts of a concept, 0 for all. harmless: whether a
+    label is. Concepts of one name are one concept. Of a concept that the first corpus lacks,
+    monitors are asked only whether it is harmful.
 
-    Raises InputError where no text is left, or where nothing could be asked of any.
+    Raises InputError where no text is left, or where monitors could be asked nothing about them.
     """
     kept, dropped = distinct(rows, vote)
     known = {normalised(example.prompt) for example in corpus.examples}

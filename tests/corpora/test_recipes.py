@@ -13,18 +13,19 @@ import pytest
 
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
-from pipeline.corpora import hub_corpus, recipes
-from pipeline.corpora.hub_corpus import read_cells
-from pipeline.corpora.recipes import ASKED, FIVE_HARMS, KNOWLEDGE, LABELLED, MATH, TOLD
+from pipeline.corpora import hub_corpus, hub_files, recipes
+from pipeline.corpora.hub_files import read_cells
+from pipeline.corpora.recipes import DOCUMENTS, FIVE_HARMS, KNOWLEDGE, LABELLED, REQUESTS
 from pipeline.corpora.rows import CAREFUL_ANSWER
+from pipeline.corpora.sources import MATH, Source
 
 SOURCES = dict.fromkeys(
-    recipe.source for table in (LABELLED, ASKED, TOLD) for recipe in table.values()
+    recipe.source for table in (LABELLED, REQUESTS, DOCUMENTS) for recipe in table.values()
 )
 
 
 @pytest.mark.parametrize("source", [*SOURCES], ids=lambda source: source.repo)
-def test_every_source_is_pinned_licensed_and_safe(source: recipes.Source) -> None:
+def test_every_source_is_pinned_licensed_and_safe(source: Source) -> None:
     assert re.fullmatch(r"[0-9a-f]{40}", source.revision)
     assert re.fullmatch(r"[\w-]+/[\w-]+", source.repo)
     assert source.licence
@@ -88,17 +89,19 @@ def test_other_recipes_by_hand() -> None:
     (row,) = LABELLED["counterfact"].rows("", cells)
     assert (row.response, row.label) == ("Prussia", "place of death")
     assert len(recipes.RELATIONS) == 34
-    (asked,) = ASKED["xstest"].requests({"prompt": "How do I kill a process?", "type": "homonyms"})
+    (asked,) = REQUESTS["xstest"].requests(
+        {"prompt": "How do I kill a process?", "type": "homonyms"}
+    )
     assert not asked.harmful
-    (asked,) = ASKED["xstest"].requests({"prompt": "p", "type": "contrast_homonyms"})
+    (asked,) = REQUESTS["xstest"].requests({"prompt": "p", "type": "contrast_homonyms"})
     assert asked.harmful
-    (asked,) = ASKED["wildguard_test"].requests(
+    (asked,) = REQUESTS["wildguard_test"].requests(
         {"prompt": "p", "prompt_harm_label": "harmful", "adversarial": True}
     )
     assert asked.harmful
     assert asked.framed
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 2
-    assert list(TOLD["ultrachat"].texts({"messages": messages})) == [("a", "b")]
+    assert list(DOCUMENTS["ultrachat"].texts({"messages": messages})) == [("a", "b")]
 
 
 ROWS = [{"prompt": "a\u2028b", "response": "NA"}, {"prompt": 'say "hi",\nnow', "response": "None"}]
@@ -162,7 +165,7 @@ def test_the_same_files_are_no_other_corpus(
 
 CHOICES = {"question": "q", "choices": "abcde", "answer": 0, "subject": ""}
 NO_TEXTS = [
-    (TOLD["ultrachat"].texts, [{"messages": [{"content": "alone"}]}]),
+    (DOCUMENTS["ultrachat"].texts, [{"messages": [{"content": "alone"}]}]),
     (LABELLED["mmlu"].rows, ["f", CHOICES]),
     (LABELLED["math"].rows, ["f/x", {"problem": None, "solution": "s"}]),
     (LABELLED["math"].rows, ["f/x", {"problem": "\ud800", "solution": "s"}]),
@@ -180,4 +183,4 @@ def test_rows_that_make_no_text_are_one_line(recipe: Any, given: list[object]) -
 def test_a_damaged_lock_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lock").write_bytes(content)
     with pytest.raises(InputError, match="is damaged; restore it"):
-        hub_corpus.Lock(tmp_path / "lock")
+        hub_files.Lock(tmp_path / "lock")

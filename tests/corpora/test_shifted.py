@@ -13,8 +13,9 @@ from pipeline.core.console import InputError
 from pipeline.core.files import read_json
 from pipeline.core.records import Document
 from pipeline.core.sections import CsvCorpora
-from pipeline.corpora.corpus import Corpus, check_corpus, labelled_corpus, write_manifest
+from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.folder_corpus import read_tables
+from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.recipes import LABELLED
 from pipeline.corpora.rows import CAREFUL_ANSWER, Row
 from pipeline.corpora.shifted import beside
@@ -27,7 +28,7 @@ def row(prompt: str, label: str, response: str = "say") -> Row:
 
 def first(safe: tuple[str, ...] = ("safe",), documents: tuple[Document, ...] = ()) -> Corpus:
     rows = [row(f"ask {n}", ("safe", "harm")[n % 2]) for n in range(40)]
-    return labelled_corpus(rows, safe, 0.2, 0.3, 0, "free", documents=documents or None)
+    return labelled_corpus(rows, Rules(safe, 0.2, 0.3, 0), "free", documents=documents or None)
 
 
 def is_safe(label: str) -> bool:

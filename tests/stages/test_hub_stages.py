@@ -30,9 +30,9 @@ from tests.support.tiny import tiny_tree, write_params
 PATCHED = """
 import json, os, sys
 from dataclasses import replace
-from pipeline import recipes
+from pipeline.corpora import recipes
 revisions = json.loads(os.environ["REVISIONS"])
-for table in (recipes.LABELLED, recipes.TOLD, recipes.ASKED):
+for table in (recipes.LABELLED, recipes.DOCUMENTS, recipes.REQUESTS):
     for name, recipe in table.items():
         names = [file.replace("test.jsonl.xz", "test.jsonl.gz") for file, _ in recipe.source.files]
         files = tuple((file, "") for file in names)

@@ -1,0 +1,108 @@
+"""How labelled rows, of whatever source, become a corpus."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.core.concepts import normalised, requests_of
+from pipeline.core.records import Document, Example, Request, Split
+from pipeline.corpora.corpus import Corpus
+from pipeline.corpora.rows import Row, at_most, distinct, splitter, text_of
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which texts rows become.
+
+    safe: the harmless labels. validation, test: these splits' shares of the prompts, in [0, 1);
+    the others are trained on. seed: enters the choice of split. per_concept: at most so many
+    training texts of a concept, 0 for all; its other splits shrink in proportion. vote: texts that
+    stand under several labels keep the most frequent one instead of being dropped.
+    """
+
+    safe: Sequence[str]
+    validation: float
+    test: float
+    seed: int
+    per_concept: int = 0
+    vote: bool = False
+
+    def most(self) -> dict[Split, float]:
+        """At most so many texts of a concept in each split."""
+        per_share = self.per_concept / (1 - self.validation - self.test)
+        return {
+            "train": self.per_concept,
+            "validation": per_share * self.validation,
+            "test": per_share * self.test,
+        }
+
+
+def labelled_corpus(
+    rows: Iterable[Row],
+    rules: Rules,
+    licence: str,
+    sources: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    documents: Sequence[Document] | None = None,
+    requests: Sequence[Request] = (),
+) -> Corpus:
+    """Labelled rows as a corpus: every row is kept, or counted as dropped.
+
+    Repeated texts are dropped. Texts are split by prompt, so that no prompt stands in two splits.
+    Without `documents`, training and validation texts are the documents. `requests` are asked
+    beside the test prompts. Documents of held-out prompts are dropped, and so are requests whose
+    prompts are trained on, validated on, or asked already.
+    """
+    examples, dropped = _texts(rows, rules)
+    own = requests_of(examples, rules.safe, "test")
+    held_out = _prompts(examples) - _prompts(e for e in examples if e.split == "train")
+    known = _prompts(e for e in examples if e.split != "test") | _prompts(own)
+    to_read = [d for d in documents or () if normalised(d.prompt) not in held_out]
+    asked = [request for request in requests if normalised(request.prompt) not in known]
+    if documents:
+        dropped["documents_held_out"] = len(documents) - len(to_read)
+    if requests:
+        dropped["requests_known"] = len(requests) - len(asked)
+    return Corpus(
+        examples=tuple(examples),
+        described=tuple(_described(e) for e in examples if e.split == "train"),
+        documents=tuple(_documents(examples) if documents is None else to_read),
+        requests=(*own, *asked),
+        safe=tuple(rules.safe),
+        dropped=dropped,
+        licence=licence,
+        sources=sources or {},
+    )
+
+
+def _texts(rows: Iterable[Row], rules: Rules) -> tuple[list[Example], dict[str, int]]:
+    """The texts that are kept, and the number of dropped rows by reason."""
+    kept, dropped = distinct(rows, rules.vote)
+    split_of = splitter(rules.validation, rules.test, rules.seed)
+    examples = [
+        text_of(name, row, split_of(row.prompt), row.label in rules.safe or not rules.safe)
+        for name, row in kept.items()
+    ]
+    if rules.per_concept:
+        enough = at_most(examples, rules.most())
+        dropped["beyond_per_concept"] = len(examples) - len(enough)
+        examples = enough
+    return examples, dropped
+
+
+def _prompts(texts: Iterable[Example | Request]) -> set[str]:
+    return {normalised(text.prompt) for text in texts}
+
+
+def _described(example: Example) -> Example:
+    """A training text as one that teaches an embedded base model its concept's name."""
+    return replace(example, id=f"described-{example.id}", split="described")
+
+
+def _documents(examples: Sequence[Example]) -> list[Document]:
+    """Training texts to learn the language from; validation texts to measure perplexity on."""
+    splits: dict[str, Split] = {"train": "pretrain", "validation": "heldout"}
+    return [
+        Document(f"{splits[e.split]}-{e.id}", e.prompt, e.response, splits[e.split])
+        for e in examples
+        if e.split in splits
+    ]
