@@ -20,6 +20,7 @@ import torch
 from benchmarks.common import made_up_texts, peak_bytes, publish
 from benchmarks.step import VARIANT, gradient, new_bench
 from pipeline.models.encoding import Encoded
+from pipeline.training.step import StepTexts
 
 FEW, MANY = 8, 256
 EAGER = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -42,15 +43,16 @@ def step_bytes(pairs: int) -> int:
     """How far memory rises in one step whose views are read FEW pairs at a time."""
     torch.set_num_threads(1)
     table = made_up_texts()
-    bench = new_bench(table)
+    contrast = VARIANT.model_copy(update={"retain_weight": 0.0, "penalty_weight": 0.0})
+    bench = new_bench(table, contrast, pairs_per_pass=FEW)
     texts = bench.encoder.texts(table)
     many = texts[:MANY] + texts[500 : 500 + MANY]
     objective = bench.objective
-    objective.variant = VARIANT.model_copy(update={"retain_weight": 0.0, "penalty_weight": 0.0})
-    objective.penalised, objective.pairs_per_pass = (), FEW
 
     def step(views: Sequence[Encoded]) -> None:
-        gradient(objective.adapted, objective(views, torch.arange(len(views) // 2), [], []))
+        half = len(views) // 2
+        texts = StepTexts(views[:half], views[half:], torch.arange(half))
+        gradient(objective.adapted, objective(texts))
 
     heaviest = max(objective.passes(many), key=lambda part: sum(len(text.ids) for text in part))
     step(heaviest[:4])  # the first step loads kernels

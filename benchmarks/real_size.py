@@ -31,6 +31,7 @@ from pipeline.models.building import train_tokenizer, with_lora
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.peft_import import PeftModel
 from pipeline.training.objective import Objective
+from pipeline.training.step import StepTexts
 
 PAIRS, HALF = 8, 512
 
@@ -167,9 +168,14 @@ class Bench:
         objective = Objective(
             adapted, new_encoder(), self.finetune(), VARIANT, asking, self.checkpointing
         )
-        return lambda texts: gradient(
-            adapted, objective(texts[: 2 * PAIRS], labels, texts[2 * PAIRS :], [])
-        )
+
+        def step(texts: Sequence[Encoded]) -> Tensor:
+            first, second, retained = (
+                texts[start : start + PAIRS] for start in (0, PAIRS, 2 * PAIRS)
+            )
+            return gradient(adapted, objective(StepTexts(first, second, labels, retained)))
+
+        return step
 
     def published(self, adapted: PeftModel) -> Step:
         inner: Any = adapted.get_base_model()

@@ -38,7 +38,9 @@ from pipeline.core.sections import Finetune, Text, Variant
 from pipeline.models.building import train_tokenizer, with_lora
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.peft_import import PeftModel
-from pipeline.training.objective import Objective, weights_of
+from pipeline.training.objective import Objective
+from pipeline.training.step import StepTexts
+from pipeline.training.terms import weights_of
 
 HALF, PAIRS = CONTEXT // 2, 8
 TARGET_LAYER = 7  # the output of block 6
@@ -80,7 +82,7 @@ class Bench:
     def ours(self, texts: Texts, checkpointing: bool = False) -> Terms:
         self.objective.checkpointing = checkpointing
         labels = torch.arange(len(texts.first))
-        return self.objective(texts.first + texts.second, labels, texts.retained, [])
+        return self.objective(StepTexts(texts.first, texts.second, labels, texts.retained))
 
     def our_step(self, texts: Texts, checkpointing: bool = False) -> torch.Tensor:
         return gradient(self.objective.adapted, self.ours(texts, checkpointing))
@@ -166,12 +168,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def new_bench(table: Sequence[tuple[str, str]]) -> Bench:
+def new_bench(
+    table: Sequence[tuple[str, str]], variant: Variant = VARIANT, pairs_per_pass: int = 0
+) -> Bench:
     tokenizer = train_tokenizer([text for pair in table for text in pair], VOCABULARY)
     finetune = published_objective(TARGET_LAYER)
     plain, ours = (new_model(tokenizer, finetune) for _ in range(2))
     encoder = Encoder(tokenizer, Text(prompt_tokens=HALF - 8, response_tokens=HALF - 8))
-    objective = Objective(ours, encoder, finetune, VARIANT, load_params().asking)
+    asking = load_params().asking
+    objective = Objective(ours, encoder, finetune, variant, asking, pairs_per_pass=pairs_per_pass)
     return Bench(plain, encoder, objective)
 
 

@@ -20,7 +20,7 @@ from pipeline.models.building import prepare, save_adapter, with_lora
 from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_base
-from pipeline.training.finetuning import Material, finetune, write_curve
+from pipeline.training.finetuning import FinetuneData, finetune, write_curve
 from pipeline.training.objective import Objective
 
 
@@ -38,7 +38,7 @@ def main() -> None:
         distributed.shard(adapted, device)
     encoder = Encoder(tokenizer, params.text)
     pairs = PAIRS / f"{variant.labels}-{variant.sampling}.jsonl"
-    material = Material(
+    data = FinetuneData(
         {example.id: example for example in read_records(EXAMPLES, Example)},
         read_records(pairs, Pair),
         [d for d in read_records(DOCUMENTS, Document) if d.split == "pretrain"],
@@ -62,7 +62,7 @@ def main() -> None:
     checkpoint = Checkpoint(
         UNFINISHED / f"{name}.safetensors", key, params.runtime.checkpoint_every
     )
-    curve = finetune(encoder, material, objective, params.seed, checkpoint)
+    curve = finetune(objective, data, params.finetune, params.seed, checkpoint)
     save_adapter(ADAPTERS / name, adapted)
     if distributed.is_first():
         write_curve(METRICS / "adapters" / f"{name}.csv", curve)

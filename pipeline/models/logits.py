@@ -10,6 +10,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from pipeline.models.hooks import decoder_of, running
 
+LOGITS_AT_ONCE = 2**20  # how many may exist, unless that is less than FEWEST_TOKENS' worth
+FEWEST_TOKENS = 256
 ChunkValue = Callable[[Tensor, slice], Tensor]  # of hidden states, and which they are of all
 
 
@@ -53,6 +55,11 @@ def next_token_nll(logits: Tensor, targets: Tensor) -> Tensor:
 def chunks(tokens: int, size: int) -> Iterator[slice]:
     """Consecutive parts of so many tokens, each of at most `size`."""
     return (slice(start, start + size) for start in range(0, tokens, size))
+
+
+def chunk_size(vocabulary: int) -> int:
+    """How many tokens' logits a finetune step, which keeps much else, has at once."""
+    return max(FEWEST_TOKENS, LOGITS_AT_ONCE // vocabulary)
 
 
 def joined_chunks(hidden: Tensor, value: ChunkValue, size: int) -> Tensor:

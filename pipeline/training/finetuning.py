@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -23,21 +24,27 @@ from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 from pipeline.models.peft_import import PeftModel
-from pipeline.training.objective import Objective, weights_of
-from pipeline.training.validation import Watch
+from pipeline.training.objective import Objective
+from pipeline.training.step import StepTexts
+from pipeline.training.terms import weights_of
+from pipeline.training.validation import Validation
 
 
 @dataclass(frozen=True)
-class Material:
+class FinetuneData:
     """What a finetune reads: examples by id, pairs of them, and documents to go on reading."""
 
     examples: Mapping[str, Example]
     pairs: Sequence[Pair]
     documents: Sequence[Document]
 
+    @cached_property
+    def concepts(self) -> list[str]:
+        return sorted({pair.concept for pair in self.pairs})
+
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A point of the learning curve.
 
     The terms, unweighted (0 where a variant does not use them), and the gradient's norm, averaged
@@ -56,12 +63,8 @@ class Point:
 
 
 def finetune(
-    encoder: Encoder,
-    material: Material,
-    objective: Objective,
-    seed: int,
-    checkpoint: Checkpoint,
-) -> list[Point]:
+    objective: Objective, data: FinetuneData, params: Finetune, seed: int, checkpoint: Checkpoint
+) -> list[CurvePoint]:
     """Train one variant's adapter for its fixed number of steps; returns the learning curve.
 
     Every step takes the next params.pairs_per_step pairs, and params.retain_per_step documents
@@ -70,43 +73,49 @@ def finetune(
     A variant of 0 steps is the untouched model.
     Raises InputError where the objective diverges; the last good checkpoint stays.
     """
-    variant, params = objective.variant, objective.params
+    variant = objective.finetuned.variant
     if variant.steps == 0:
         return []
-    run = Run(objective.adapted, params)
-    watch = Watch(objective, encoder, list(material.examples.values()))
+    run = FinetuneRun(objective.adapted, params)
+    validation = Validation(objective, list(data.examples.values()), params.watched_texts)
     run.restore(checkpoint)
-    concepts = sorted({pair.concept for pair in material.pairs})
+    weights = weights_of(variant)
     steps = range(run.done + 1, variant.steps + 1)
     for step in progress(steps, "finetuning"):
         torch.manual_seed(seed + step + 1000003 * distributed.number())  # decides dropout alone
-        start = (step - 1) * params.pairs_per_step
-        chosen = material.pairs[start : start + params.pairs_per_step]
-        pairs = distributed.share(chosen, "finetune.pairs_per_step")
-        drawn = rng_of(RandomStream.RETAINED, seed, step).integers(
-            len(material.documents), size=params.retain_per_step
-        )
-        kept = distributed.share([material.documents[i] for i in drawn], "finetune.retain_per_step")
-        first = [material.examples[pair.first] for pair in pairs]
-        second = [material.examples[pair.second] for pair in pairs]
-        shown = [pair.augmentation for pair in pairs]
-        terms = objective(
-            views=encoder.texts(
-                [shown_part(e, s) for e, s in zip(first + second, shown * 2, strict=True)]
-            ),
-            labels=torch.tensor([concepts.index(pair.concept) for pair in pairs]),
-            retained=encoder.texts([(document.prompt, document.response) for document in kept]),
-            answered=encoder.texts([(e.prompt, e.safe_response) for e in first if e.safe_response]),
-        )
-        run.learn(terms, weights_of(variant), params)
+        terms = objective(step_texts(objective.finetuned.encoder, data, params, seed, step))
+        run.learn(terms, weights, params)
         if step % params.watch_every == 0 or step == variant.steps:
-            run.note(*watch.measure())
+            run.note(*validation.measure())
         if checkpoint.is_due(step):
             run.keep(checkpoint)
     return run.curve
 
 
-class Run:
+def step_texts(
+    encoder: Encoder, data: FinetuneData, params: Finetune, seed: int, step: int
+) -> StepTexts:
+    """This rank's part of what a step, counted from 1, learns from."""
+    start = (step - 1) * params.pairs_per_step
+    chosen = data.pairs[start : start + params.pairs_per_step]
+    pairs = distributed.share(chosen, "finetune.pairs_per_step")
+    drawn = rng_of(RandomStream.RETAINED, seed, step).integers(
+        len(data.documents), size=params.retain_per_step
+    )
+    kept = distributed.share([data.documents[i] for i in drawn], "finetune.retain_per_step")
+    first = [data.examples[pair.first] for pair in pairs]
+    second = [data.examples[pair.second] for pair in pairs]
+    shown = [pair.augmentation for pair in pairs]
+    return StepTexts(
+        first=encoder.texts([shown_part(e, s) for e, s in zip(first, shown, strict=True)]),
+        second=encoder.texts([shown_part(e, s) for e, s in zip(second, shown, strict=True)]),
+        labels=torch.tensor([data.concepts.index(pair.concept) for pair in pairs]),
+        retained=encoder.texts([(document.prompt, document.response) for document in kept]),
+        answered=encoder.texts([(e.prompt, e.safe_response) for e in first if e.safe_response]),
+    )
+
+
+class FinetuneRun:
     """The state of a finetune between two steps."""
 
     def __init__(self, adapted: PeftModel, params: Finetune):
@@ -117,7 +126,7 @@ class Run:
         self.done = 0
         self.first_loss = math.nan
         self.window: list[dict[str, float]] = []
-        self.curve: list[Point] = []
+        self.curve: list[CurvePoint] = []
 
     def learn(
         self, terms: Mapping[str, Tensor], weights: Mapping[str, float], params: Finetune
@@ -154,7 +163,7 @@ class Run:
             name: math.fsum(step[name] for step in self.window) / len(self.window)
             for name in self.window[0]
         }
-        self.curve.append(Point(step=self.done, gap=gap, kl=kl, **means))
+        self.curve.append(CurvePoint(step=self.done, gap=gap, kl=kl, **means))
         self.window = []
 
     def keep(self, checkpoint: Checkpoint) -> None:
@@ -183,7 +192,7 @@ class Run:
         self.window = notes["window"]
         if distributed.is_first():
             print(f"going on after step {self.done}, where it stopped", file=sys.stderr)
-        self.curve = [Point(**point) for point in notes["curve"]]
+        self.curve = [CurvePoint(**point) for point in notes["curve"]]
         with torch.no_grad():
             for name, weight in self.trained.items():
                 weight.copy_(distributed.laid_out_like(tensors[f"weight.{name}"], weight))
@@ -193,9 +202,9 @@ class Run:
                 self.optimizer.state[weight] = state
 
 
-def write_curve(path: Path, curve: Sequence[Point]) -> None:
+def write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
     """One line per point, for `dvc plots`; six significant digits."""
-    names = [field.name for field in dataclasses.fields(Point)]
+    names = [field.name for field in dataclasses.fields(CurvePoint)]
     with whole(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as lines:
         lines.write(",".join(names) + "\n")
         for point in curve:

@@ -8,31 +8,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.core.records import Example
-from pipeline.models.encoding import Encoder
 from pipeline.models.logits import token_kl
 from pipeline.models.packing import pack
 from pipeline.training.objective import Objective
 
 
-class Watch:
+class Validation:
     """Measures what a finetune is for, and what it costs, on the same texts every time."""
 
-    def __init__(self, objective: Objective, encoder: Encoder, examples: Sequence[Example]):
-        self.objective, self.params = objective, objective.params
-        chosen = in_turn([e for e in examples if e.split == "validation"])
-        chosen = chosen[: self.params.watched_texts]
+    def __init__(self, objective: Objective, examples: Sequence[Example], watched_texts: int):
+        self.objective, self.finetuned = objective, objective.finetuned
+        chosen = in_turn([e for e in examples if e.split == "validation"])[:watched_texts]
         names = sorted({example.concept for example in chosen})
         self.labels = torch.tensor([names.index(example.concept) for example in chosen])
-        self.row = pack(encoder.texts([(e.prompt, e.response) for e in chosen]), objective.device)
+        texts = self.finetuned.encoder.texts([(e.prompt, e.response) for e in chosen])
+        self.row = pack(texts, objective.device)
         self.frozen = objective.frozen(self.row, kept=0).final
 
     @torch.no_grad()
     def measure(self) -> tuple[float, float]:
         """The gap of cosines at the top target layer, in [-2, 2], and the KL in nats per token."""
+        finetuned, params = self.finetuned, self.finetuned.params
         seen: dict[int, Tensor] = {}
 
         def see(layer: int, hidden: Tensor) -> None:
-            if layer == self.params.top_layer:
+            if layer == params.top_layer:
                 seen[layer] = hidden
 
         objective = self.objective
@@ -40,12 +40,12 @@ class Watch:
         final = objective.read_row(objective.adapted, self.row, see)
         objective.use_dropout(True)
         assert final is not None
-        z = self.row.at(seen[self.params.top_layer], self.params.positions[0])
+        z = self.row.at(seen[params.top_layer], params.positions[0])
 
-        def drift(hidden: Tensor, part: slice) -> Tensor:
-            return token_kl(objective.logits(hidden), objective.logits(self.frozen[part])).sum()
+        def divergence(hidden: Tensor, part: slice) -> Tensor:
+            return token_kl(finetuned.logits(hidden), finetuned.logits(self.frozen[part])).sum()
 
-        kl = objective.in_chunks(final, drift) / len(final)
+        kl = finetuned.summed(final, divergence) / len(final)
         return cosine_gap(z.float().cpu(), self.labels), float(kl)
 
 

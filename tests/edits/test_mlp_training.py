@@ -15,7 +15,7 @@ from pipeline.inference.extraction import read_batch
 from pipeline.models.building import new_model, with_lora
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
-from pipeline.training.finetuning import Material, finetune
+from pipeline.training.finetuning import FinetuneData, finetune
 from pipeline.training.objective import Objective
 
 STEPS = 150
@@ -54,8 +54,9 @@ def test_given_labels_part_held_out_texts_and_shuffled_ones_do_not(
         row = variant.model_copy(update={"steps": steps})
         objective = Objective(adapted, encoder, finetuning, row, params.asking)
         pairs = draw_pairs(examples, labels, "balanced", drawn, seed=0)
-        material = Material({e.id: e for e in examples}, pairs, documents)
-        finetune(encoder, material, objective, 0, Checkpoint(Path("nowhere"), "", every=0))
+        data = FinetuneData({e.id: e for e in examples}, pairs, documents)
+        never = Checkpoint(Path("nowhere"), "", every=0)
+        finetune(objective, data, finetuning, 0, never)
         texts = [encoder(e.prompt, e.response) for e in examples]
         vectors = read_batch(adapted, objective.read_row, texts, reading)
         train, test = (vectors[0, 0, splits == split] for split in ("train", "test"))

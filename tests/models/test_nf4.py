@@ -24,7 +24,7 @@ from pipeline.models.hooks import decoder_blocks, hidden_states
 from pipeline.models.loading import load_base, load_variant, save_trained
 from pipeline.models.packing import pack, read_row
 from pipeline.models.reader_check import reader_for
-from pipeline.training.finetuning import Material, finetune
+from pipeline.training.finetuning import FinetuneData, finetune
 from pipeline.training.fused_lora import fuse, switched_off
 from pipeline.training.objective import Objective
 from tests.support.tiny import move
@@ -186,9 +186,9 @@ def test_a_finetune_learns_and_is_saved_whole(
     adapted = with_lora(narrow, finetuning)
     objective = Objective(adapted, encoder, finetuning, variant, params.asking, checkpointing=True)
     curve = finetune(
-        encoder,
-        Material({e.id: e for e in examples}, first, documents),
         objective,
+        FinetuneData({e.id: e for e in examples}, first, documents),
+        finetuning,
         0,
         Checkpoint(Path("nowhere"), "", every=0),
     )

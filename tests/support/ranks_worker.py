@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from pipeline.core.records import Document, Example, Pair
 from pipeline.core.representations import RepresentationsFile, load_representations
+from pipeline.core.sections import Finetune
 from pipeline.inference.extraction import extract
 from pipeline.models import distributed
 from pipeline.models.building import save_adapter, with_lora
@@ -20,8 +21,10 @@ from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import config_of
 from pipeline.models.loading import load_base
-from pipeline.training.finetuning import Material, finetune
-from pipeline.training.objective import Objective, weights_of
+from pipeline.training.finetuning import FinetuneData, finetune
+from pipeline.training.objective import Objective
+from pipeline.training.step import StepTexts
+from pipeline.training.terms import weights_of
 from tests.support.tiny import move, tiny_params
 
 # Knobs of the finetune, the variant's contrast, checkpointing and pairs_per_pass.
@@ -45,46 +48,45 @@ def work(folder: Path, sharded: bool) -> dict[str, Tensor]:
         found |= {f"{scenario}: {name}": value for name, value in one_step(objective).items()}
     found["representations"] = extracted(folder)
     objective.adapted.zero_grad()
-    found |= two_steps(objective, Checkpoint(folder / "state", "key", every=1))
+    found |= two_steps(objective, scenario, Checkpoint(folder / "state", "key", every=1))
     save_adapter(folder / "adapter", objective.adapted)
     resumed = new_objective(folder, sharded, scenario)
-    for name, weight in two_steps(resumed, Checkpoint(folder / "state", "key", every=1)).items():
+    again = two_steps(resumed, scenario, Checkpoint(folder / "state", "key", every=1))
+    for name, weight in again.items():
         assert torch.equal(weight, found[name])  # all of it was kept, and is taken up again
     return found
 
 
 def new_objective(folder: Path, sharded: bool, scenario: str) -> Objective:
     params, cpu = tiny_params(), torch.device("cpu")
-    knobs, contrast, checkpointing, pairs_per_pass = SCENARIOS[scenario]
+    _, contrast, checkpointing, pairs_per_pass = SCENARIOS[scenario]
     distributed.join(cpu)
     model, tokenizer = load_base(folder / "base", cpu)
     adapted = move(with_lora(model, params.finetune))
     if sharded:
         distributed.shard(adapted, cpu)
         assert any(isinstance(weight, DTensor) for weight in adapted.parameters())
-    finetuning = params.finetune.model_copy(
-        update={
-            "pairs_per_step": 8,
-            "retain_per_step": 8,
-            "learning_rate": 1e-3,
-            **knobs,
-        }
-    )
     variant = params.variants["sft_contrast"].model_copy(update={"steps": 2, "contrast": contrast})
     encoder = Encoder(tokenizer, params.text)
     return Objective(
-        adapted, encoder, finetuning, variant, params.asking, checkpointing, pairs_per_pass
-    )
+        adapted, encoder, finetune_params(scenario), variant, params.asking, checkpointing,
+        pairs_per_pass,
+    )  # fmt: skip
+
+
+def finetune_params(scenario: str) -> Finetune:
+    every = {"pairs_per_step": 8, "retain_per_step": 8, "learning_rate": 1e-3}
+    return tiny_params().finetune.model_copy(update=every | SCENARIOS[scenario][0])
 
 
 def one_step(objective: Objective) -> dict[str, Tensor]:
-    texts = [objective.encoder(*said(number)) for number in range(24)]
+    texts = [objective.finetuned.encoder(*said(number)) for number in range(24)]
     first, second, kept = (
         list(distributed.share(part, "texts")) for part in (texts[:8], texts[8:16], texts[16:])
     )
     labels = torch.tensor(distributed.share([0, 1, 2, 0, 1, 2, 0, 1], "labels"))
-    terms = objective(first + second, labels, kept, kept)
-    weights = weights_of(objective.variant)
+    terms = objective(StepTexts(first, second, labels, retained=kept, answered=kept))
+    weights = weights_of(objective.finetuned.variant)
     torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
     trained = trained_of(objective)
     distributed.average_gradients(trained.values())
@@ -92,7 +94,7 @@ def one_step(objective: Objective) -> dict[str, Tensor]:
     return found | {f"term.{name}": distributed.mean(term.detach()) for name, term in terms.items()}
 
 
-def two_steps(objective: Objective, checkpoint: Checkpoint) -> dict[str, Tensor]:
+def two_steps(objective: Objective, scenario: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
     names = [f"text-{number}" for number in range(16)]
     examples = {
         name: Example(name, *said(number), "No.", f"concept {number % 3}", "validation", "test")
@@ -103,8 +105,8 @@ def two_steps(objective: Objective, checkpoint: Checkpoint) -> dict[str, Tensor]
         for number in range(16)
     ]
     documents = [Document(f"document-{n}", *said(n), "pretrain") for n in range(20)]
-    material = Material(examples, pairs, documents)
-    finetune(objective.encoder, material, objective, 0, checkpoint)
+    data = FinetuneData(examples, pairs, documents)
+    finetune(objective, data, finetune_params(scenario), 0, checkpoint)
     return {
         f"weight.{name}": distributed.whole(weight).detach().clone()
         for name, weight in trained_of(objective).items()

@@ -25,17 +25,25 @@ from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import decoder_blocks, injection
 from pipeline.models.logits import token_kl
-from pipeline.models.packing import PackedRow, pack
 from pipeline.models.peft_import import PeftModel
 from pipeline.training import losses
-from pipeline.training.finetuning import Material, Point, Run, finetune, shown_part, write_curve
+from pipeline.training.finetuning import (
+    CurvePoint,
+    FinetuneData,
+    FinetuneRun,
+    finetune,
+    shown_part,
+    write_curve,
+)
 from pipeline.training.fused_lora import switched_off
-from pipeline.training.objective import Frozen, Objective
+from pipeline.training.objective import Objective, lay_out
+from pipeline.training.step import StepRead, StepTexts
+from pipeline.training.terms import TERMS, interpretation_penalty
 from tests.support.dag import ROOT
 from tests.support.tiny import move
 
 NEVER = Checkpoint(Path("nowhere"), "", every=0)
-Train = Callable[..., tuple[PeftModel, list[Point]]]
+Train = Callable[..., tuple[PeftModel, list[CurvePoint]]]
 
 
 @pytest.fixture
@@ -52,14 +60,14 @@ def train(
         repeated: int = 0,
         checkpoint: Checkpoint = NEVER,
         **row: object,
-    ) -> tuple[PeftModel, list[Point]]:
+    ) -> tuple[PeftModel, list[CurvePoint]]:
         variant = params.variants["sft_contrast"].model_copy(update=row)
         chosen = pairs[: params.finetune.pairs_per_step] * repeated or pairs
-        material = Material({e.id: e for e in examples}, chosen, documents)
+        data = FinetuneData({e.id: e for e in examples}, chosen, documents)
         torch.manual_seed(seed)
         adapted = with_lora(model, finetuning)
         objective = Objective(adapted, encoder, finetuning, variant, params.asking)
-        return adapted, finetune(encoder, material, objective, seed, checkpoint)
+        return adapted, finetune(objective, data, finetuning, seed, checkpoint)
 
     return run
 
@@ -138,7 +146,7 @@ def test_unused_terms_cost_nothing(
     adapted = with_lora(model, params.finetune)
     objective = Objective(adapted, encoder, params.finetune, variant, params.asking)
     texts = [encoder(e.prompt, e.response) for e in examples[:4]]
-    terms = objective(texts, torch.tensor([0, 1]), texts[:2], texts[:2])
+    terms = objective(StepTexts(texts[:2], texts[2:], torch.tensor([0, 1]), texts[:2], texts[:2]))
     assert [name for name, term in terms.items() if term.requires_grad] == ["response"]
 
 
@@ -161,7 +169,8 @@ def moved_objective(
 def terms_of(objective: Objective, texts: list[Encoded]) -> dict[str, Tensor]:
     """All terms; texts serve as views of pairs, as retained and as answered texts."""
     half = len(texts) // 2
-    return objective(texts, torch.arange(half) % 2, texts, texts)
+    labels = torch.arange(half) % 2
+    return objective(StepTexts(texts[:half], texts[half:], labels, texts, texts))
 
 
 @pytest.mark.parametrize("penalty", ["kl", "weighted_nll"])
@@ -186,7 +195,7 @@ def test_terms_equal_texts_one_by_one(
     texts = [encoder(e.prompt, e.response) for e in examples[:6]]
     found = terms_of(objective, texts)
     views: list[Tensor] = []
-    shares, norms, divergences, likelihoods, surprises = [], [], [], [], []
+    moves, norms, divergences, likelihoods, nlls = [], [], [], [], []
     for text in texts:
         ids = torch.tensor([text.ids])
         tuned = objective.adapted(ids, output_hidden_states=True)
@@ -204,14 +213,14 @@ def test_terms_equal_texts_one_by_one(
         )
         moved = torch.stack(tuned.hidden_states[1:]) - torch.stack(frozen.hidden_states[1:])
         lengths = torch.stack(frozen.hidden_states[1:]).norm(dim=-1)
-        shares.append((moved.norm(dim=-1) / lengths)[:, 0])
+        moves.append((moved.norm(dim=-1) / lengths)[:, 0])
         norms.append(moved.norm())
-        odds, before = (o.logits[0].log_softmax(-1) for o in (tuned, frozen))
-        divergences.append((before.exp() * (before - odds)).sum(-1))
+        now, before = (o.logits[0].log_softmax(-1) for o in (tuned, frozen))
+        divergences.append((before.exp() * (before - now)).sum(-1))
         chosen = ids[0, 1:, None]
-        following = odds[:-1].gather(1, chosen)[:, 0]
+        following = now[:-1].gather(1, chosen)[:, 0]
         likelihoods.append(-(before[:-1].gather(1, chosen)[:, 0].exp() * following).sum())
-        surprises.append(-following[text.prompt_end :])
+        nlls.append(-following[text.prompt_end :])
     penalised = slice(0, 6 if texts_read == "retain" else 3)
     z, labels = torch.stack(views), torch.arange(3) % 2
     expected = {
@@ -221,11 +230,11 @@ def test_terms_equal_texts_one_by_one(
                 for one, other in zip(z[:3].unbind(1), z[3:].unbind(1), strict=True)
             ]
         ).mean(),
-        "retain": torch.cat(shares, 1).mean() if distance == "relative" else sum(norms) / 6,
+        "retain": torch.cat(moves, 1).mean() if distance == "relative" else sum(norms) / 6,
         "penalty": torch.cat(divergences[penalised]).mean()
         if penalty == "kl"
         else torch.stack(likelihoods[penalised]).mean(),
-        "response": torch.cat(surprises).mean(),
+        "response": torch.cat(nlls).mean(),
     }
     weights = [w for w in objective.adapted.parameters() if w.requires_grad]
     for name, value in expected.items():
@@ -236,8 +245,8 @@ def test_terms_equal_texts_one_by_one(
 def gap(found: Tensor, expected: Tensor, weights: list[Tensor]) -> float:
     """How far one gradient is from another, relative to it."""
     one, other = (
-        torch.cat([gradient.flatten() for gradient in slopes])
-        for slopes in (
+        torch.cat([gradient.flatten() for gradient in gradients])
+        for gradients in (
             torch.autograd.grad(value, weights, retain_graph=True, materialize_grads=True)
             for value in (found, expected)
         )
@@ -262,15 +271,15 @@ def test_what_saves_memory_changes_no_gradient(
     objective = moved_objective(params, encoder, model, **everything)
     weights = [w for w in objective.adapted.parameters() if w.requires_grad]
 
-    def slope() -> tuple[dict[str, float], Tensor]:
+    def outcome() -> tuple[dict[str, float], Tensor]:
         terms = terms_of(objective, texts)
         found = torch.autograd.grad(torch.stack(list(terms.values())).sum(), weights)
         values = {name: float(term.detach()) for name, term in terms.items()}
         return values, torch.cat([gradient.flatten() for gradient in found])
 
-    values, expected = slope()
+    values, expected = outcome()
     objective.checkpointing, objective.pairs_per_pass = checkpointing, pairs_per_pass
-    again, gradient = slope()
+    again, gradient = outcome()
     assert again == {name: pytest.approx(value, rel=1e-5) for name, value in values.items()}
     assert float((gradient - expected).norm() / expected.norm()) < 1e-5
 
@@ -311,7 +320,8 @@ def test_pairs_read_in_passes_keep_no_more_for_a_larger_batch(
 
         with first_block.register_forward_pre_hook(count):
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one.tensor):
-                terms = objective([text] * 2 * pairs, torch.arange(pairs) % 2, [text], [text])
+                views, labels = [text] * pairs, torch.arange(pairs) % 2
+                terms = objective(StepTexts(views, views, labels, [text], [text]))
             forward, numbers = runs, sum(one.tensor.numel() for one in alive)
             torch.stack(list(terms.values())).sum().backward()
         return numbers, forward, runs
@@ -326,14 +336,15 @@ def test_pairs_read_in_passes_keep_no_more_for_a_larger_batch(
     assert both == forward + 2 + (texts_read == "pairs")  # what both models read has one way back
 
 
-def test_misreading_moves_readers_not_states(
+def test_interpretations_move_readers_not_states(
     params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
     """The interpretation term must not gather states by itself: what it reads is detached."""
     objective = moved_objective(params, encoder, model)
-    row, tuned, frozen = both_readings(objective, examples[:4])
-    states = tuned[params.asking.layer].requires_grad_()
-    term = objective.misreading(row, slice(0, 4), states, frozen)
+    read = read_to_be_interpreted(objective, examples[:4])
+    states = read.states[params.asking.layer].detach().requires_grad_()
+    own = dataclasses.replace(read, states={params.asking.layer: states})
+    term = interpretation_penalty(own)
     assert float(term.detach()) > 0
     (to_states,) = torch.autograd.grad(term, states, allow_unused=True, retain_graph=True)
     assert to_states is None
@@ -342,42 +353,38 @@ def test_misreading_moves_readers_not_states(
     assert any(gradient is not None and gradient.any() for gradient in to_weights)
 
 
-def both_readings(
-    objective: Objective, examples: list[Example]
-) -> tuple[PackedRow, dict[int, Tensor], Frozen]:
-    row = pack([objective.encoder(e.prompt, e.response) for e in examples])
-    states: dict[int, Tensor] = {}
-    with torch.no_grad():
-        objective.read_row(objective.adapted, row, states.__setitem__)
-    return row, states, objective.frozen(row, kept=len(row.ids))
+def read_to_be_interpreted(objective: Objective, examples: list[Example]) -> StepRead:
+    encoder = objective.finetuned.encoder
+    texts = StepTexts(retained=[encoder(e.prompt, e.response) for e in examples])
+    return objective.read(lay_out(texts, [TERMS["penalty on interpretations"]]))
 
 
-def test_misreading_is_the_kl_of_two_readers(
+def test_the_interpretation_penalty_is_the_kl_of_two_readers(
     params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
     """The oracle: one text and position at a time, by the published way of injecting."""
     objective = moved_objective(params, encoder, model)
-    row, tuned, frozen = both_readings(objective, examples[:3])
+    read = read_to_be_interpreted(objective, examples[:3])
     opening = encoder.contents(params.asking.answer.partition("{concept}")[0].rstrip())
     prompt = encoder.placeholder_prompt(params.asking.question, params.asking.placeholders)
     ids = torch.tensor([[*prompt, *opening]])
     layer, found = params.asking.layer, []
     for text in range(3):
         for position in params.asking.positions:
-            odds = []
+            logits = []
             for states, reader in (
-                (tuned[layer], contextlib.nullcontext()),
-                (frozen.states[layer], switched_off(objective.adapted)),
+                (read.states[layer], contextlib.nullcontext()),
+                (read.frozen.states[layer], switched_off(objective.adapted)),
             ):
-                vector = row.at(states, position)[text : text + 1].detach()
+                vector = read.row.at(states, position)[text : text + 1].detach()
                 with (
                     reader,
                     injection(objective.adapted, params.asking, ids == encoder.slot, vector),
                 ):
-                    odds.append(objective.adapted(ids).logits[0, len(prompt) - 1 :])
-            found.append(token_kl(*odds))
+                    logits.append(objective.adapted(ids).logits[0, len(prompt) - 1 :])
+            found.append(token_kl(*logits))
     expected = torch.cat(found).mean()
-    term = objective.misreading(row, slice(0, 3), tuned[layer], frozen)
+    term = interpretation_penalty(read)
     assert float(term.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
     weights = [w for w in objective.adapted.parameters() if w.requires_grad]
     assert gap(term, expected, weights) < 1e-4
@@ -454,10 +461,10 @@ class Killed(Checkpoint):
 def test_a_gradient_that_is_not_finite_is_not_learned(
     params: Params, model: PreTrainedModel
 ) -> None:
-    run = Run(with_lora(model, params.finetune), params.finetune)
+    run = FinetuneRun(with_lora(model, params.finetune), params.finetune)
     weight = next(iter(run.trained.values()))
     before = weight.detach().clone()
-    steep = (weight - weight.detach()).abs().sqrt().sum()  # its value is 0, its slope is not
+    steep = (weight - weight.detach()).abs().sqrt().sum()  # its value is 0, its gradient is not
     with pytest.raises(InputError, match="its gradient is nan at step 1; lower"):
         run.learn({"contrast": steep}, {"contrast": 1.0}, params.finetune)
     assert torch.equal(weight, before)
@@ -527,9 +534,9 @@ def test_a_run_is_named_by_the_code_it_reaches_and_by_no_other(
 
 
 def test_curve_is_a_table(tmp_path: Path) -> None:
-    write_curve(tmp_path / "c.csv", [Point(1, 2.0, 0.0, 1 / 3, 0.0, 5.0, 0.25, 0.0)])
+    write_curve(tmp_path / "c.csv", [CurvePoint(1, 2.0, 0.0, 1 / 3, 0.0, 5.0, 0.25, 0.0)])
     head, row = (tmp_path / "c.csv").read_text(encoding="utf-8").splitlines()
-    assert head == ",".join(field.name for field in dataclasses.fields(Point))
+    assert head == ",".join(field.name for field in dataclasses.fields(CurvePoint))
     assert row == "1,2,0,0.333333,0,5,0.25,0"
 
 

@@ -1,0 +1,169 @@
+"""The terms of the objective, each a function of what one step read.
+
+A new term is a function of a StepRead here, its entry in TERMS, which says how far it needs which
+texts read, and a weight in `weights_of`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from pipeline.core.sections import Variant
+from pipeline.models import distributed
+from pipeline.models.hooks import read_injected
+from pipeline.models.logits import kl, next_token_nll, token_kl
+from pipeline.training import losses
+from pipeline.training.fused_lora import switched_off
+from pipeline.training.step import Depth, Finetuned, Kind, StepRead, TermParams
+
+
+@dataclass(frozen=True)
+class Term:
+    """The value of a term, how far it needs each kind of text read, and whether it needs the
+    distances of retained texts' states."""
+
+    value: Callable[[StepRead], Tensor]
+    needs: Mapping[Kind, Depth]
+    distances: bool = False
+
+
+def contrast(read: StepRead) -> Tensor:
+    """The contrastive loss of the views read."""
+    states = torch.cat([read.at_targets("first"), read.at_targets("second")])
+    return contrast_of(read.finetuned, states, read.labels)
+
+
+def contrast_of(finetuned: Finetuned, states: Tensor, labels: Tensor) -> Tensor:
+    """The contrastive loss, averaged over layers and positions, over all ranks.
+
+    states: [2B, P, D], view 1 of every pair and then view 2; labels: [B].
+    """
+    loss = losses.CONTRASTS[finetuned.variant.contrast]
+    first, second = (distributed.gather(view) for view in states.chunk(2))
+    labels = distributed.gather(labels.to(finetuned.device))
+    by_target = zip(first.unbind(1), second.unbind(1), strict=True)
+    temperature = finetuned.params.temperature
+    return torch.stack([loss(z1, z2, labels, temperature) for z1, z2 in by_target]).mean()
+
+
+def retain(read: StepRead) -> Tensor:
+    """How far the states of retained texts' tokens moved, layers 1 to n."""
+    if read.finetuned.params.retain == "l2":
+        return losses.retain_l2(read.distances, read.row.lengths[read.texts["retained"]])
+    own = read.tokens("retained")
+    norms = [torch.linalg.vector_norm(h[own].float(), dim=-1) for h in read.frozen.states[1:]]
+    tokens = read.distances.shape[1]
+    part = tokens / distributed.mean_count(tokens, read.finetuned.device)
+    return part * losses.retain(read.distances, torch.stack(norms))
+
+
+def penalty(kind: Kind, read: StepRead) -> Tensor:
+    """How far the predictions at real tokens of a kind of text moved, on average."""
+    lengths = read.row.lengths[read.texts[kind]]
+    return summed_penalty(kind, read) / penalty_count(read.finetuned, lengths)
+
+
+def summed_penalty(kind: Kind, read: StepRead) -> Tensor:
+    """The same, summed: the KL of every token, or the published code's weighted likelihood."""
+    finetuned, row = read.finetuned, read.row
+    if finetuned.params.penalty == "kl":
+        own = read.tokens(kind)
+        before = read.frozen.final[own]
+
+        def divergence(hidden: Tensor, part: slice) -> Tensor:
+            return token_kl(finetuned.logits(hidden), finetuned.logits(before[part])).sum()
+
+        return finetuned.summed(read.final[own], divergence)
+    tokens = row.predicting(read.texts[kind])
+    before, following = read.frozen.final[tokens], row.ids[tokens + 1]
+
+    def likelihood(hidden: Tensor, part: slice) -> Tensor:
+        logits = finetuned.logits(hidden), finetuned.logits(before[part])
+        return losses.weighted_nll(*logits, following[part], texts=1)
+
+    return finetuned.summed(read.final[tokens], likelihood)
+
+
+def penalty_count(finetuned: Finetuned, lengths: Sequence[int]) -> float:
+    """What a penalty on texts of these lengths is averaged over, on all ranks: their tokens, or for
+    the published penalty the texts."""
+    number = sum(lengths) if finetuned.params.penalty == "kl" else len(lengths)
+    return distributed.mean_count(number, finetuned.device)
+
+
+def interpretation_penalty(read: StepRead) -> Tensor:
+    """How differently the tuned model reads its own states aloud from how the frozen model
+    reads its own of the same texts: KL over the answer's opening, at every position of asking.
+
+    Without it the finetune moves states to where the model was never taught to read them.
+    Only the reading learns: states are not moved towards what is easy to read, so that this
+    term separates nothing by itself.
+    """
+    finetuned, asking, encoder = read.finetuned, read.finetuned.asking, read.finetuned.encoder
+    opening = asking.answer.partition("{concept}")[0].rstrip()
+    prompt = encoder.placeholder_prompt(asking.question, asking.placeholders)
+    asked = torch.tensor([*prompt, *encoder.contents(opening)], device=finetuned.device)
+
+    def answers(states: Tensor) -> Tensor:
+        own = [read.row.at(states, name, read.texts["retained"]) for name in asking.positions]
+        vectors = torch.cat(own).detach()
+        ids = asked.expand(len(vectors), -1)
+        hidden = read_injected(finetuned.adapted, ids, asking, ids == encoder.slot, vectors)
+        return finetuned.logits(hidden[:, len(prompt) - 1 :]).flatten(0, 1)
+
+    with torch.no_grad(), switched_off(finetuned.adapted):
+        expected = answers(read.frozen.states[asking.layer])
+    return kl(answers(read.states[asking.layer]), expected)
+
+
+def response(read: StepRead) -> Tensor:
+    """The negative log-likelihood of the answers given their prompts, per token."""
+    finetuned, row, texts = read.finetuned, read.row, read.texts["answered"]
+    tokens = row.predicting(texts)
+    followed = torch.tensor(row.lengths[texts], device=finetuned.device) - 1
+    tokens = tokens[tokens >= torch.repeat_interleave(row.prompt_end[texts], followed)]
+    following = row.ids[tokens + 1]
+
+    def nll(hidden: Tensor, part: slice) -> Tensor:
+        return next_token_nll(finetuned.logits(hidden), following[part]) * len(hidden)
+
+    count = distributed.mean_count(len(tokens), finetuned.device)
+    if not count:  # no text of this step has an answer
+        return read.final.sum() * 0.0
+    return finetuned.summed(read.final[tokens], nll) / count
+
+
+TERMS = {
+    "contrast": Term(contrast, {"first": Depth.TARGET, "second": Depth.TARGET}),
+    "retain": Term(retain, {"retained": Depth.EVERY_LAYER}, distances=True),
+    "penalty on retain": Term(partial(penalty, "retained"), {"retained": Depth.COMPARED}),
+    "penalty on interpretations": Term(interpretation_penalty, {"retained": Depth.EVERY_LAYER}),
+    "penalty on pairs": Term(partial(penalty, "first"), {"first": Depth.COMPARED}),
+    "response": Term(response, {"answered": Depth.END}),
+}  # in the order in which a step computes them
+
+
+def weights_of(variant: Variant) -> dict[str, float]:
+    """The weight of every term of the objective, by name."""
+    return {
+        "contrast": variant.contrast_weight,
+        "retain": variant.retain_weight,
+        "penalty": variant.penalty_weight,
+        "response": variant.response_weight,
+    }
+
+
+def used_terms(variant: Variant, params: TermParams) -> dict[str, Term]:
+    """The entries of TERMS that a variant gives weight to."""
+    used = {name for name, weight in weights_of(variant).items() if weight}
+    if "penalty" in used:
+        used |= set(penalties(params))
+    return {name: term for name, term in TERMS.items() if name in used}
+
+
+def penalties(params: TermParams) -> list[str]:
+    """The entries of TERMS whose mean is the penalty."""
+    return [f"penalty on {texts}" for texts in params.penalty_texts]
