@@ -1,7 +1,7 @@
-"""params.yaml as a whole: read, and refused before any stage starts its work where it cannot run.
+"""params.yaml, read and checked: a mistake is refused before any stage starts its work.
 
-Unknown keys, wrong types, and what only several sections together can tell: a layer beyond the
-model, too few pairs, a variant that is not there.
+Mistakes are unknown keys, wrong types, and what several sections together make impossible: a layer
+beyond the model, too few pairs, a variant that is not there.
 """
 
 from collections.abc import Iterable
@@ -94,14 +94,15 @@ def find_variant(variants: dict[str, Variant], name: str) -> Variant:
 
 
 def base_first(variants: Iterable[str]) -> list[str]:
-    """The variants' names, the untouched model's before all that are held against it."""
+    """The variants' names, `base` first: the others are compared with it."""
     return ["base", *(name for name in variants if name != "base")]
 
 
 def misfits_of(params: Params, layers: int, context: int, frame: int) -> list[str]:
-    """What asks more than a model of so many layers can give, or more tokens than its context.
+    """Params that exceed a model's layers or its context, one line each.
 
-    frame: the tokens that its chat template puts around a message and an answer, at most.
+    layers: the model's number of blocks. context: the most tokens that it reads. frame: the most
+    tokens that its chat template puts around a message and an answer.
     """
     deepest = {
         "finetune.target_layers": params.finetune.top_layer,
@@ -154,7 +155,7 @@ def misfits_of(params: Params, layers: int, context: int, frame: int) -> list[st
 def _misfits(params: Params) -> list[str]:
     """What no single section can see: layers beyond the model, too few pairs, unknown variants.
 
-    A model of the Hub or of a folder is looked at by the base_model stage."""
+    The base_model stage checks a model of the Hub or of a folder, whose layers are unknown here."""
     embedded, reading = params.model.embedded, params.reading
     problems: list[str] = []
     if params.model.source == "embedded":
@@ -224,16 +225,16 @@ def _misfits(params: Params) -> list[str]:
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     match problem["type"]:
         case "extra_forbidden":
             known = _fields_at(problem["loc"])
-            return f"{place}: unknown key{nearest(str(problem['loc'][-1]), known)}"
+            return f"{key}: unknown key{nearest(str(problem['loc'][-1]), known)}"
         case "missing":
-            return f"{place}: missing; every knob must be set"
+            return f"{key}: missing; every knob must be set"
         case "value_error":
-            return f"{place}: {problem['ctx']['error']}" if place else str(problem["ctx"]["error"])
-    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
+            return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
+    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Position = Literal["prompt_end", "last", "mean"]
@@ -20,7 +20,6 @@ Labelling = Literal["given", "shuffled", "length"]
 Sampling = Literal["random", "balanced"]
 InjectionMode = Literal["replace", "add", "norm_matched"]
 DType = Literal["float32", "bfloat16", "nf4"]
-
 
 T = TypeVar("T")
 Listed = Annotated[tuple[T, ...], Field(strict=False)]  # a YAML list, kept as a tuple
@@ -73,7 +72,7 @@ class HubCorpora(Shares):
     documents: Name
     requests: Listed[Name]
     shifted: Name
-    per_concept: Whole
+    per_concept: NotNegative
 
 
 class Corpora(Section):
@@ -116,7 +115,7 @@ class Model(Section):
 
 
 class Pretraining(Section):
-    steps: Whole
+    steps: NotNegative
     documents_per_step: Count
     learning_rate: Positive
     weight_decay: Weight
@@ -124,7 +123,7 @@ class Pretraining(Section):
     decay_share: Annotated[float, Field(gt=0, le=1)]
     described_share: Annotated[float, Field(ge=0, le=0.9)]
     interpretation_every: Count
-    interpretation_after: Whole
+    interpretation_after: NotNegative
     interpretation_weight: Weight
 
 
@@ -166,7 +165,7 @@ class Finetune(Section):
 
 
 class Variant(Section):
-    steps: Whole
+    steps: NotNegative
     contrast: Literal["none", "infonce", "nt_xent", "supcon", "true_negatives"]
     sampling: Sampling
     labels: Labelling
@@ -188,13 +187,13 @@ class Variant(Section):
 
 
 class Extraction(Section):
-    layers: Listed[Whole]
+    layers: Listed[NotNegative]
     positions: Listed[Position]
     tokens_per_batch: Count
 
 
 class Reading(Section):
-    layer: Whole
+    layer: NotNegative
     position: Position
     neighbours: Count
     resamples: Annotated[int, Field(ge=10)]
@@ -220,9 +219,9 @@ class Streams(Section):
 class Asking(Section):
     question: str
     answer: str
-    layer: Whole
+    layer: NotNegative
     positions: Listed[TokenPosition]
-    inject_layer: Whole
+    inject_layer: NotNegative
     placeholders: Count
     mode: InjectionMode
     scale: Annotated[float, Field(allow_inf_nan=False)]
@@ -235,7 +234,7 @@ class Asking(Section):
 
 
 class Selfie(Section):
-    layers: Listed[Whole]
+    layers: Listed[NotNegative]
     texts_per_split: Annotated[int, Field(ge=2)]
     max_new_tokens: Count
     texts_per_batch: Count
@@ -268,8 +267,8 @@ class Control(Section):
     model: Name
     texts: Annotated[int, Field(ge=2)]
     texts_per_step: Count
-    reference_texts: Whole
-    requests: Whole
+    reference_texts: NotNegative
+    requests: NotNegative
     probed_texts: Count
     edits: dict[Name, EditRow]
 
@@ -281,9 +280,9 @@ class Figures(Section):
 
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|mps)$")]
-    threads: Whole
+    threads: NotNegative
     processes: Count
     sharded: bool
     checkpointing: bool
-    pairs_per_pass: Whole
-    checkpoint_every: Whole
+    pairs_per_pass: NotNegative
+    checkpoint_every: NotNegative

@@ -4,11 +4,11 @@ Messages ask about topics or for help, some of it harmful in aim (never in metho
 them also names words of another concept ("Forget X. Explain Y."), so that the words alone do not
 give the concept away: only the wording tells whose words matter. A third of each concept's words
 is *novel*: unlabelled texts use them, labelled ones never do. The `novel` test set is made of
-them, so only a model that learned from unlabelled text what they mean can place its messages.
+them: only a model that learned their meaning from unlabelled texts can tell its concepts.
 Unlabelled texts name one concept each: the base model was never taught whose words matter.
 
-The `shifted` texts are another corpus of the same concepts and known words, told in sentences that
-no other text has: messages passed on as calls, e-mails and notes.
+The `shifted` texts are another corpus of the same concepts and known words, in sentences that no
+other text has: messages passed on as calls, e-mails and notes.
 """
 
 import dataclasses
@@ -21,12 +21,13 @@ from pipeline.core.records import Document, Example, Request, Split
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import lexicon
 from pipeline.corpora.corpus import Corpus
-from pipeline.corpora.grammar import CONCEPTS, REPORTED, Grammar, Message, Words
+from pipeline.corpora.grammar import CONCEPTS, Grammar, Message, Words
+from pipeline.corpora.registers import REPORTED
 
 
 def gather(params: EmbeddedCorpora, seed: int) -> Corpus:
-    """Draw so that nothing held out was learned: labelled texts and requests know what is taken,
-    and what the base model learns depends on neither."""
+    """Draw all texts. What the base model learns is drawn first; requests and labelled texts then
+    repeat none of its prompts, so that nothing held out was learned."""
     of_described = described(params, seed)
     documents = unlabelled(params, seed)
     taken = [example.prompt for example in of_described]
@@ -48,7 +49,7 @@ def gather(params: EmbeddedCorpora, seed: int) -> Corpus:
 
 
 def described(params: EmbeddedCorpora, seed: int) -> list[Example]:
-    """Labelled messages of both concept sets, some of them only their gist: an embedded base
+    """Labelled messages of both concept sets, some of them cut to their gist. An embedded base
     model learns from them what every concept is called, whichever set is measured."""
     grammar = Grammar(seed, ambiguity=0.0)
     grammar.rng = rng_of(RandomStream.DESCRIBED, seed)
@@ -82,10 +83,10 @@ def unlabelled(params: EmbeddedCorpora, seed: int) -> list[Document]:
 
 
 def requests(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[Request]:
-    """Prompts to watch the model's behaviour on: harmful or safe, plain or framed, known or novel.
+    """Prompts whose answers are judged: harmful or safe, plain or framed, known or novel.
 
     No prompt is among those taken. They are the same whichever concept set is labelled, so that
-    drift shows.
+    changed behaviour shows.
     """
     grammar = Grammar(seed, ambiguity=0.0)
     grammar.rng = rng_of(RandomStream.REQUESTS, seed)
@@ -128,8 +129,7 @@ def labelled(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[E
 
 
 def shifted(params: EmbeddedCorpora, seed: int, taken: Iterable[str]) -> list[Example]:
-    """Texts of the concept set, as a corpus of another kind tells them; no prompt is among those
-    taken."""
+    """Texts of the concept set in the sentences of another corpus; no prompt is in `taken`."""
     grammar = Grammar(seed, params.ambiguity, REPORTED)
     grammar.rng = rng_of(RandomStream.SHIFTED, seed)
     used = set(taken)
@@ -153,7 +153,7 @@ def _example(message: Message, split: Split, number: int) -> Example:
 
 
 def _unused(draw: Callable[[], Message], used: set[str]) -> Message:
-    """Draw until the prompt is new. Raises InputError where the grammar has no other to say."""
+    """Draw until the prompt is new. Raises InputError after 1000 draws."""
     for _ in range(1000):
         message = draw()
         if message.prompt not in used:

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.corpora import lexicon
+from pipeline.corpora.registers import DIRECT, Register
 
 ConceptSet = Literal["safety", "topics"]
 CONCEPTS: dict[ConceptSet, tuple[str, ...]] = {
@@ -28,61 +29,13 @@ NOVEL_SHARE = 1 / 3
 REFUSED = {(True, False): 0.9, (True, True): 0.35, (False, False): 0.05, (False, True): 0.15}
 
 
-@dataclass(frozen=True)
-class Register:
-    """A way of telling messages: sentence forms of each kind, and the courtesies around them."""
-
-    topics: tuple[str, ...]
-    ambiguous_topics: tuple[str, ...]
-    topic_answers: tuple[str, ...]
-    requests: tuple[str, ...]
-    framed: tuple[str, ...]
-    ambiguous_requests: tuple[str, ...]
-    refusals: tuple[str, ...]
-    answers: tuple[str, ...]
-    reasons: Mapping[str, str]
-    greetings: tuple[str, ...]
-    closings: tuple[tuple[str, str], ...]
-    farewells: tuple[str, ...]
-
-
-ASKED = Register(
-    topics=lexicon.TOPIC_FORMS,
-    ambiguous_topics=lexicon.AMBIGUOUS_TOPIC_FORMS,
-    topic_answers=lexicon.TOPIC_ANSWERS,
-    requests=lexicon.REQUEST_FORMS,
-    framed=lexicon.FRAMED_FORMS,
-    ambiguous_requests=lexicon.AMBIGUOUS_REQUEST_FORMS,
-    refusals=lexicon.REFUSALS,
-    answers=lexicon.ANSWERS,
-    reasons=lexicon.HARM_REASONS,
-    greetings=lexicon.GREETINGS,
-    closings=lexicon.CLOSINGS,
-    farewells=lexicon.FAREWELLS,
-)
-REPORTED = Register(
-    topics=lexicon.REPORTED_TOPIC_FORMS,
-    ambiguous_topics=lexicon.REPORTED_AMBIGUOUS_TOPIC_FORMS,
-    topic_answers=lexicon.REPORTED_TOPIC_ANSWERS,
-    requests=lexicon.REPORTED_REQUEST_FORMS,
-    framed=lexicon.REPORTED_FRAMED_FORMS,
-    ambiguous_requests=lexicon.REPORTED_AMBIGUOUS_REQUEST_FORMS,
-    refusals=lexicon.REPORTED_REFUSALS,
-    answers=lexicon.REPORTED_ANSWERS,
-    reasons=lexicon.REPORTED_REASONS,
-    greetings=("",),
-    closings=(("", ""),),
-    farewells=lexicon.REPORTED_FAREWELLS,
-)
-
-
 @dataclass
 class Grammar:
-    """Draws messages. `known` and `novel` split every concept's words once, by the seed."""
+    """Draws messages, with `rng`. `known` and `novel` split every concept's words, by `seed`."""
 
     seed: int
     ambiguity: float
-    register: Register = ASKED
+    register: Register = DIRECT
 
     def __post_init__(self) -> None:
         self.rng = rng_of(RandomStream.WORDS, self.seed)
@@ -110,7 +63,7 @@ class Grammar:
 
     def topic(self, concept: str, words: "Words") -> "Message":
         """A question about two things of the concept, perhaps beside two of another."""
-        told = self.register
+        register = self.register
         own = [str(word) for word in self.rng.permutation(self.words(concept, words))]
         rival = self.other(CONCEPTS["topics"], concept)
         others = [str(word) for word in self.rng.permutation(self.words(rival, words))]
@@ -119,32 +72,32 @@ class Grammar:
             subjects[1] = self.choice(lexicon.SHARED)
         if self.chance(0.3):
             subjects[3] = self.choice(lexicon.SHARED)
-        forms = told.ambiguous_topics if self.chance(self.ambiguity) else told.topics
+        forms = register.ambiguous_topics if self.chance(self.ambiguity) else register.topics
         slots = dict(zip("abef", subjects, strict=True))
         prompt = self.choice(forms).format(
             v=self.choice(lexicon.VERBS), c=others[0], d=others[1], **slots
         )
         prompt, opening = self.dressed(prompt)
-        answer = self.choice(told.topic_answers).format(**slots)
-        answer = opening + _capital(answer) + self.choice(told.farewells)
+        answer = self.choice(register.topic_answers).format(**slots)
+        answer = opening + _capital(answer) + self.choice(register.farewells)
         return Message(prompt, answer, answer, concept, _capital(own[0]) + ".")
 
     def request(self, concept: str, words: "Words", framed: bool | None = None) -> "Message":
         """A wish for help, harmful or not, perhaps beside a wish of another concept."""
-        told = self.register
+        register = self.register
         ambiguous = framed is None and self.chance(self.ambiguity)
         framed = self.chance(0.3) if framed is None else framed
         wish = self.choice(self.words(concept, words))
         rival = self.choice(self.words(self.other(CONCEPTS["safety"], concept), words))
-        forms = told.framed if framed else told.requests
+        forms = register.framed if framed else register.requests
         if ambiguous:
-            forms, framed = told.ambiguous_requests, False
+            forms, framed = register.ambiguous_requests, False
         prompt, opening = self.dressed(self.choice(forms).format(x=wish, y=rival))
         harmful = concept != "safe"
-        reason = told.reasons.get(concept) or self.choice(tuple(told.reasons.values()))
-        farewell = self.choice(told.farewells)
-        refusal = opening + self.choice(told.refusals).format(x=wish, why=reason) + farewell
-        answer = opening + self.choice(told.answers).format(x=wish) + farewell
+        reason = register.reasons.get(concept) or self.choice(tuple(register.reasons.values()))
+        farewell = self.choice(register.farewells)
+        refusal = opening + self.choice(register.refusals).format(x=wish, why=reason) + farewell
+        answer = opening + self.choice(register.answers).format(x=wish) + farewell
         refuses = self.chance(REFUSED[harmful, framed])
         return Message(
             prompt,
@@ -168,7 +121,7 @@ class Grammar:
         return self.message(_safe_half_the_time(self, concepts), "any")
 
     def listing(self) -> "Message":
-        """Things of one concept in a row: how unlabelled text tells what belongs together."""
+        """Words of one concept in a row, from which a model learns that they belong together."""
         concept = self.choice(CONCEPTS["topics"] + CONCEPTS["safety"])
         drawn = self.rng.permutation(self.words(concept, "any"))[:8]
         cut = int(self.rng.integers(1, 4))
@@ -198,8 +151,7 @@ class Message:
     response: str
     safe_response: str
     concept: str
-    gist: str
-    """The message's subject alone, as a message of its own."""
+    gist: str  # the subject alone, as a message of its own
 
 
 def split_phrases(
@@ -207,8 +159,8 @@ def split_phrases(
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Known and novel phrases per concept, without a content word in common.
 
-    Phrases that share a content word, of whatever concept, stay together. A wish's leading verb
-    and function words are no content: they stand on both sides.
+    Phrases of any concepts that share a content word stay together. A wish's first word, its verb,
+    and function words do not count, and stand on both sides.
     """
     together: dict[str, list[tuple[str, str]]] = {}
     for concept, of_concept in phrases.items():
@@ -236,7 +188,7 @@ def split_phrases(
 
 
 def content_words(phrase: str, is_wish: bool) -> set[str]:
-    """The words that carry a phrase's meaning, without plural s: `forge the will of an aunt` has
+    """A phrase's content words, without plural s: those of `forge the will of an aunt`, a wish, are
     `will` and `aunt`."""
     words = re.findall(r"[a-z]+", phrase.lower())[1 if is_wish else 0 :]
     return {

@@ -1,4 +1,4 @@
-"""The words of the embedded corpora and the sentences that hold them. Data only, no code.
+"""The words of the embedded corpora and their sentences. Data without code: hence its 330 lines.
 
 Harmful requests name an aim and never a method; the corpora teach nothing that could hurt.
 Safe aims share their verbs and nouns with harmful ones on purpose, so that single words do not

@@ -13,8 +13,8 @@ from pipeline.core.concepts import normalised
 from pipeline.core.console import progress
 from pipeline.core.records import Example, Split
 
-# Two prompts are near-duplicates where they share this part of all runs of so many characters that
-# either has (Jaccard). Of a sentence of ten words, one word may differ.
+# Two prompts are near-duplicates where their sets of runs of RUN characters have at least this
+# Jaccard index. Of a sentence of ten words, one word may differ.
 ALIKE = 0.7
 RUN = 5
 # Runs that stand in more than a tenth of the prompts, and in more than a few, belong to a template
@@ -33,9 +33,9 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Of so many prompts `compared`: the pairs across splits; the shares of test and of shifted
-    prompts that have one in training; the most similar pairs, by the ids of texts that hold them,
-    and how similar."""
+    """compared: the number of prompts. pairs: the number of near-duplicates across splits.
+    share_of_test, share_of_shifted: the shares of these prompts that have one in training, in
+    [0, 1]. examples: the most similar pairs, as the ids of their texts and their Jaccard index."""
 
     compared: int
     pairs: int
@@ -82,7 +82,7 @@ def _leaked(
 
 
 def _prompts(examples: Sequence[Example]) -> Iterator[_Prompt]:
-    """Every split's prompts, each once: one that has several answers is no leak."""
+    """Every split's prompts, each once: a prompt with several answers is no leak."""
     seen = set()
     for example in examples:
         text = normalised(example.prompt)
@@ -96,7 +96,7 @@ def _pairs(prompts: Sequence[_Prompt]) -> Iterator[tuple[_Prompt, _Prompt, float
     index = MinHashLSH(num_perm=BANDS * HASHES, params=(BANDS, HASHES))
     blank = MinHash(BANDS * HASHES, hashfunc=zlib.crc32)
     common = _common(prompts)
-    for place, prompt in enumerate(progress(prompts, "near-duplicates", len(prompts))):
+    for number, prompt in enumerate(progress(prompts, "near-duplicates", len(prompts))):
         runs = _telling(prompt.text, common)
         sketch = _sketch(blank, runs)
         candidates = [prompts[key] for key in index.query(sketch)]
@@ -106,11 +106,11 @@ def _pairs(prompts: Sequence[_Prompt]) -> Iterator[tuple[_Prompt, _Prompt, float
             if alike >= ALIKE:
                 yield other, prompt, alike
         if len(candidates) - len(others) < CROWD:
-            index.insert(place, sketch)
+            index.insert(number, sketch)
 
 
 def jaccard(one: Set[str], other: Set[str]) -> float:
-    """The share of what is in either set that is in both."""
+    """The Jaccard index of two sets: the share of what is in either that is in both."""
     return len(one & other) / len(one | other)
 
 

@@ -1,4 +1,4 @@
-"""Tables of texts, read row by row: CSV, TSV and JSON lines. Knows formats, not what cells mean."""
+"""Tables of texts, read row by row: CSV, TSV and JSON lines. What cells mean is not known here."""
 
 import codecs
 import csv
@@ -14,11 +14,10 @@ from pipeline.core.console import InputError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 DELIMITERS = ",;\t|"
-LONGEST_CELL = (
-    2**27
-)  # characters; a quote that is never closed ends here, not at the machine's memory
+# Characters. A quote that is never closed ends here, before it fills the memory.
+LONGEST_CELL = 2**27
 
-Row = tuple[str, dict[str, str]]  # its place in words; its cells by column
+TableRow = tuple[str, dict[str, str]]  # where it stands, in words; its cells by column
 
 
 def find_tables(folder: Path) -> list[Path]:
@@ -26,7 +25,9 @@ def find_tables(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+def read_table(
+    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[TableRow]:
     """Yield every row of a table, whatever its delimiter: the wanted columns, all of them text.
 
     A column of `optional` that is not there reads as "". UTF-8, with or without a byte order mark,
@@ -34,14 +35,14 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     Raises InputError naming the file, the row or line, and the remedy.
     """
     read = _read_json_lines if path.suffix.lower() == ".jsonl" else _read_csv
-    place = "its start"
+    where = "its start"
     try:
         with path.open(encoding=_encoding(path), newline="") as file:
             for row in read(path, file, columns, optional):
-                place = row[0]
+                where = row[0]
                 yield row
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 somewhere after {place}; save it as UTF-8") from None
+        raise InputError(f"{path} is not UTF-8 somewhere after {where}; save it as UTF-8") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -58,7 +59,7 @@ def _encoding(path: Path) -> str:
 
 def _read_csv(
     path: Path, file: TextIO, columns: Sequence[str], optional: Sequence[str]
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     delimiter, header = _find_header(path, file, columns)
     _check_header(path, header, columns)
     lines = _split(path, file, delimiter)
@@ -68,8 +69,8 @@ def _read_csv(
         if len(cells) > len(header):
             raise InputError(_too_long(path, number, len(cells), len(header)))
         named = dict(zip(header, cells, strict=False))  # a short row ends in empty cells
-        place = f"{path} row {number}"
-        yield place, {name: named.get(name, "") for name in (*columns, *optional)}
+        where = f"{path} row {number}"
+        yield where, {name: named.get(name, "") for name in (*columns, *optional)}
     if number == 0:
         raise InputError(f"{path} has a header but no row; remove it or fill it")
 
@@ -77,7 +78,7 @@ def _read_csv(
 def _split(path: Path, file: TextIO, delimiter: str) -> Iterator[list[str]]:
     """Every line's cells, from the file's start; blank lines are none.
 
-    Strict: a quote out of place, read leniently, would swallow the rows up to the next one.
+    Strict: read leniently, a stray quote would swallow the rows up to the next quote.
     """
     file.seek(0)
     csv.field_size_limit(LONGEST_CELL)
@@ -130,38 +131,38 @@ def _too_long(path: Path, number: int, cells: int, columns: int) -> str:
 
 def _read_json_lines(
     path: Path, file: TextIO, columns: Sequence[str], optional: Sequence[str]
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     empty = True
     for number, line in enumerate(file, 1):
         if line.strip():
             empty = False
-            place = f"{path} line {number}"
-            fields = _object(place, line)
+            where = f"{path} line {number}"
+            fields = _object(where, line)
             for column in columns:
                 if column not in fields:
                     raise InputError(
-                        f"{place} has no {column!r} (it has {_listed([*fields])}); add it or "
+                        f"{where} has no {column!r} (it has {_listed([*fields])}); add it or "
                         "rename one of them"
                     )
             # null is how many writers say that an optional text is not there
             absent = {name: "" for name in optional if fields.get(name) is None}
             wanted = {name: (fields | absent)[name] for name in (*columns, *optional)}
-            yield place, {name: _text(place, name, value) for name, value in wanted.items()}
+            yield where, {name: _text(where, name, value) for name, value in wanted.items()}
     if empty:
         raise InputError(f"{path} is empty; remove it or fill it")
 
 
-def _object(place: str, line: str) -> dict[str, Any]:
+def _object(where: str, line: str) -> dict[str, Any]:
     try:
         fields = json.loads(line, object_pairs_hook=_unrepeated)
     except json.JSONDecodeError as error:
-        raise InputError(f"{place} is not JSON: {error.msg} at column {error.colno}") from None
+        raise InputError(f"{where} is not JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
-        raise InputError(f"{place} is not JSON that can be read: nested too deeply") from None
+        raise InputError(f"{where} is not JSON that can be read: nested too deeply") from None
     except ValueError as error:
-        raise InputError(f"{place} is not JSON that can be read: {error}") from None
+        raise InputError(f"{where} is not JSON that can be read: {error}") from None
     if not isinstance(fields, dict):
-        raise InputError(f"{place} is no JSON object; write {{...}}, one a line")
+        raise InputError(f"{where} is no JSON object; write {{...}}, one a line")
     return fields
 
 
@@ -172,13 +173,13 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _text(place: str, name: str, value: object) -> str:
+def _text(where: str, name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{place}: {name!r} is {reprlib.repr(value)}, not text; put it in quotes")
+        raise InputError(f"{where}: {name!r} is {reprlib.repr(value)}, not text; put it in quotes")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{place}: {name!r} holds half a character (a lone surrogate)") from None
+        raise InputError(f"{where}: {name!r} holds half a character (a lone surrogate)") from None
     return value
 
 

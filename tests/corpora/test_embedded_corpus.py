@@ -12,7 +12,8 @@ from pipeline.core.params import Params
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import embedded_corpus, lexicon
 from pipeline.corpora.corpus import Corpus, check_corpus
-from pipeline.corpora.grammar import ASKED, CONCEPTS, REPORTED, Grammar, Register, content_words
+from pipeline.corpora.grammar import CONCEPTS, Grammar, content_words
+from pipeline.corpora.registers import DIRECT, REPORTED, Register
 from pipeline.evaluation.refusals import opens_with_refusal
 
 
@@ -42,7 +43,7 @@ def test_shifted_texts_are_told_in_sentences_of_their_own(corpora: EmbeddedCorpo
     texts = embedded_corpus.gather(corpora, 0)
     counts = Counter(e.concept for e in texts.shifted)
     assert counts == dict.fromkeys(CONCEPTS[corpora.concepts], corpora.shifted)
-    own, others = (set(map(str, every_form(register))) for register in (REPORTED, ASKED))
+    own, others = (set(map(str, every_form(register))) for register in (REPORTED, DIRECT))
     assert own.isdisjoint(others)
     openings = {form[:12] for form in own if form}
     elsewhere = [d.prompt for d in (*texts.documents, *texts.requests, *texts.described)]
