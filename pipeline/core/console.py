@@ -11,6 +11,12 @@ from rich.progress import track
 
 T = TypeVar("T")
 
+OUT_OF_MEMORY = (
+    "there is not enough memory; in params.yaml set runtime.checkpointing: true, lower "
+    "runtime.pairs_per_pass (1 is least), tokens_per_batch of extraction and generation or "
+    "selfie.texts_per_batch, or shorten texts by text.prompt_tokens and text.response_tokens"
+)
+ALLOCATORS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch reports them
 ALIKE = 0.65  # difflib's ratio from which one name may be a misspelling of the other
 
 
@@ -19,7 +25,8 @@ class InputError(ValueError):
 
 
 def run(stage: Callable[[], None]) -> None:
-    """Run a stage's main and leave; an InputError becomes one line on stderr and exit code 2.
+    """Run a stage's main and leave; an InputError, or an error for want of memory, becomes one line
+    on stderr and exit code 2.
 
     Leaves without Python's own clean-up, which takes more than a second for the objects of torch
     and the like; every file is written and closed by now.
@@ -29,9 +36,20 @@ def run(stage: Callable[[], None]) -> None:
         stage()
     except InputError as mistake:
         code = fail(str(mistake))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        code = fail(f"{OUT_OF_MEMORY} ({type(error).__name__}: {str(error)[:200]})")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, a card's or the machine's. Told by name and message: torch, which is
+    not imported here, has a class of its own for cards alone."""
+    said = isinstance(error, RuntimeError) and any(text in str(error) for text in ALLOCATORS)
+    return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def spelt_like(name: str, known: Iterable[str]) -> str | None:

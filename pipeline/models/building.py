@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from pipeline.core.console import InputError
+from pipeline.core.console import InputError, is_out_of_memory
 from pipeline.core.files import whole
 from pipeline.core.sections import EmbeddedModel, Finetune, Runtime
 from pipeline.models import distributed
@@ -43,7 +43,9 @@ def prepare(runtime: Runtime) -> torch.device:
     """
     try:
         torch.empty(0, device=runtime.device)
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
         raise InputError(
             f"params.yaml: runtime.device is {runtime.device}, which torch does not find here; "
             "set cpu, or install a torch build for it"

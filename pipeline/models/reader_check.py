@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.core.console import InputError
+from pipeline.core.console import InputError, is_out_of_memory
 from pipeline.models.encoding import Encoded
 from pipeline.models.hooks import config_of, decoder_of
 from pipeline.models.logits import logits_of
-from pipeline.models.packing import ReadRow, pack, read_padded, read_row
+from pipeline.models.packing import PackedRow, ReadRow, pack, read_padded, read_row
 
 
 def reader_for(model: Any, longest: int) -> ReadRow:
@@ -19,7 +19,8 @@ def reader_for(model: Any, longest: int) -> ReadRow:
 
     longest: the most tokens that a text will have. A few texts, one of them longer than the
     model's attention window where texts can be, are read both ways, so that no architecture is
-    taken at its word. Raises InputError where neither way gives the model's own states and logits.
+    taken at its word. Raises InputError where neither way gives the model's own states and logits;
+    where memory runs out, which says nothing of the architecture, the error that says so.
     """
     name, config = type(decoder_of(model)).__name__, config_of(model)
     window = _window_of(config) or longest
@@ -33,19 +34,8 @@ def reader_for(model: Any, longest: int) -> ReadRow:
             raise InputError("the model's hidden states are not finite; its weights are damaged")
         row = pack(texts, model.device)
         for read in (read_row, read_padded):
-            states: dict[int, Tensor] = {}
-            narrow: dict[int, Tensor] = {}
-            try:
-                final = read(model, row, states.__setitem__)
-                one = read(model, row, lambda *_: None, stop=1, texts_above=1)
-                read(model, row, narrow.__setitem__, stop=1, texts_above=0, needed=row.last)
-            except (NotImplementedError, TypeError, ValueError, RuntimeError):
-                continue
-            if final is None or not _alike(torch.stack(list(states.values())), expected):
-                continue
-            if one is None or not _alike(one, expected[-1, : row.lengths[0]]):
-                continue
-            if not _alike(narrow[1][row.last], expected[1, row.last]):
+            final = _final_states(read, model, row, expected)
+            if final is None:
                 continue
             if not _alike(logits_of(model, final), torch.cat([logits for _, logits in alone])):
                 raise InputError(
@@ -66,7 +56,7 @@ def _window_of(config: Any) -> int | None:
 
 
 def _any_text(length: int, vocabulary: int) -> Encoded:
-    ids = tuple((7 * length + 3 * place) % vocabulary for place in range(length))
+    ids = tuple((7 * length + 3 * index) % vocabulary for index in range(length))
     return Encoded(ids, 0, length - 1)
 
 
@@ -87,6 +77,29 @@ def _read_alone(model: Any, ids: Tensor) -> tuple[Tensor, Tensor]:
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     output = inner(input_ids=ids[None], output_hidden_states=True, use_cache=False)
     return torch.stack(output.hidden_states)[:, 0], output.logits[0].float()
+
+
+def _final_states(read: ReadRow, model: Any, row: PackedRow, expected: Tensor) -> Tensor | None:
+    """The final states [T, D] of a row by this way of reading; None where it cannot read the model,
+    or gives other states [layers, T, D] than expected, also where it ends early."""
+    states: dict[int, Tensor] = {}
+    narrow: dict[int, Tensor] = {}
+    try:
+        final = read(model, row, states.__setitem__)
+        one = read(model, row, lambda *_: None, stop=1, texts_above=1)
+        read(model, row, narrow.__setitem__, stop=1, texts_above=0, needed=row.last)
+    except (NotImplementedError, TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        return None
+    as_expected = (
+        final is not None
+        and one is not None
+        and _alike(torch.stack(list(states.values())), expected)
+        and _alike(one, expected[-1, : row.lengths[0]])
+        and _alike(narrow[1][row.last], expected[1, row.last])
+    )
+    return final if as_expected else None
 
 
 def _alike(found: Tensor, expected: Tensor) -> bool:

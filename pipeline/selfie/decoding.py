@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
-from pipeline.core.console import InputError
+from pipeline.core.console import InputError, is_out_of_memory
 from pipeline.models.hooks import Manner, config_of, decoder_of, injection, inputs_of
 from pipeline.models.logits import logits_of
 from pipeline.models.padding import padded, position_ids
@@ -131,7 +131,9 @@ def can_widen(model: PreTrainedModel, manner: Manner) -> bool:
     two = torch.ones(2, config_of(model).hidden_size, device=model.device)
     try:
         _prefill(model, [Prompt((0, 0), (1,))], two, manner, None)
-    except RuntimeError:
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         return False
     return True
 

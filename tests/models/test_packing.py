@@ -1,6 +1,5 @@
 """A packed text comes out as if it were read by itself, in every family of decoders."""
 
-import warnings
 from typing import Any
 
 import pytest
@@ -9,13 +8,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from pipeline.core.console import InputError
 from pipeline.models.encoding import Encoded
 from pipeline.models.hooks import decoder_blocks
 from pipeline.models.logits import logits_of
-from pipeline.models.packed_attention import attention
 from pipeline.models.packing import pack, read_padded, read_row
-from pipeline.models.reader_check import reader_for
 from tests.support.families import FAMILIES, family
 
 
@@ -96,94 +92,6 @@ def test_a_block_that_few_places_need_runs_for_them_alone(name: str, stop: int) 
     others = torch.ones(len(row.ids), dtype=torch.bool).index_fill_(0, needed, False)
     assert narrow[stop][others].isnan().all()
     assert widths == [len(needed)], "the MLP's last projection"
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_packs(name: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert reader_for(family(name), longest=20) is read_row
-
-
-def test_what_cannot_pack_is_padded_with_a_warning() -> None:
-    """Attention that ignores where texts end, as an unknown architecture's might."""
-    model = family("llama")
-    for block in decoder_blocks(model):
-        former = block.self_attn.forward
-
-        def forgetful(*args: object, former: Any = former, **kwargs: Any) -> Any:
-            return former(*args, **{k: v for k, v in kwargs.items() if k != "segments"})
-
-        block.self_attn.forward = forgetful
-    with pytest.warns(UserWarning, match="LlamaModel cannot read packed rows; batches are padded"):
-        assert reader_for(model, longest=20) is read_padded
-
-
-def test_attention_that_forgets_its_window_is_padded() -> None:
-    """PhiMoE has a window in its mask alone: found out where texts can be longer than it."""
-    model = family("phimoe")
-    with pytest.warns(UserWarning, match="cannot read packed rows"):
-        assert reader_for(model, longest=20) is read_padded
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert reader_for(model, longest=6) is read_row
-
-
-@pytest.mark.parametrize("name", ["bloom", "llama4"])
-def test_masks_and_biases_of_another_make_are_padded(name: str) -> None:
-    with pytest.warns(UserWarning, match="cannot read packed rows"):
-        assert reader_for(family(name), longest=20) is read_padded
-
-
-def test_rotations_that_one_long_text_turns_are_refused() -> None:
-    rope = {
-        "rope_type": "longrope", "factor": 4.0, "rope_theta": 10000.0,
-        "short_factor": [1.0] * 4, "long_factor": [2.0] * 4,
-    }  # fmt: skip
-    model = family("phi3", rope_parameters=rope, original_max_position_embeddings=10)
-    assert reader_for(model, longest=10) is read_row
-    with pytest.raises(InputError, match=r"more than 10 tokens; lower text\.prompt_tokens"):
-        reader_for(model, longest=20)
-
-
-def test_a_head_that_is_never_the_same_is_refused() -> None:
-    model = family("llama")
-
-    class Doubled(nn.Module):
-        def __init__(self, head: Any) -> None:
-            super().__init__()
-            self.head, self.calls = head, 0
-
-        def forward(self, hidden: Tensor) -> Tensor:
-            self.calls += 1
-            return self.head(hidden) * self.calls
-
-    model.lm_head = Doubled(model.lm_head)
-    with pytest.raises(
-        InputError, match="LlamaModel: its logits are not made of its last states alone"
-    ):
-        reader_for(model, longest=20)
-
-
-def test_damaged_weights_are_named() -> None:
-    model = family("llama")
-    with torch.no_grad():
-        model.get_input_embeddings().weight.fill_(torch.nan)
-    with pytest.raises(InputError, match="hidden states are not finite; its weights are damaged"):
-        reader_for(model, longest=20)
-
-
-@torch.no_grad()
-def test_the_model_is_left_as_it_was() -> None:
-    model, text = family("llama"), some_texts(5)[0]
-    before = alone(model, text)[1]
-    reader_for(model, longest=20)
-    assert torch.equal(alone(model, text)[1], before)
-    kind = model.config._attn_implementation
-    with attention(model, "packed"), pytest.raises(NotImplementedError):
-        model(torch.tensor([text.ids]), attention_mask=torch.ones(1, 1, 5, 5))
-    assert model.config._attn_implementation == kind
-    assert all("forward" not in vars(block) for block in decoder_blocks(model))
 
 
 def test_positions_of_a_row() -> None:
