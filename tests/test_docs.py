@@ -134,6 +134,7 @@ def test_every_variant_and_every_number_stands_in_the_headline() -> None:
 
 
 QUOTED = re.compile(r"<!-- numbers: ([^>]+) -->\n(.*?)\n\n", re.S)
+ESTIMATE = re.compile(r"[-+]?[\d.]+ \[[-+\d.]+, [-+\d.]+\]")
 NUMBER = re.compile(r"(?<![\w.-])[-+]?\d*\.\d+(?!\.?\w)")
 
 
@@ -143,13 +144,19 @@ NUMBER = re.compile(r"(?<![\w.-])[-+]?\d*\.\d+(?!\.?\w)")
      for count, found in enumerate(QUOTED.finditer(own))],
 )  # fmt: skip
 def test_quoted_numbers_stand_in_the_file_that_is_named(sources: str, text: str) -> None:
-    """At the digits shown, as they are or as how many times less."""
+    """At the digits shown, as they are or as how many times less; a number with an interval as the
+    three stand together there."""
     held = [
         float(number)
         for source in sources.split(", ")
         for number in re.findall(r"-?\d+\.?\d*(?:e-\d+)?", (ROOT / source).read_text("utf-8"))
     ]
     held += [1 / number for number in held if number]
+    whole = "".join((ROOT / source).read_text("utf-8") for source in sources.split(", "))
+    for estimate in ESTIMATE.findall(text):
+        assert estimate.replace("+", "").replace("0.", ".") in whole.replace("+", "").replace(
+            "0.", "."
+        ), estimate
     quoted = NUMBER.findall(text)
     assert quoted
     for shown in quoted:

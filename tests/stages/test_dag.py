@@ -17,7 +17,7 @@ from pipeline.core.params import Params, load_params
 from pipeline.core.sections import Section
 from pipeline.monitors.classifiers import MULTILAYER, new_monitors
 from pipeline.reporting.headline import write_curves
-from pipeline.training.finetuning import Point
+from pipeline.training.finetuning import CurvePoint
 from tests.support.dag import sections_read
 
 DVC: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -105,7 +105,7 @@ def test_every_kind_of_monitor_is_plotted() -> None:
 
 
 def test_every_term_of_the_learning_curve_is_plotted() -> None:
-    assert columns_of("metrics/adapters") == [field.name for field in fields(Point)]
+    assert columns_of("metrics/adapters") == [field.name for field in fields(CurvePoint)]
 
 
 def test_every_curve_over_layers_is_plotted(tmp_path: Path) -> None:
