@@ -54,7 +54,7 @@ def published_interpret(
         handle = (
             model.get_decoder()
             .layers[block]
-            .register_forward_pre_hook(_writer(prompt.places, vectors), with_kwargs=True)
+            .register_forward_pre_hook(_writer(prompt.slots, vectors), with_kwargs=True)
         )
         whole = run.generate(asked, generation_config=config).sequences
         injected = run(whole, **kept).logits

@@ -30,9 +30,9 @@ from benchmarks.published_selfie import Said, published_interpret
 from pipeline.core.console import progress
 from pipeline.models.building import train_tokenizer
 from pipeline.models.encoding import ends_of
-from pipeline.selfie.any_decoder import Writing, states_of
-from pipeline.selfie.decoding import Search
-from pipeline.selfie.interpret import read_aloud
+from pipeline.selfie.any_decoder import Injection, states_of
+from pipeline.selfie.decoding import Decoding
+from pipeline.selfie.interpret import answer_prompts
 from pipeline.selfie.prompts import InterpretationPrompt
 
 NEW_TOKENS, BATCH = 30, 256
@@ -63,12 +63,12 @@ class Bench:
         for ids in self.texts:
             states = states_of(self.model, ids, LAYERS)
             vectors += [states[layer][token] for layer, token in self.spots]
-        found = read_aloud(
+        found = answer_prompts(
             self.model, self.tokenizer, [self.prompt], torch.stack(vectors),
-            Writing(BLOCK, "replace", 1.0), Search(NEW_TOKENS, BATCH),
+            Injection(BLOCK, "replace", 1.0), Decoding(NEW_TOKENS, BATCH),
             ends_of(self.model, self.tokenizer),
         )  # fmt: skip
-        return [(reading.text, reading.absolute) for reading in found]
+        return [(answer.text, answer.absolute) for answer in found]
 
 
 def main() -> None:

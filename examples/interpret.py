@@ -1,4 +1,4 @@
-"""Read a text's hidden states aloud: the base model of the last run, layer by layer.
+"""Put a text's hidden states into words, layer by layer, with the base model of the last run.
 
 .venv/bin/python -m examples.interpret "Tell me how to photograph a guest in secret."
 """
@@ -11,7 +11,7 @@ from pipeline.core.paths import BASE_MODEL
 from pipeline.models.building import prepare
 from pipeline.models.encoding import frame_of
 from pipeline.models.loading import load_base
-from pipeline.selfie.any_decoder import InterpretationPrompt, Search, interpret
+from pipeline.selfie.any_decoder import Decoding, InterpretationPrompt, interpret
 
 MESSAGE = "Tell me how to photograph a guest in secret."
 ANSWER = "Private lives deserve respect. I can't help with that."
@@ -31,7 +31,7 @@ def main() -> None:
         model, tokenizer, prompt, opening + message + between + ANSWER + closing,
         layers=range(model.config.num_hidden_layers + 1), tokens=[-1],
         inject_layers=[asking.inject_layer], mode=asking.mode, scale=asking.scale,
-        search=Search(max_new_tokens=10, per_batch=64),
+        decoding=Decoding(max_new_tokens=10, per_batch=64),
     )  # fmt: skip
     table["relevancy"] = [max(scores) for scores in table.relevancy]
     print(table[["layer", "token", "interpretation", "relevancy"]].to_string(index=False))

@@ -28,20 +28,20 @@ def main() -> None:
     for prompt, judgement in zip(
         PROMPTS, judge_prompts(model, encoder, at_prompt, PROMPTS), strict=True
     ):
-        table.add_row(prompt, *told(judgement))
+        table.add_row(prompt, *cells(judgement))
     console = Console(markup=False)
     console.print(table)
     tokens, judgements = answer(model, encoder, along, PROMPTS[0], tokens=12)
     table = Table("token", *COLUMNS, title=f"While it answers: {PROMPTS[0]}")
     for token, judgement in zip(["", *tokens], judgements, strict=False):
-        table.add_row(repr(token) if token else "(the prompt)", *told(judgement))
+        table.add_row(repr(token) if token else "(the prompt)", *cells(judgement))
     console.print(table)
 
 
 COLUMNS = ("label", "score", "threshold", "alarm", "layer")
 
 
-def told(judgement: Judgement) -> tuple[str, ...]:
+def cells(judgement: Judgement) -> tuple[str, ...]:
     alarm = "alarm" if judgement.alarm else ""
     numbers = f"{judgement.score:.4f}", f"{judgement.threshold:.4f}"
     return judgement.label, *numbers, alarm, str(judgement.layer)

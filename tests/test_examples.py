@@ -15,8 +15,8 @@ from pipeline.core.records import Example
 from pipeline.core.representations import RepresentationsFile, load_representations
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import save_trained
-from pipeline.selfie.controls import states_of
-from pipeline.selfie.interpret import Reading
+from pipeline.selfie.controls import example_states
+from pipeline.selfie.interpret import VectorInterpretation
 from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
 
@@ -31,7 +31,7 @@ def finished(
     save_trained(BASE_MODEL, model, encoder.tokenizer, params.model)
     shown = [e for e in examples if e.split in ("train", "test")]
     layers, position = params.extraction.layers, params.asking.positions[0]
-    states = states_of(model, encoder, shown, layers, [position], 64)
+    states = example_states(model, encoder, shown, layers, [position], 64)
     values = np.stack([states[layer, position].numpy() for layer in layers])[:, None]
     mixed = values @ np.random.default_rng(0).normal(size=(16, 16)) + 1
     ids, concepts, splits = zip(*((e.id, e.concept, e.split) for e in shown), strict=True)
@@ -50,7 +50,7 @@ def table(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], list[floa
     return {tuple(row.split()[:2]): [float(cell) for cell in row.split()[2:]] for row in rows}
 
 
-def test_mapped_states_are_read_as_those_they_are_mapped_to(
+def test_mapped_states_are_interpreted_as_those_they_are_mapped_to(
     finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = table(capsys)
@@ -59,12 +59,12 @@ def test_mapped_states_are_read_as_those_they_are_mapped_to(
 
     home = load_representations(REPRESENTATIONS / "base.safetensors").at(1, "last", "test")
 
-    def by_heart(_: object, __: object, states: Tensor, *___: object) -> list[Reading]:
+    def by_heart(_: object, __: object, states: Tensor, *___: object) -> list[VectorInterpretation]:
         """A random model says one thing of every state; this reader knows its own states alone."""
         nearest = torch.cdist(states.double(), torch.from_numpy(home[0])).argmin(1)
-        return [Reading(str(home[1][place]), (), ()) for place in nearest.tolist()]
+        return [VectorInterpretation(str(home[1][index]), (), ()) for index in nearest.tolist()]
 
-    monkeypatch.setattr(affine, "interpret", by_heart)
+    monkeypatch.setattr(affine, "interpret_states", by_heart)
     monkeypatch.setattr(affine, "concept_named", lambda text, _: text)
     read = table(capsys)
     own, other = read["base", "1"], read["sft_contrast", "1"]

@@ -16,7 +16,7 @@ from pipeline.inference.generation import complete, likelihoods
 from pipeline.models.encoding import Encoder, token_batches
 from pipeline.models.hooks import decoder_of
 from pipeline.models.logits import logits_of
-from pipeline.selfie.controls import states_of
+from pipeline.selfie.controls import example_states
 
 HELD_OUT = ("validation", "test", "novel")
 GREEDY = 1e-4  # a temperature at which sampling is a search for the likeliest answer
@@ -89,7 +89,7 @@ def observe(
     ]
     per_batch = generation.tokens_per_batch
     place = asking.layer, asking.positions[0]
-    states = states_of(
+    states = example_states(
         model, encoder, probes.examples, place[:1], place[1:], selfie.texts_per_batch
     )[place]
     return Observations(

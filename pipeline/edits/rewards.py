@@ -10,7 +10,7 @@ from pipeline.core.concepts import named_concepts
 from pipeline.core.records import Example, Interpretation
 from pipeline.core.sections import Asking, Selfie
 from pipeline.models.encoding import Encoder
-from pipeline.selfie.interpret import interpret
+from pipeline.selfie.interpret import interpret_states
 
 Reward = Callable[[Tensor, Tensor], Tensor]
 """States [T, D] and the indices [T] of their texts to rewards [T], each -1, 0 or 1."""
@@ -54,7 +54,7 @@ def read_aloud(
     selfie: Selfie,
 ) -> list[Interpretation]:
     """What the model, asked as it was taught, says of states [N, D]: one interpretation each."""
-    readings = interpret(model, encoder, states, asking, selfie)
+    readings = interpret_states(model, encoder, states, asking, selfie)
     return [
         Interpretation(
             example=example.id,

@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from pipeline.core.sections import InjectionMode
 
 
-class Manner(Protocol):
-    """Where and how a vector meets what stands there; `params.Asking` is one."""
+class InjectionSettings(Protocol):
+    """At the input of which block a vector is written, in which mode, and at what scale.
+
+    `pipeline.core.sections.Asking` and `pipeline.selfie.any_decoder.Injection` are such settings.
+    """
 
     @property
     def inject_layer(self) -> int: ...
@@ -129,24 +132,28 @@ def hidden_states(
 
 
 @contextmanager
-def injection(model: Any, asking: Manner, places: Tensor, vectors: Tensor) -> Iterator[None]:
-    """Write vectors over the input of block asking.inject_layer at marked places, in the first
-    forward only.
+def injection(
+    model: Any, settings: InjectionSettings, slots: Tensor, vectors: Tensor
+) -> Iterator[None]:
+    """Within, the first forward writes vectors over the input of block settings.inject_layer, at
+    the tokens that `slots` marks.
 
-    places: bool [B, T], the shape of that forward's ids. vectors: [B, D], one a row, or [B, P, D],
-    one for each of a row's places in order; cast to the model's dtype and device. Where a single
+    slots: bool [B, T], the shape of that forward's ids. vectors: [B, D], one a row, or [B, P, D],
+    one for each of a row's slots in order; cast to the model's dtype and device. Where a single
     row of ids meets many rows of vectors, it is read once up to the block, and B times from there.
     With a key-value cache, writing at prefill equals writing at every step without one.
     Modes, with h the state and v the vector: replace h <- s v + (1 - s) h; add h <- h + s v;
     norm_matched h <- h + s |h| v / |v| (nothing where v is 0).
+    Raises ValueError for a block that the model does not have, a row without a slot, fewer vectors
+    than slots, vectors of another width, and an unknown mode.
     """
-    blocks, block = decoder_blocks(model), asking.inject_layer
+    blocks, block = decoder_blocks(model), settings.inject_layer
     if not 0 <= block < len(blocks):
         raise ValueError(f"block {block}: the model has blocks 0 to {len(blocks) - 1}")
-    if not bool(places.any(dim=1).all()):
+    if not bool(slots.any(dim=1).all()):
         raise ValueError("a row has no placeholder to write to")
-    if vectors.ndim == 3 and vectors.shape[1] < int(places.sum(1).max()):
-        raise ValueError(f"{vectors.shape[1]} vectors for {int(places.sum(1).max())} placeholders")
+    if vectors.ndim == 3 and vectors.shape[1] < int(slots.sum(1).max()):
+        raise ValueError(f"{vectors.shape[1]} vectors for {int(slots.sum(1).max())} placeholders")
     waiting = True
 
     def write(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -161,12 +168,12 @@ def injection(model: Any, asking: Manner, places: Tensor, vectors: Tensor) -> It
                 f"vectors of width {vector.shape[-1]} for a model of width {hidden.shape[-1]}"
             )
         if vector.ndim == 3:
-            nearest = (places.cumsum(1) - 1).clamp(min=0)[..., None]
+            nearest = (slots.cumsum(1) - 1).clamp(min=0)[..., None]
             vector = vector.take_along_dim(nearest.to(hidden.device), dim=1)
         else:
             vector = vector[:, None, :]
         written = torch.where(
-            places[..., None], _written(hidden, vector, asking.mode, asking.scale), hidden
+            slots[..., None], _written(hidden, vector, settings.mode, settings.scale), hidden
         )
         return (
             ((written, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": written})
@@ -203,12 +210,20 @@ def normed(model: Any, hidden: Tensor) -> Tensor:
 
 
 def read_injected(
-    model: Any, ids: Tensor, asking: Manner, places: Tensor, vectors: Tensor, **told: Tensor
+    model: Any,
+    ids: Tensor,
+    settings: InjectionSettings,
+    slots: Tensor,
+    vectors: Tensor,
+    **inputs: Tensor,
 ) -> Tensor:
-    """The decoder's output [B, T, D] for ids with vectors in their places; `told` where they are
-    padded on the left."""
-    with injection(model, asking, places, vectors):
-        hidden: Tensor = decoder_of(model)(input_ids=ids, use_cache=False, **told).last_hidden_state
+    """The decoder's final hidden states [B, T, D] for ids [B, T] with vectors injected (injection).
+
+    inputs: the attention mask and position ids of padded ids.
+    """
+    with injection(model, settings, slots, vectors):
+        output = decoder_of(model)(input_ids=ids, use_cache=False, **inputs)
+    hidden: Tensor = output.last_hidden_state
     return hidden
 
 

@@ -1,12 +1,12 @@
 """Affine maps of hidden states: from one model's to another's (Patchscopes, arXiv 2401.06102), or
-from states to what a model can read aloud (trained adapters, arXiv 2602.10352).
+from states to vectors that a model can put into words (trained adapters, arXiv 2602.10352).
 
-    affine = fit_affine(states_at_another_layer, states_where_it_reads)  # of the same texts
+    affine = fit_affine(states_of_one_layer, states_of_another_layer)  # of the same texts
     interpret(model, tokenizer, prompt, texts, layers=[2], adapter=affine)
 
-with pipeline.interpreter's `interpret`, and its `source` where the states are another model's.
-examples/affine.py reads every layer of a finished run so, beside a map that was fitted on shuffled
-pairs: what a map says by itself.
+`interpret` is pipeline.selfie.any_decoder's; its `source` is for states of another model.
+examples/affine.py interprets every layer of a finished run through such maps. Beside them stands a
+map that was fitted on shuffled pairs, which shows what a map alone makes a model say.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ from pipeline.core.files import whole
 
 @dataclass(frozen=True)
 class AffineMap:
-    """v -> A v + b, with A [E, D], or [D] for a diagonal one, and b [E]."""
+    """v -> A v + b, with weight A [E, D], or [D] for a diagonal one, and bias b [E].
+
+    Raises InputError for other shapes."""
 
     weight: Tensor
     bias: Tensor
@@ -36,7 +38,7 @@ class AffineMap:
             )
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        """Map vectors [..., D] to [..., E]."""
+        """Map vectors [..., D] to [..., E]. Raises InputError for vectors of another width."""
         if vectors.shape[-1] != self.weight.shape[-1]:
             raise InputError(
                 f"vectors of width {vectors.shape[-1]} for an affine map of width "
@@ -47,8 +49,11 @@ class AffineMap:
 
 
 def fit_affine(source: Tensor, target: Tensor) -> AffineMap:
-    """The least-squares map of paired states, source [N, D] to target [N, E], in float64; of all
-    that fit alike, the one with the smallest A."""
+    """The least-squares map from source [N, D] to target [N, E], row by row, fitted in float64.
+
+    With fewer rows than dimensions, many maps fit alike: this is the one with the smallest A.
+    Raises InputError for fewer than two pairs, and for states that are not finite.
+    """
     if len(source) != len(target) or len(source) < 2:
         raise InputError(f"{len(source)} states and {len(target)} others are not two or more pairs")
     given, wanted = source.double(), target.double()
@@ -60,12 +65,14 @@ def fit_affine(source: Tensor, target: Tensor) -> AffineMap:
 
 
 def save_affine(path: Path, affine: AffineMap) -> None:
+    """Write a map as safetensors of `weight` and `bias`."""
     with whole(path) as draft:
         save_file({"weight": affine.weight.contiguous(), "bias": affine.bias.contiguous()}, draft)
 
 
 def load_affine(path: Path) -> AffineMap:
-    """An affine map or trained adapter: safetensors of `weight` and `bias`."""
+    """An affine map or trained adapter, from safetensors of `weight` and `bias`. Raises InputError
+    for any other file."""
     try:
         tensors = load_file(path)
     except FileNotFoundError:

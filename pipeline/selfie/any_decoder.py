@@ -1,11 +1,12 @@
-"""Any Hugging Face decoder's hidden states in words, as a table.
+"""Hidden states of any Hugging Face decoder in words, as a table.
 
     prompt = InterpretationPrompt(tokenizer, ("Message: ", 0, 0, 0, " What is it about?"))
     table = interpret(model, tokenizer, prompt, "How do I bake bread?", layers=[8, 16])
     print(table[["layer", "token", "interpretation"]])
 
-The states may be another model's (Patchscopes, arXiv 2401.06102), brought over by an affine map,
-and vectors need be no states: means, differences and directions are read alike.
+The states may be another model's, carried over by an affine map (Patchscopes, arXiv 2401.06102).
+Vectors that are no states, such as means, differences and directions, are interpreted in the same
+way.
 """
 
 import math
@@ -21,18 +22,26 @@ from pipeline.core.console import InputError
 from pipeline.core.sections import InjectionMode
 from pipeline.models.encoding import ends_of
 from pipeline.models.hooks import decoder_blocks, hidden_states
-from pipeline.selfie.decoding import Search
-from pipeline.selfie.interpret import read_aloud
+from pipeline.selfie.decoding import Decoding
+from pipeline.selfie.interpret import answer_prompts
 from pipeline.selfie.prompts import InterpretationPrompt, Prompt
 
-__all__ = ["InterpretationPrompt", "Search", "interpret", "interpret_vectors", "states_of"]
+__all__ = [
+    "Decoding",
+    "Injection",
+    "InterpretationPrompt",
+    "interpret",
+    "interpret_vectors",
+    "states_of",
+]
 
-GREEDY = Search(max_new_tokens=30, per_batch=64)
+GREEDY = Decoding(max_new_tokens=30, per_batch=64)
 
 
 @dataclass(frozen=True)
-class Writing:
-    """Where and how a vector is written: hooks.Manner, stated."""
+class Injection:
+    """At the input of which block a vector is written, in which mode, and at what scale
+    (pipeline.models.hooks.injection)."""
 
     inject_layer: int
     mode: InjectionMode
@@ -49,37 +58,42 @@ def interpret(
     inject_layers: Sequence[int] = (1,),
     mode: InjectionMode = "replace",
     scale: float = 1.0,
-    search: Search = GREEDY,
+    decoding: Decoding = GREEDY,
     source: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None,
     adapter: Callable[[Tensor], Tensor] | None = None,
 ) -> pd.DataFrame:
-    """Interpret the hidden states of texts: every text x layer x token x injected block.
+    """Interpret the hidden states of texts, one row for each text, layer, token and injected block.
 
-    texts are tokenised as they stand, with the tokenizer's own opening token. layers are Hugging
-    Face's: 0 the embeddings, l the output of block l - 1. tokens: indices into a text's tokens,
-    from the end where negative; None: all. source: the model whose states are read, where it is
-    not the one that reads them aloud. adapter: applied to the states, [N, D] -> [N, D of model].
-    One row each: text, layer, place, token, inject_layer, interpretation, tokens, relevancy,
-    relevancy_abs.
+    texts: tokenised as they stand, with the tokenizer's own opening token. layers: Hugging Face's
+    count, 0 for the embeddings and l for the output of block l - 1. tokens: indices into a text's
+    tokens, negative ones from its end; None: all of them. inject_layers, mode, scale: see
+    `Injection`. source: the model and tokenizer whose states are interpreted, where they are not
+    `model`'s. adapter: maps those states [N, D] to vectors [N, E] of `model`'s width.
+
+    Columns: text, layer, token_index, token, inject_layer, interpretation, tokens, relevancy (one
+    number in [-1, 1] for each token) and relevancy_abs.
+    Raises InputError for a layer, token, block, mode, scale or vector that does not fit.
     """
-    reader, read_by = source or (model, tokenizer)
+    source_model, source_tokenizer = source or (model, tokenizer)
     rows, vectors = [], []
     for text in [texts] if isinstance(texts, str) else texts:
-        ids = list(read_by(text).input_ids)
-        places = _places(ids, tokens, text)
-        states = states_of(reader, ids, layers)
+        ids = list(source_tokenizer(text).input_ids)
+        indices = _token_indices(ids, tokens, text)
+        states = states_of(source_model, ids, layers)
         for layer in layers:
-            vectors.append(states[layer][places])
-            rows += [(text, layer, place, str(read_by.decode([ids[place]]))) for place in places]
+            vectors.append(states[layer][indices])
+            rows += [
+                (text, layer, index, str(source_tokenizer.decode([ids[index]])))
+                for index in indices
+            ]
     if not rows:
         raise InputError("nothing to interpret: no text, no layer or no token")
-    table = pd.DataFrame(rows, columns=["text", "layer", "place", "token"])
-    found = torch.cat(vectors)
-    said = interpret_vectors(
-        model, tokenizer, prompt, found, inject_layers, mode, scale, search, adapter
+    table = pd.DataFrame(rows, columns=["text", "layer", "token_index", "token"])
+    interpretations = interpret_vectors(
+        model, tokenizer, prompt, torch.cat(vectors), inject_layers, mode, scale, decoding, adapter
     )
     table = pd.concat([table] * len(inject_layers), ignore_index=True)
-    return table.join(said.drop(columns="vector"))
+    return table.join(interpretations.drop(columns="vector"))
 
 
 def interpret_vectors(
@@ -90,11 +104,17 @@ def interpret_vectors(
     inject_layers: Sequence[int] = (1,),
     mode: InjectionMode = "replace",
     scale: float = 1.0,
-    search: Search = GREEDY,
+    decoding: Decoding = GREEDY,
     adapter: Callable[[Tensor], Tensor] | None = None,
 ) -> pd.DataFrame:
-    """Interpret any vectors [N, D], or [N, V, D] in prompts that number V: vector, inject_layer,
-    interpretation, tokens, relevancy, relevancy_abs. A prompt for all, or one for each."""
+    """Interpret any vectors, one row for each vector and injected block.
+
+    prompt: one for all vectors, or one for each. vectors: [N, D], or [N, V, D] for prompts that
+    number V of them. The other arguments are those of `interpret`.
+
+    Columns: vector (its number, from 0), inject_layer, interpretation, tokens, relevancy and
+    relevancy_abs. Raises InputError for a block, mode, scale or vector that does not fit.
+    """
     prompts = [prompt] if isinstance(prompt, Prompt) else list(prompt)
     mapped = vectors if adapter is None else adapter(vectors)
     depth = len(decoder_blocks(model))
@@ -104,23 +124,26 @@ def interpret_vectors(
         raise InputError(f"mode {mode!r}: replace, add or norm_matched")
     if not math.isfinite(scale):
         raise InputError(f"scale {scale}: a finite number")
-    ends, parts = ends_of(model, tokenizer), []
+    ends, rows = ends_of(model, tokenizer), []
     for block in inject_layers:
-        written = Writing(block, mode, scale)
-        readings = read_aloud(model, tokenizer, prompts, mapped, written, search, ends)
-        parts += [
-            (number, block, said.text, said.tokens, said.relevancy, said.absolute)
-            for number, said in enumerate(readings)
+        injection = Injection(block, mode, scale)
+        answers = answer_prompts(model, tokenizer, prompts, mapped, injection, decoding, ends)
+        rows += [
+            (number, block, answer.text, answer.tokens, answer.relevancy, answer.absolute)
+            for number, answer in enumerate(answers)
         ]
     columns = ["vector", "inject_layer", "interpretation", "tokens", "relevancy", "relevancy_abs"]
-    return pd.DataFrame(parts, columns=columns)
+    return pd.DataFrame(rows, columns=columns)
 
 
 @torch.no_grad()
 def states_of(
     model: PreTrainedModel, ids: Sequence[int], layers: Sequence[int]
 ) -> dict[int, Tensor]:
-    """The hidden states [T, D] of one text's ids, by layer, in float32."""
+    """The hidden states [T, D] of one text's token ids, by layer, in float32 on the model's device.
+
+    Raises InputError for no layer, or one that the model does not have.
+    """
     depth = len(decoder_blocks(model))
     if not layers or any(not 0 <= layer <= depth for layer in layers):
         raise InputError(f"layers {list(layers)}: the model has layers 0 to {depth}")
@@ -128,7 +151,8 @@ def states_of(
     return {layer: hidden[0].float() for layer, hidden in found.items()}
 
 
-def _places(ids: Sequence[int], tokens: Sequence[int] | None, text: str) -> list[int]:
+def _token_indices(ids: Sequence[int], tokens: Sequence[int] | None, text: str) -> list[int]:
+    """The chosen tokens' indices, counted from the start of the text."""
     if not ids:
         raise InputError("a text to interpret is empty; it has no token")
     for token in tokens or ():

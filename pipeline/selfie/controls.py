@@ -1,8 +1,8 @@
-"""Ask a model about its own hidden states, beside what it would say without them.
+"""Interpretations of a model's hidden states, beside controls and baselines.
 
 Four controls tell an interpretation from a guess: nothing injected, a random vector, another
-text's state, and the mean state. Two baselines tell it from what is cheaper: the same question
-with the text itself in words, and the logit lens, which takes no words at all.
+text's state, and the mean state. Two baselines are cheaper ways to learn the same: the same
+question with the text itself in words, and the logit lens, which asks no question.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from pipeline.core.sections import Asking, Selfie, TokenPosition
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.hooks import decoder_blocks, hidden_states, normed
 from pipeline.models.logits import logits_of
-from pipeline.selfie.decoding import Search
-from pipeline.selfie.interpret import Reading, interpret, read_aloud
-from pipeline.selfie.prompts import asked_of_words
+from pipeline.selfie.decoding import Decoding
+from pipeline.selfie.interpret import VectorInterpretation, answer_prompts, interpret_states
+from pipeline.selfie.prompts import words_prompt
 
 INJECTED = ("state", *(control for control in CONTROLS if control != "none"))
-Place = tuple[int, TokenPosition]  # a layer and a position
+LayerAndPosition = tuple[int, TokenPosition]
 
 
 @torch.no_grad()
@@ -36,35 +36,41 @@ def interpret_examples(
     params: Selfie,
     seed: int,
 ) -> list[Interpretation]:
-    """Interpret the states of texts at asking.layer and params.layers and every position, with all
-    controls and baselines. The logit lens chooses among `concepts`.
+    """Interpretations of examples' states, with all controls and baselines.
 
-    All texts are asked about together, and everything that is injected is one batch to `interpret`.
+    Layers are asking.layer and params.layers, positions asking.positions. The logit lens chooses
+    among `concepts`. `seed` is of the random and the other states. One record for each layer,
+    position, control or baseline, and example. All vectors go through `interpret_states` together,
+    which interprets equal ones once.
     """
     generator = torch.Generator().manual_seed(seed)
     layers = sorted({asking.layer, *params.layers})
-    states = states_of(model, encoder, examples, layers, asking.positions, params.texts_per_batch)
+    states = example_states(
+        model, encoder, examples, layers, asking.positions, params.texts_per_batch
+    )
     vectors = {
-        (place, control): controlled(found, control, generator)
-        for place, found in states.items()
+        (at, control): control_vectors(found, control, generator)
+        for at, found in states.items()
         for control in INJECTED
     }
-    said = interpret(model, encoder, torch.cat(list(vectors.values())), asking, params)
-    parts = iter(said)
-    readings = {
-        key: [next(parts) for _ in range(len(injected))] for key, injected in vectors.items()
+    answers = iter(
+        interpret_states(model, encoder, torch.cat(list(vectors.values())), asking, params)
+    )
+    interpretations = {
+        key: [next(answers) for _ in range(len(injected))] for key, injected in vectors.items()
     }
-    nothing = interpret(model, encoder, None, asking, params)
+    nothing = interpret_states(model, encoder, None, asking, params)
     words = {
-        position: answers_to_words(model, encoder, examples, position, asking, params)
+        position: interpret_words(model, encoder, examples, position, asking, params)
         for position in asking.positions
     }
-    for place, found in states.items():
-        readings[place, "none"] = nothing
-        readings[place, "input_only"] = words[place[1]]
-        readings[place, "logit_lens"] = [
-            Reading(text, (), ())
-            for text in lens(model, encoder, found, place[0], concepts, asking)
+    for (layer, position), found in states.items():
+        at = layer, position
+        interpretations[at, "none"] = nothing
+        interpretations[at, "input_only"] = words[position]
+        interpretations[at, "logit_lens"] = [
+            VectorInterpretation(text, (), ())
+            for text in logit_lens(model, encoder, found, layer, concepts, asking)
         ]
     return [
         Interpretation(
@@ -74,24 +80,25 @@ def interpret_examples(
             layer=layer,
             position=position,
             control=control,
-            text=reading.text,
-            tokens=reading.tokens,
-            relevancy=reading.relevancy,
+            text=answer.text,
+            tokens=answer.tokens,
+            relevancy=answer.relevancy,
         )
-        for ((layer, position), control), found in readings.items()
-        # What is the same for all texts was read once.
-        for example, reading in zip(
-            examples, found * (len(examples) if len(found) == 1 else 1), strict=True
+        for ((layer, position), control), of_control in interpretations.items()
+        # What is the same for all examples was asked once.
+        for example, answer in zip(
+            examples, of_control * (len(examples) if len(of_control) == 1 else 1), strict=True
         )
     ]
 
 
-def controlled(states: Tensor, control: str, generator: torch.Generator) -> Tensor:
-    """What to inject in place of the states [N, D]: [N, D], or [1, D] where it is the same for all
-    texts.
+def control_vectors(states: Tensor, control: str, generator: torch.Generator) -> Tensor:
+    """The vectors that a control injects instead of states [N, D]: [N, D], or [1, D] where all
+    texts get the same.
 
-    `random` draws from a Gaussian with the states' own mean and spread per dimension, scaled to
-    each state's norm; `other` gives every text the state of a different one.
+    `state`: the states themselves. `random`: Gaussian vectors with the states' mean and standard
+    deviation in each dimension, scaled to each state's norm. `other`: every text gets the state of
+    another one (of one text alone, its own). `mean`: their mean. Raises ValueError for any other.
     """
     match control:
         case "state":
@@ -99,8 +106,8 @@ def controlled(states: Tensor, control: str, generator: torch.Generator) -> Tens
         case "random":
             noise = torch.randn(states.shape, generator=generator)
             drawn = noise * states.std(0, correction=0) + states.mean(0)
-            lengths: Tensor = states.norm(dim=1, keepdim=True)
-            return F.normalize(drawn, dim=1) * lengths
+            norms: Tensor = states.norm(dim=1, keepdim=True)
+            return F.normalize(drawn, dim=1) * norms
         case "other":
             order = torch.randperm(len(states), generator=generator)
             return states[order[torch.argsort(order).add(1).remainder(len(states))]]
@@ -109,29 +116,33 @@ def controlled(states: Tensor, control: str, generator: torch.Generator) -> Tens
     raise ValueError(f"control {control!r}: one of {', '.join(INJECTED)}")
 
 
-def answers_to_words(
+def interpret_words(
     model: PreTrainedModel,
     encoder: Encoder,
     examples: Sequence[Example],
     position: str,
     asking: Asking,
     params: Selfie,
-) -> list[Reading]:
-    """What the model says when it is asked about the words that a state at this position has
-    seen: of a long prompt its last tokens, of a long text its first, as many as a text may have."""
-    whole = position != "prompt_end"
-    cut = encoder.text.prompt_tokens + (encoder.text.response_tokens if whole else 0)
-    texts = [e.words if whole else e.prompt for e in examples]
+) -> list[VectorInterpretation]:
+    """The model's answers to asking.question about the words that a state at this position comes
+    from: the prompt, or the prompt with its response. Nothing is injected.
+
+    A long prompt is cut to its last tokens and a long text to its first, as many as an encoded one
+    may have.
+    """
+    answered = position != "prompt_end"
+    cut = encoder.text.prompt_tokens + (encoder.text.response_tokens if answered else 0)
+    texts = [e.words if answered else e.prompt for e in examples]
     prompts = [
-        asked_of_words(encoder, asking, ids[:cut] if whole else ids[-cut:])
+        words_prompt(encoder, asking, ids[:cut] if answered else ids[-cut:])
         for ids in encoder.all_contents(texts)
     ]
-    search = Search(params.max_new_tokens, params.texts_per_batch)
+    decoding = Decoding(params.max_new_tokens, params.texts_per_batch)
     ends = ends_of(model, encoder.tokenizer, encoder.end)
-    return read_aloud(model, encoder.tokenizer, prompts, None, asking, search, ends)
+    return answer_prompts(model, encoder.tokenizer, prompts, None, asking, decoding, ends)
 
 
-def lens(
+def logit_lens(
     model: PreTrainedModel,
     encoder: Encoder,
     states: Tensor,
@@ -139,8 +150,11 @@ def lens(
     concepts: Sequence[str],
     asking: Asking,
 ) -> list[str]:
-    """The logit lens: which concept's name begins most likely, by the model's own final norm and
-    head over states [N, D] of a layer. Names that begin alike are told together."""
+    """The logit lens: for each state [N, D] of a layer, the concept whose name has the likeliest
+    first token, by the model's own final norm and head.
+
+    Names with the same first token cannot be told apart: they are joined by "or".
+    """
     opening = len(encoder.contents(asking.answer.partition("{concept}")[0].rstrip()))
     answers = [asking.answer.replace("{concept}", spoken(concept)) for concept in concepts]
     firsts = [ids[opening] for ids in encoder.all_contents(answers)]
@@ -163,41 +177,42 @@ def interpret_tokens(
     asking: Asking,
     params: Selfie,
 ) -> list[TokenInterpretation]:
-    """Interpret every token of a few texts at every layer: what a heat map shows."""
+    """Interpretations of every token of a few texts at every layer, for a heat map."""
     texts = encoder.texts([(e.prompt, e.response) for e in examples])
     batch = encoder.batch(texts, model.device)
     layers = range(len(decoder_blocks(model)) + 1)
     hidden = hidden_states(model, batch.ids, batch.mask, layers)
     vectors = torch.cat([hidden[layer][batch.mask.bool()].float().cpu() for layer in layers])
-    readings = iter(interpret(model, encoder, vectors, asking, params))
+    answers = iter(interpret_states(model, encoder, vectors, asking, params))
     return [
         TokenInterpretation(
             example=example.id,
             concept=example.concept,
             layer=layer,
-            place=place,
+            place=index,
             token=encoder.decode([token]),
-            text=reading.text,
-            tokens=reading.tokens,
-            relevancy=reading.relevancy,
+            text=answer.text,
+            tokens=answer.tokens,
+            relevancy=answer.relevancy,
         )
         for layer in layers
         for example, text in zip(examples, texts, strict=True)
-        for (place, token), reading in zip(enumerate(text.ids), readings, strict=False)
+        for (index, token), answer in zip(enumerate(text.ids), answers, strict=False)
     ]
 
 
 @torch.no_grad()
-def states_of(
+def example_states(
     model: PreTrainedModel,
     encoder: Encoder,
     examples: Sequence[Example],
     layers: Sequence[int],
     positions: Sequence[TokenPosition],
     per_batch: int,
-) -> dict[Place, Tensor]:
-    """The states [N, D] of texts, by layer and position, in float32."""
-    found: dict[Place, list[Tensor]] = {
+) -> dict[LayerAndPosition, Tensor]:
+    """The states [N, D] of examples, by layer and position, in float32 on the CPU; `per_batch`
+    examples are read together."""
+    found: dict[LayerAndPosition, list[Tensor]] = {
         (layer, position): [] for layer in layers for position in positions
     }
     texts = encoder.texts([(e.prompt, e.response) for e in examples])
@@ -206,4 +221,4 @@ def states_of(
         hidden = hidden_states(model, batch.ids, batch.mask, layers)
         for (layer, position), parts in found.items():
             parts.append(batch.at(hidden[layer], position).float().cpu())
-    return {place: torch.cat(parts) for place, parts in found.items()}
+    return {at: torch.cat(parts) for at, parts in found.items()}

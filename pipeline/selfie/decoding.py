@@ -1,7 +1,7 @@
-"""What a model says after a prompt that vectors were written into, and how likely each token was.
+"""Answers to prompts with injected vectors, and the probability of each of their tokens.
 
-What all rows of a prompt share is read once: everything before its first placeholder, and above
-that the blocks below the injection. Rows that have ended leave the batch.
+What all rows of one prompt have in common is computed once: everything before its first slot, and
+from there the blocks below the injection. Rows whose answer has ended leave the batch.
 """
 
 import copy
@@ -14,20 +14,29 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
 from pipeline.core.console import InputError, is_out_of_memory
-from pipeline.models.hooks import Manner, config_of, decoder_of, injection, inputs_of
+from pipeline.models.hooks import (
+    InjectionSettings,
+    config_of,
+    decoder_of,
+    injection,
+    inputs_of,
+)
 from pipeline.models.logits import logits_of
 from pipeline.models.padding import padded, position_ids
-from pipeline.selfie.kv_cache import new_cache, repeated
+from pipeline.selfie.kv_cache import new_cache, repeat_rows
 from pipeline.selfie.prompts import Prompt
 
-TOKENS = 256  # whose logits exist at once
-CROWDED = 0.75  # ended rows leave once no more than this share of the batch goes on
+MAX_GOING = 0.75  # rows that have ended are dropped once at most this share of the batch goes on
 
 
 @dataclass(frozen=True)
-class Search:
-    """How answers are looked for: the likeliest token at every step (temperature 0), tokens drawn
-    at a temperature, or the likeliest answer that `beams` beams find."""
+class Decoding:
+    """How an answer is chosen: greedily (temperature 0), sampled at a temperature, or by beam
+    search where `beams` is above 1.
+
+    max_new_tokens: the longest answer, in tokens. per_batch: rows that are decoded together. seed:
+    of sampling. Raises InputError for a number out of range, and for beams with a temperature.
+    """
 
     max_new_tokens: int
     per_batch: int
@@ -45,92 +54,95 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Prompts as a batch, padded on the left: ids, mask and placeholders [B, T]."""
+class PaddedPrompts:
+    """Prompts as one batch, padded on the left. All are [B, T]: token ids, the attention mask, and
+    `slots`, which marks the tokens that vectors are written over."""
 
     ids: Tensor
     mask: Tensor
-    places: Tensor
+    slots: Tensor
 
     @property
-    def padded(self) -> bool:
+    def has_padding(self) -> bool:
         return not bool(self.mask.all())
 
-    def positions(self) -> Tensor:
+    def position_ids(self) -> Tensor:
         return position_ids(self.mask)
 
 
-def lay_out(prompts: Sequence[Prompt], device: torch.device) -> Layout:
+def pad_prompts(prompts: Sequence[Prompt], device: torch.device) -> PaddedPrompts:
+    """Prompts of any lengths as one batch on a device."""
     ids, mask = padded([prompt.ids for prompt in prompts], 0, "left")
-    places = torch.zeros_like(ids, dtype=torch.bool)
+    slots = torch.zeros_like(ids, dtype=torch.bool)
     for row, prompt in enumerate(prompts):
         start = ids.shape[1] - len(prompt.ids)
-        places[row, [start + place for place in prompt.places]] = True
-    return Layout(ids.to(device), mask.to(device), places.to(device))
+        slots[row, [start + slot for slot in prompt.slots]] = True
+    return PaddedPrompts(ids.to(device), mask.to(device), slots.to(device))
 
 
 def decode(
     model: PreTrainedModel,
     prompts: Sequence[Prompt],
     vectors: Tensor | None,
-    manner: Manner,
-    search: Search,
+    settings: InjectionSettings,
+    decoding: Decoding,
     ends: Sequence[int],
-    opening: DynamicCache | None,
+    prefix: DynamicCache | None,
     noise: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Answers to one batch: tokens [B, steps], ends[0] from the end on, their probabilities, and
-    what the injected block was given of each but the last [B, steps - 1, D]. Nothing was injected
-    into blocks below it: they would give the same without.
+    """Answers to one batch of prompts, token by token.
 
-    prompts: one for all rows, or one for each. vectors: [B, D] or [B, P, D] by place; None injects
-    nothing. opening: the cache of the ids before the first placeholder of the one prompt. noise:
-    [B, max_new_tokens] in [0, 1), which decides what is drawn at a temperature.
+    prompts: one for all rows, or one for each. vectors: [B, D], or [B, P, D] with one a slot; None
+    injects nothing. ends: the tokens that end an answer. prefix: the cache of the ids before
+    the first slot of the one prompt. noise: uniform numbers [B, max_new_tokens] in [0, 1) that
+    decide which tokens are sampled; None for greedy decoding.
+
+    Returns the answers' tokens [B, steps], filled up with ends[0]; their probabilities [B, steps],
+    0 after the end; and the input of the injected block at every answer token but the last
+    [B, steps - 1, D]. Blocks below the injection compute the same for these tokens without it.
     """
-    cache, hidden, mask = _prefill(model, prompts, vectors, manner, opening)
+    cache, hidden, mask = _prefill(model, prompts, vectors, settings, prefix)
     rows = torch.arange(len(hidden), device=hidden.device)
-    size, stops = (len(rows), search.max_new_tokens), torch.tensor(ends, device=hidden.device)
-    tokens, odds = (
-        hidden.new_full(size, ends[0], dtype=torch.long),
-        torch.zeros(size).to(hidden.device),
-    )
-    below = hidden.new_zeros(len(rows), search.max_new_tokens - 1, hidden.shape[1])
+    size, stops = (len(rows), decoding.max_new_tokens), torch.tensor(ends, device=hidden.device)
+    tokens = hidden.new_full(size, ends[0], dtype=torch.long)
+    probabilities = torch.zeros(size).to(hidden.device)
+    block_inputs = hidden.new_zeros(len(rows), decoding.max_new_tokens - 1, hidden.shape[1])
     going = torch.ones(len(rows), dtype=torch.bool, device=hidden.device)
     decoder = decoder_of(model)
-    for step in range(search.max_new_tokens):
+    for step in range(decoding.max_new_tokens):
         logits = logits_of(model, hidden)
-        drawn = None if noise is None else noise[rows.cpu(), step].to(logits.device)
-        token = _next(logits, search.temperature, drawn)
+        uniform = None if noise is None else noise[rows.cpu(), step].to(logits.device)
+        token = _next_token(logits, decoding.temperature, uniform)
         probability = logits.log_softmax(1).gather(1, token[:, None])[:, 0].exp()
         tokens[rows[going], step] = token[going]
-        odds[rows[going], step] = probability[going]
+        probabilities[rows[going], step] = probability[going]
         going = going & ~torch.isin(token, stops)
         left = int(going.sum())
-        if not left or step + 1 == search.max_new_tokens:
-            return tokens[:, : step + 1], odds[:, : step + 1], below[:, :step]
-        if left <= CROWDED * len(rows):
+        if not left or step + 1 == decoding.max_new_tokens:
+            return tokens[:, : step + 1], probabilities[:, : step + 1], block_inputs[:, :step]
+        if left <= MAX_GOING * len(rows):
             cache.batch_select_indices(going.nonzero()[:, 0])
             rows, token = rows[going], token[going]
             mask = None if mask is None else mask[going]
             going = going[going]
-        told: dict[str, Tensor] = {}
+        padding: dict[str, Tensor] = {}
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            told = {"attention_mask": mask, "position_ids": mask.sum(1, keepdim=True) - 1}
-        with inputs_of(model, manner.inject_layer) as given:
+            padding = {"attention_mask": mask, "position_ids": mask.sum(1, keepdim=True) - 1}
+        with inputs_of(model, settings.inject_layer) as given:
             hidden = decoder(
-                input_ids=token[:, None], past_key_values=cache, use_cache=True, **told
+                input_ids=token[:, None], past_key_values=cache, use_cache=True, **padding
             ).last_hidden_state[:, -1]
-        below[rows, step] = given[0][:, 0]
+        block_inputs[rows, step] = given[0][:, 0]
     raise AssertionError("the last step returns")
 
 
-def can_widen(model: PreTrainedModel, manner: Manner) -> bool:
+def can_widen(model: PreTrainedModel, settings: InjectionSettings) -> bool:
     """Whether one row of ids may become many rows of vectors at the injected block. Not in Bloom,
-    whose blocks are given a bias for each row that there was at first."""
+    whose blocks are given an attention bias for the number of rows that the forward began with."""
     two = torch.ones(2, config_of(model).hidden_size, device=model.device)
     try:
-        _prefill(model, [Prompt((0, 0), (1,))], two, manner, None)
+        _prefill(model, [Prompt((0, 0), (1,))], two, settings, None)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
@@ -142,38 +154,41 @@ def _prefill(
     model: PreTrainedModel,
     prompts: Sequence[Prompt],
     vectors: Tensor | None,
-    manner: Manner,
-    opening: DynamicCache | None,
+    settings: InjectionSettings,
+    prefix: DynamicCache | None,
 ) -> tuple[DynamicCache, Tensor, Tensor | None]:
-    """Read the prompts: their cache, last hidden states [B, D], and mask where they are padded."""
-    layout, decoder = lay_out(prompts, model.device), decoder_of(model)
-    if opening is None:
+    """Read the prompts: their cache, last hidden states [B, D], and the mask where they are
+    padded."""
+    batch, decoder = pad_prompts(prompts, model.device), decoder_of(model)
+    if prefix is None:
         cache, start = new_cache(model), 0
     else:
-        cache, start = copy.deepcopy(opening), prompts[0].places[0]
-    told: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
-    if layout.padded:
-        told |= {"attention_mask": layout.mask, "position_ids": layout.positions()}
-    ids, places = layout.ids[:, start:], layout.places[:, start:]
+        cache, start = copy.deepcopy(prefix), prompts[0].slots[0]
+    inputs: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+    if batch.has_padding:
+        inputs |= {"attention_mask": batch.mask, "position_ids": batch.position_ids()}
+    ids, slots = batch.ids[:, start:], batch.slots[:, start:]
     if vectors is None:
-        hidden = decoder(input_ids=ids, **told).last_hidden_state
+        hidden = decoder(input_ids=ids, **inputs).last_hidden_state
     elif len(prompts) == len(vectors):
-        with injection(model, manner, places, vectors):
-            hidden = decoder(input_ids=ids, **told).last_hidden_state
+        with injection(model, settings, slots, vectors):
+            hidden = decoder(input_ids=ids, **inputs).last_hidden_state
     else:  # one row up to the injected block, and from there one for each vector
-        repeated(cache, len(vectors), slice(manner.inject_layer, None))
-        with injection(model, manner, places, vectors):
-            hidden = decoder(input_ids=ids, **told).last_hidden_state
-        repeated(cache, len(vectors), slice(None, manner.inject_layer))
-    return cache, hidden[:, -1], layout.mask if layout.padded else None
+        repeat_rows(cache, len(vectors), slice(settings.inject_layer, None))
+        with injection(model, settings, slots, vectors):
+            hidden = decoder(input_ids=ids, **inputs).last_hidden_state
+        repeat_rows(cache, len(vectors), slice(None, settings.inject_layer))
+    return cache, hidden[:, -1], batch.mask if batch.has_padding else None
 
 
-def _next(logits: Tensor, temperature: float, drawn: Tensor | None) -> Tensor:
-    if drawn is None:
+def _next_token(logits: Tensor, temperature: float, uniform: Tensor | None) -> Tensor:
+    """The likeliest tokens [B] of logits [B, V], or the tokens at which the cumulated distribution
+    passes uniform numbers [B]: a sample at a temperature."""
+    if uniform is None:
         return logits.argmax(1)
-    rising = (logits / temperature).softmax(1).cumsum(1)
-    rising = rising / rising[:, -1:]
-    return torch.searchsorted(rising, drawn[:, None], right=True)[:, 0].clamp(
+    cumulated = (logits / temperature).softmax(1).cumsum(1)
+    cumulated = cumulated / cumulated[:, -1:]
+    return torch.searchsorted(cumulated, uniform[:, None], right=True)[:, 0].clamp(
         max=logits.shape[1] - 1
     )
 
@@ -182,28 +197,29 @@ def search_beams(
     model: PreTrainedModel,
     prompts: Sequence[Prompt],
     vectors: Tensor | None,
-    manner: Manner,
-    search: Search,
+    settings: InjectionSettings,
+    decoding: Decoding,
     ends: Sequence[int],
 ) -> Tensor:
-    """Tokens [B, steps] of each row's best beam, by Hugging Face's own beam search."""
+    """The tokens [B, steps] of each row's best beam, by Hugging Face's own beam search. Arguments
+    as those of `decode`."""
     count = len(prompts) if vectors is None else len(vectors)
-    layout = lay_out([*prompts] * (count // len(prompts)), model.device)
+    batch = pad_prompts([*prompts] * (count // len(prompts)), model.device)
     config = GenerationConfig(
-        num_beams=search.beams,
+        num_beams=decoding.beams,
         do_sample=False,
-        max_new_tokens=search.max_new_tokens,
+        max_new_tokens=decoding.max_new_tokens,
         eos_token_id=list(ends),
         pad_token_id=ends[0],
         repetition_penalty=1.0,
     )
     generate: Any = model.generate
-    told = {"attention_mask": layout.mask, "generation_config": config}
+    options = {"attention_mask": batch.mask, "generation_config": config}
     if vectors is None:
-        output = generate(layout.ids, **told)
+        output = generate(batch.ids, **options)
     else:
-        places, each = (t.repeat_interleave(search.beams, 0) for t in (layout.places, vectors))
-        with injection(model, manner, places, each):
-            output = generate(layout.ids, **told)
-    tokens: Tensor = output[:, layout.ids.shape[1] :]
+        slots, each = (t.repeat_interleave(decoding.beams, 0) for t in (batch.slots, vectors))
+        with injection(model, settings, slots, each):
+            output = generate(batch.ids, **options)
+    tokens: Tensor = output[:, batch.ids.shape[1] :]
     return tokens

@@ -1,8 +1,8 @@
-"""SelfIE: the model reads hidden states aloud (arXiv 2403.10949).
+"""SelfIE: a model puts hidden states into words (arXiv 2403.10949).
 
-A hidden state takes the place of a message in a question about that message; what the model
-answers is the state's interpretation. How far each of its tokens hangs on the state is their
-relevancy.
+A hidden state is injected where the message of a question about that message would stand. The
+model's answer is the interpretation of the state. The relevancy of each of its tokens is how much
+the injection adds to the token's probability.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pipeline.core.console import InputError, progress
 from pipeline.core.sections import Asking, Selfie
 from pipeline.models.encoding import Encoder, ends_of
-from pipeline.models.hooks import Manner, config_of
-from pipeline.selfie.decoding import Search, can_widen, decode, search_beams
-from pipeline.selfie.kv_cache import read_ids
-from pipeline.selfie.prompts import Prompt, asked_of_state
-from pipeline.selfie.relevancy import read_plain, with_injection, without_injection
+from pipeline.models.hooks import InjectionSettings, config_of
+from pipeline.selfie.decoding import Decoding, can_widen, decode, search_beams
+from pipeline.selfie.kv_cache import prefilled_cache
+from pipeline.selfie.prompts import Prompt, state_prompt
+from pipeline.selfie.relevancy import answer_probabilities, plain_probabilities, prefill_plain
 
 
-class Reading(NamedTuple):
-    """What the model says of a vector: the text, its tokens, and the signed relevancy of each, in
-    [-1, 1]. Tokens from the end of the answer on are left out."""
+class VectorInterpretation(NamedTuple):
+    """A model's answer to a prompt with an injected vector: the text, its tokens, and the signed
+    relevancy of each token, in [-1, 1]. The token that ends an answer is left out."""
 
     text: str
     tokens: tuple[str, ...]
@@ -32,88 +32,103 @@ class Reading(NamedTuple):
 
     @property
     def absolute(self) -> tuple[float, ...]:
-        """Relevancy as the published code has it."""
+        """|relevancy|, which is what the published code computes."""
         return tuple(abs(score) for score in self.relevancy)
 
 
-def interpret(
+def interpret_states(
     model: PreTrainedModel,
     encoder: Encoder,
-    vectors: Tensor | None,
+    states: Tensor | None,
     asking: Asking,
     params: Selfie,
-) -> list[Reading]:
-    """Read vectors [N, D] aloud, greedily, in answer to asking.question; equal ones once. None:
-    one reading of the question as it is."""
-    search = Search(params.max_new_tokens, params.texts_per_batch)
+) -> list[VectorInterpretation]:
+    """The model's greedy answers to asking.question about states [N, D]: one for each state.
+
+    Equal states are interpreted once. None: one answer, to the question with nothing injected.
+    Raises InputError as answer_prompts.
+    """
+    decoding = Decoding(params.max_new_tokens, params.texts_per_batch)
     ends = ends_of(model, encoder.tokenizer, encoder.end)
-    prompt = asked_of_state(encoder, asking)
-    which, chosen = [0], vectors
-    if vectors is not None:
-        which, first = _distinct(vectors)
-        chosen = vectors[first]
-    read = read_aloud(model, encoder.tokenizer, [prompt], chosen, asking, search, ends)
-    return [read[number] for number in which]
+    prompt = state_prompt(encoder, asking)
+    which, distinct = [0], states
+    if states is not None:
+        which, first = _distinct(states)
+        distinct = states[first]
+    found = answer_prompts(model, encoder.tokenizer, [prompt], distinct, asking, decoding, ends)
+    return [found[number] for number in which]
 
 
 @torch.no_grad()
-def read_aloud(
+def answer_prompts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Prompt],
     vectors: Tensor | None,
-    manner: Manner,
-    search: Search,
+    settings: InjectionSettings,
+    decoding: Decoding,
     ends: Sequence[int],
-) -> list[Reading]:
-    """What the model answers to prompts with vectors in their places.
+) -> list[VectorInterpretation]:
+    """The model's answers to prompts with vectors injected over their slots.
 
-    prompts: one for all readings, or one for each. vectors: [N, D], or [N, V, D] for prompts that
-    number V of them; None: the prompts are asked as they are.
-    The relevancy of token t_i is P(t_i | prompt, t_<i, injected) - P(t_i | prompt, t_<i) with
-    softmax in float32. Batches change nothing: not what is said, and what is drawn only by `seed`.
+    prompts: one for all answers, or one for each. vectors: [N, D], or [N, V, D] for prompts that
+    number V of them; None: the prompts are asked as they stand, and every relevancy is 0.
+    ends: the tokens that end an answer.
+    The relevancy of token t_i is P(t_i | prompt, t_<i, injected) - P(t_i | prompt, t_<i), with the
+    softmax in float32. Batches change no answer, and a sampled one depends on decoding.seed alone.
+    Raises InputError for vectors that do not fit the prompts or the model, or are not finite.
     """
     count = len(prompts) if vectors is None else len(vectors)
-    _refuse(model, prompts, vectors, count)
-    by_place = None if vectors is None else _by_place(prompts, vectors)
-    if vectors is not None and len(prompts) == 1 and not can_widen(model, manner):
+    _check_fit(model, prompts, vectors, count)
+    by_slot = None if vectors is None else _by_slot(prompts, vectors)
+    if vectors is not None and len(prompts) == 1 and not can_widen(model, settings):
         prompts = [*prompts] * count
     one = len(prompts) == 1
-    opening = plain = None
+    prefix = plain_prefill = None
     if one and vectors is not None:
-        opening = read_ids(model, prompts[0].ids[: prompts[0].places[0]])
-        plain = read_plain(model, prompts[0])
+        prefix = prefilled_cache(model, prompts[0].ids[: prompts[0].slots[0]])
+        plain_prefill = prefill_plain(model, prompts[0])
     noise = None
-    if search.temperature:
-        drawing = torch.Generator().manual_seed(search.seed)
-        noise = torch.rand(count, search.max_new_tokens, generator=drawing)
+    if decoding.temperature:
+        generator = torch.Generator().manual_seed(decoding.seed)
+        noise = torch.rand(count, decoding.max_new_tokens, generator=generator)
     # Prompts of like length share a batch.
     order = torch.tensor(sorted(range(count), key=lambda row: 0 if one else len(prompts[row].ids)))
-    tokens = torch.full((count, search.max_new_tokens), ends[0])
+    tokens = torch.full((count, decoding.max_new_tokens), ends[0])
     relevancy = torch.zeros(tokens.shape)
-    for chosen in progress(order.split(search.per_batch), "reading aloud"):
+    for chosen in progress(order.split(decoding.per_batch), "interpreting"):
         asked = prompts if one else [prompts[row] for row in chosen.tolist()]
-        written = None if by_place is None else by_place[chosen]
-        below = None
-        if search.beams > 1:
-            said = search_beams(model, asked, written, manner, search, ends)
+        written = None if by_slot is None else by_slot[chosen]
+        block_inputs = None
+        if decoding.beams > 1:
+            answers = search_beams(model, asked, written, settings, decoding, ends)
             each = asked if len(asked) == len(chosen) else [*asked] * len(chosen)
-            sure = with_injection(model, each, written, manner, said)
+            injected = answer_probabilities(model, each, written, settings, answers)
         else:
-            drawn = None if noise is None else noise[chosen]
-            said, sure, below = decode(model, asked, written, manner, search, ends, opening, drawn)
-        said = said.cpu()
-        tokens[chosen, : said.shape[1]] = said
-        if plain:
-            lengths = _lengths(said, ends)
-            bare = without_injection(model, plain, said, lengths, manner.inject_layer, below)
+            uniform = None if noise is None else noise[chosen]
+            answers, injected, block_inputs = decode(
+                model, asked, written, settings, decoding, ends, prefix, uniform
+            )
+        answers = answers.cpu()
+        tokens[chosen, : answers.shape[1]] = answers
+        if plain_prefill:
+            plain = plain_probabilities(
+                model,
+                plain_prefill,
+                answers,
+                _lengths(answers, ends),
+                settings.inject_layer,
+                block_inputs,
+            )
+        elif written is None:
+            plain = injected
         else:
-            bare = sure if written is None else with_injection(model, asked, None, None, said)
-        relevancy[chosen, : said.shape[1]] = sure.cpu() - bare.cpu()
-    return _readings(tokenizer, tokens, _lengths(tokens, ends), relevancy)
+            plain = answer_probabilities(model, asked, None, None, answers)
+        relevancy[chosen, : answers.shape[1]] = injected.cpu() - plain.cpu()
+    return _decoded(tokenizer, tokens, _lengths(tokens, ends), relevancy)
 
 
-def _refuse(
+def _check_fit(
     model: PreTrainedModel, prompts: Sequence[Prompt], vectors: Tensor | None, count: int
 ) -> None:
     """Raises InputError for vectors that cannot be written into these prompts."""
@@ -125,9 +140,9 @@ def _refuse(
         raise InputError(f"{len(prompts)} prompts for {count} vectors; give one, or one for each")
     if vectors.ndim not in (2, 3):
         raise InputError(f"vectors of shape {list(vectors.shape)}; give [N, D] or [N, V, D]")
-    numbered = max((max(prompt.vectors, default=-1) + 1 for prompt in prompts), default=0)
+    numbered = max((max(prompt.numbers, default=-1) + 1 for prompt in prompts), default=0)
     given = 1 if vectors.ndim == 2 else vectors.shape[1]
-    if any(not prompt.places for prompt in prompts):
+    if any(not prompt.slots for prompt in prompts):
         raise InputError("a prompt has no placeholder to write a vector to")
     if numbered > given:
         raise InputError(f"the prompt numbers {numbered} vectors, but {given} were given for each")
@@ -138,47 +153,49 @@ def _refuse(
         raise InputError("a vector to interpret is not finite")
 
 
-def _by_place(prompts: Sequence[Prompt], vectors: Tensor) -> Tensor:
-    """Vectors [N, V, D] as [N, P, D], one for each placeholder of a row in order; [N, D] are
-    the same everywhere."""
+def _by_slot(prompts: Sequence[Prompt], vectors: Tensor) -> Tensor:
+    """Vectors [N, V, D] as [N, P, D], one for each slot of a row in order. Vectors [N, D] stay as
+    they are: each goes to every slot of its row."""
     if vectors.ndim == 2:
         return vectors
-    most = max(len(prompt.places) for prompt in prompts)
-    numbers = [[*prompt.vectors, *[0] * (most - len(prompt.vectors))] for prompt in prompts]
+    most = max(len(prompt.slots) for prompt in prompts)
+    numbers = [[*prompt.numbers, *[0] * (most - len(prompt.numbers))] for prompt in prompts]
     return vectors.take_along_dim(torch.tensor(numbers, device=vectors.device)[..., None], 1)
 
 
 def _distinct(vectors: Tensor) -> tuple[list[int], list[int]]:
-    """Which distinct row each row is, bit by bit, and where each distinct one is first met."""
+    """Which distinct row each row is, compared bit by bit, and the index at which each distinct
+    row comes first."""
     rows = vectors.detach().cpu().contiguous().view(torch.uint8).numpy()
     numbers: dict[bytes, int] = {}
     which: list[int] = []
     first: list[int] = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         number = numbers.setdefault(row.tobytes(), len(numbers))
         which.append(number)
         if number == len(first):
-            first.append(place)
+            first.append(index)
     return which, first
 
 
 def _lengths(tokens: Tensor, ends: Sequence[int]) -> Tensor:
-    """How many tokens [N] stand before an answer's end."""
+    """The number of tokens [N] before each answer's end."""
     ended = torch.isin(tokens, torch.tensor(ends)).long()
     return torch.where(ended.any(1), ended.argmax(1), tokens.shape[1])
 
 
-def _readings(
+def _decoded(
     tokenizer: PreTrainedTokenizerBase, tokens: Tensor, lengths: Tensor, relevancy: Tensor
-) -> list[Reading]:
-    said: dict[tuple[int, ...], tuple[str, tuple[str, ...]]] = {}
-    readings = []
+) -> list[VectorInterpretation]:
+    """Answers as text; equal ones are decoded once."""
+    decoded: dict[tuple[int, ...], tuple[str, tuple[str, ...]]] = {}
+    found = []
     for ids, length, scores in zip(
         tokens.tolist(), lengths.tolist(), relevancy.tolist(), strict=True
     ):
         kept = tuple(ids[:length])
-        if kept not in said:
+        if kept not in decoded:
             pieces = tuple(str(tokenizer.decode([token])) for token in kept)
-            said[kept] = str(tokenizer.decode(list(kept))).strip(), pieces
-        readings.append(Reading(*said[kept], tuple(scores[:length])))
-    return readings
+            decoded[kept] = str(tokenizer.decode(list(kept))).strip(), pieces
+        found.append(VectorInterpretation(*decoded[kept], tuple(scores[:length])))
+    return found

@@ -1,8 +1,8 @@
 """A judge model: which concept does a text speak of, whether or not it names one?
 
-The judge is the untouched base model whatever model spoke, so that it never changes with what it
-judges. It is shown a text in words, in the place of asking.question's message, and chooses the
-concept whose closed answer it finds likeliest.
+The judge is always the untouched base model, so that it does not change with the models that it
+judges. It is shown a text as the message of asking.question, and chooses the concept whose closed
+answer it finds likeliest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,8 @@ from pipeline.core.concepts import says_something, spoken
 from pipeline.core.records import Judged
 from pipeline.core.sections import Asking
 from pipeline.models.encoding import Encoder
-from pipeline.selfie.prompts import asked_of_words
-from pipeline.selfie.relevancy import with_injection
+from pipeline.selfie.prompts import words_prompt
+from pipeline.selfie.relevancy import answer_probabilities
 
 
 def judge_texts(
@@ -27,13 +27,14 @@ def judge_texts(
     asking: Asking,
     per_batch: int,
 ) -> list[Judged]:
-    """Every distinct text that says something, judged once, in the order of the texts' letters.
+    """The judge's choice for every distinct text that says something, sorted by text.
 
-    A concept's score is log p(its closed answer | the text) less the mean of the same over the
-    closed answers of all concepts, which name each of them once: else a judge would choose the
-    name that is likeliest anyway (arXiv 2102.09690). Summed over tokens, not averaged: a longer
-    name is as long on both sides. The judge has to choose, so that a text of none of the concepts
-    is right by chance; the same judge's accuracy of every control says how often.
+    A concept's score is log p(its closed answer | the text), in nats, minus the mean of the same
+    over the closed answers of all concepts, each of which names one of them. Without that mean a
+    judge would choose the name that is likeliest anyway (arXiv 2102.09690). Scores are summed over
+    tokens, not averaged: a longer name is as long in both terms.
+    The judge has to choose. A text of none of the concepts is therefore right by chance; the
+    judge's accuracy on the controls shows how often.
     """
     chosen = sorted({text for text in texts if says_something(text)})
     answers = [asking.answer.replace("{concept}", spoken(concept)) for concept in concepts]
@@ -54,21 +55,25 @@ def log_likelihoods(
     asking: Asking,
     per_batch: int,
 ) -> Tensor:
-    """log p(answer | asking.question about the message), in nats: [messages, answers]. A
-    message keeps as many tokens as a text, its first; `per_batch` answers are read together."""
+    """log p(answer | asking.question about the message), in nats: [messages, answers].
+
+    A message is cut to its first tokens, as many as a text may have. `per_batch` answers are read
+    together.
+    """
     cut = encoder.text.prompt_tokens + encoder.text.response_tokens
-    prompts = [asked_of_words(encoder, asking, ids[:cut]) for ids in encoder.all_contents(messages)]
-    told = encoder.all_contents(answers)
-    lengths = torch.tensor([len(ids) for ids in told])
+    prompts = [words_prompt(encoder, asking, ids[:cut]) for ids in encoder.all_contents(messages)]
+    targets = encoder.all_contents(answers)
+    lengths = torch.tensor([len(ids) for ids in targets])
     steps = int(lengths.max())
-    tokens = torch.tensor([[*ids, *[0] * (steps - len(ids))] for ids in told])
-    by_length = sorted(range(len(prompts)), key=lambda place: len(prompts[place].ids))
-    pairs = torch.cartesian_prod(torch.tensor(by_length), torch.arange(len(told)))
-    found = torch.zeros(len(prompts), len(told))
+    tokens = torch.tensor([[*ids, *[0] * (steps - len(ids))] for ids in targets])
+    by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
+    pairs = torch.cartesian_prod(torch.tensor(by_length), torch.arange(len(targets)))
+    found = torch.zeros(len(prompts), len(targets))
     for rows, columns in (part.unbind(1) for part in pairs.split(per_batch)):
         asked = [prompts[row] for row in rows.tolist()]
-        odds = with_injection(model, asked, None, None, tokens[columns]).cpu()
+        probabilities = answer_probabilities(model, asked, None, None, tokens[columns]).cpu()
         real = torch.arange(steps) < lengths[columns, None]
-        surest = odds.clamp(min=torch.finfo(odds.dtype).tiny)  # what underflows is likely nowhere
-        found[rows, columns] = (surest.log() * real).sum(1)
+        # A probability of 0 is one that was too small for float32: its logarithm stays finite.
+        positive = probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny)
+        found[rows, columns] = (positive.log() * real).sum(1)
     return found

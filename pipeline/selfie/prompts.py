@@ -1,4 +1,5 @@
-"""Prompts with places for hidden states, built from token ids: no tokenizer can merge them away."""
+"""Prompts with slots for hidden states, built from token ids, so that no tokenizer merges a slot
+with the text beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +13,28 @@ from pipeline.models.encoding import PLAIN_SLOT, SLOT, WORD_START, Encoder
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids, the places among them that vectors are written over, and which of a reading's
-    vectors (0 the first) goes to each. A prompt without places is asked as it is."""
+    """A prompt as token ids.
+
+    slots: indices into `ids` of the placeholder tokens, over which vectors are written. numbers:
+    for each slot, the number of the vector that is written there, counted from 0. Without slots the
+    prompt is asked as it stands.
+    """
 
     ids: tuple[int, ...]
-    places: tuple[int, ...] = ()
-    vectors: tuple[int, ...] = ()
+    slots: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 class InterpretationPrompt(Prompt):
     """A prompt of texts and placeholders: `("Message: ", 0, 0, 0, " What is it about?")`.
 
-    Every number is a placeholder for the vector of that number; one vector is number 0, in as many
-    placeholders as you like. Texts are tokenised as they stand, control tokens included, after the
-    tokenizer's own opening token. What is injected replaces the placeholder's meaning, but blocks
-    below the injection read it: `<|slot|>` where the tokenizer has it, else `_`.
-    Raises InputError for an empty prompt, one without a placeholder, numbers that leave one out,
-    and a placeholder that is not one token.
+    Every number is a placeholder for the vector of that number. With a single vector, each
+    placeholder is 0. Texts are tokenised as they stand, control tokens included, after the
+    tokenizer's own opening token. A vector replaces a placeholder from the injected block on; the
+    blocks below read the placeholder token: `<|slot|>` where the tokenizer has it, else `_`.
+
+    Raises InputError for an empty prompt, one without a placeholder, numbers that skip one, and a
+    placeholder that is not one token.
     """
 
     def __init__(
@@ -45,26 +51,29 @@ class InterpretationPrompt(Prompt):
         if set(numbers) != set(range(max(numbers) + 1)):
             raise InputError(f"placeholders {sorted(set(numbers))} must be numbered 0, 1, ...")
         slot = _single_token(tokenizer, placeholder)
-        ids, places = _opening(tokenizer), []
+        ids, slots = _opening(tokenizer), []
         for part in parts:
             if isinstance(part, str):
                 ids += tokenizer.encode(part, add_special_tokens=False)
             else:
-                places.append(len(ids))
+                slots.append(len(ids))
                 ids.append(slot)
-        assert [ids[place] for place in places] == [slot] * len(numbers)
-        super().__init__(tuple(ids), tuple(places), numbers)
+        assert [ids[index] for index in slots] == [slot] * len(numbers)
+        super().__init__(tuple(ids), tuple(slots), numbers)
 
 
-def asked_of_state(encoder: Encoder, asking: Asking) -> Prompt:
-    """asking.question in the model's chat template, with placeholders for one hidden state."""
+def state_prompt(encoder: Encoder, asking: Asking) -> Prompt:
+    """asking.question in the model's chat template, with slots for one hidden state.
+
+    Raises InputError where the question itself holds the placeholder token.
+    """
     ids = encoder.placeholder_prompt(asking.question, asking.placeholders)
-    places = tuple(place for place, token in enumerate(ids) if token == encoder.slot)
-    return Prompt(tuple(ids), places, (0,) * len(places))
+    slots = tuple(index for index, token in enumerate(ids) if token == encoder.slot)
+    return Prompt(tuple(ids), slots, (0,) * len(slots))
 
 
-def asked_of_words(encoder: Encoder, asking: Asking, text: Sequence[int]) -> Prompt:
-    """The same question, with a text's own tokens where the hidden state would stand."""
+def words_prompt(encoder: Encoder, asking: Asking, text: Sequence[int]) -> Prompt:
+    """The same question, with the token ids of a text where the hidden state would stand."""
     before, after = (encoder.contents(part) for part in asking.question.split("{message}"))
     return Prompt(tuple(encoder.prompt([*before, *text, *after])))
 

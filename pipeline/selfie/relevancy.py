@@ -1,4 +1,7 @@
-"""How likely a model finds given answers to a prompt, and what an injection adds to that."""
+"""The probabilities of given answers to a prompt, with an injection and without one.
+
+Their difference, token by token, is the relevancy of an interpretation (arXiv 2403.10949).
+"""
 
 import copy
 from collections.abc import Sequence
@@ -9,79 +12,90 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from pipeline.models.hooks import Manner, decoder_of, read_injected
+from pipeline.models.hooks import InjectionSettings, decoder_of, read_injected
 from pipeline.models.logits import joined_chunks, logits_of
 from pipeline.models.padding import position_ids
-from pipeline.selfie.decoding import TOKENS, lay_out
-from pipeline.selfie.kv_cache import begun_at, new_cache
+from pipeline.selfie.decoding import pad_prompts
+from pipeline.selfie.kv_cache import new_cache, started_at_block
 from pipeline.selfie.prompts import Prompt
 
-PARTED = 0.75  # the share of answers that are unlike each other, beyond which all are
+LOGIT_TOKENS = 256  # whose logits exist at once
+MOSTLY_DISTINCT = 0.75  # above this share of distinct answers, each is read as a row of its own
 
 
 @dataclass(frozen=True)
-class Plain:
-    """A prompt read as it is: its cache of one row, and its last hidden state [1, D]."""
+class PlainPrefill:
+    """A prompt read without injection: its cache of one row, and its last hidden state [1, D]."""
 
     cache: DynamicCache
     hidden: Tensor
 
 
-def read_plain(model: PreTrainedModel, prompt: Prompt) -> Plain:
+def prefill_plain(model: PreTrainedModel, prompt: Prompt) -> PlainPrefill:
+    """Read a prompt as it stands, placeholder tokens included."""
     cache, ids = new_cache(model), torch.tensor([prompt.ids], device=model.device)
     output = decoder_of(model)(input_ids=ids, past_key_values=cache, use_cache=True)
-    return Plain(cache, output.last_hidden_state[:, -1])
+    return PlainPrefill(cache, output.last_hidden_state[:, -1])
 
 
-def without_injection(
+def plain_probabilities(
     model: PreTrainedModel,
-    plain: Plain,
+    prefill: PlainPrefill,
     tokens: Tensor,
     lengths: Tensor,
     block: int = 0,
-    below: Tensor | None = None,
+    block_inputs: Tensor | None = None,
 ) -> Tensor:
-    """P(token | prompt, the answer before it), nothing injected: [N, steps], 0 beyond `lengths`.
+    """P(token | prompt, the answer before it) of answers [N, steps] to one prompt, with nothing
+    injected: [N, steps], 0 from each answer's length [N] on.
 
-    below: what `block` is given of each token but the last [N, steps - 1, D], where that is known;
-    the blocks below it do not run then. Tokens are read in spans of 2, 2, 4, 8, ...: in each,
-    answers that are alike up to what follows it are one row. Once most are a row of their own, the
-    rest is one span: rows that part copy what was read.
+    block_inputs: the input of `block` at each token but the last [N, steps - 1, D], where it is
+    known; the blocks below do not run then. Tokens are read in spans of 2, 2, 4, 8, ... In each
+    span, answers that are equal up to its end share a row. Once most answers have a row of their
+    own, the rest is one span, because every further split copies the cache.
     """
-    cache, steps = copy.deepcopy(plain.cache), tokens.shape[1]
-    odds = torch.zeros(tokens.shape)
-    odds[:, 0] = logits_of(model, plain.hidden)[0].softmax(0).cpu()[tokens[:, 0]]
-    row = torch.zeros(len(tokens), dtype=torch.long)  # of the cache, where each answer goes on
+    cache, steps = copy.deepcopy(prefill.cache), tokens.shape[1]
+    probabilities = torch.zeros(tokens.shape)
+    probabilities[:, 0] = logits_of(model, prefill.hidden)[0].softmax(0).cpu()[tokens[:, 0]]
+    cache_row = torch.zeros(len(tokens), dtype=torch.long)  # in which each answer goes on
     start, end = 0, 2
     while len(going := (lengths > start + 1).nonzero()[:, 0]):
         span = slice(start, min(end, int(lengths.max()) - 1))
-        said = tokens[going, : span.stop + 1]
-        alike, which, own = _distinct(said)
-        cache.batch_select_indices(row[going][own].to(model.device))
-        states = None if below is None else below[going[own], span]
-        hidden = _read_on(model, cache, alike[:, span], block, states)
-        odds[going, start + 1 : span.stop + 1] = _odds(
-            model, hidden, alike[:, start + 1 :].to(model.device)
-        ).cpu()[which]
-        row[going] = which
-        parted = len(alike) > PARTED * len(going)
-        start, end = end, steps if parted else 2 * end
-    return odds.masked_fill(torch.arange(steps) >= lengths[:, None], 0.0)
+        distinct, which, first = _distinct_rows(tokens[going, : span.stop + 1])
+        cache.batch_select_indices(cache_row[going][first].to(model.device))
+        known = None if block_inputs is None else block_inputs[going[first], span]
+        hidden = _read_on(model, cache, distinct[:, span], block, known)
+        targets = distinct[:, start + 1 :].to(model.device)
+        found = _token_probabilities(model, hidden, targets).cpu()
+        probabilities[going, start + 1 : span.stop + 1] = found[which]
+        cache_row[going] = which
+        mostly_distinct = len(distinct) > MOSTLY_DISTINCT * len(going)
+        start, end = end, steps if mostly_distinct else 2 * end
+    return probabilities.masked_fill(torch.arange(steps) >= lengths[:, None], 0.0)
 
 
-def _distinct(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct rows, which of them each row is, and one row that is each."""
-    alike, which = rows.unique(dim=0, return_inverse=True)
-    own = torch.zeros(len(alike), dtype=torch.long)
-    return alike, which, own.index_copy_(0, which, torch.arange(len(rows)))
+def _distinct_rows(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct rows, which of them each row is, and for each of them the index of one row that
+    equals it."""
+    distinct, which = rows.unique(dim=0, return_inverse=True)
+    index = torch.zeros(len(distinct), dtype=torch.long)
+    return distinct, which, index.index_copy_(0, which, torch.arange(len(rows)))
 
 
 def _read_on(
-    model: PreTrainedModel, cache: DynamicCache, ids: Tensor, block: int, states: Tensor | None
+    model: PreTrainedModel,
+    cache: DynamicCache,
+    ids: Tensor,
+    block: int,
+    block_inputs: Tensor | None,
 ) -> Tensor:
     """The final hidden states [B, T, D] of ids after a cache, which grows by them."""
-    begun = nullcontext() if states is None else begun_at(model, block, states, cache)
-    with begun:
+    start = (
+        nullcontext()
+        if block_inputs is None
+        else started_at_block(model, block, block_inputs, cache)
+    )
+    with start:
         output = decoder_of(model)(
             input_ids=ids.to(model.device), past_key_values=cache, use_cache=True
         )
@@ -89,34 +103,40 @@ def _read_on(
     return hidden
 
 
-def with_injection(
+def answer_probabilities(
     model: PreTrainedModel,
     prompts: Sequence[Prompt],
     vectors: Tensor | None,
-    manner: Manner | None,
+    settings: InjectionSettings | None,
     tokens: Tensor,
 ) -> Tensor:
-    """The same [B, steps] in one pass over prompts and answers, with vectors [B, D] or [B, P, D]
-    in their places, or with nothing injected; one prompt for each answer."""
-    layout = lay_out(prompts, model.device)
+    """P(token | prompt, the answer before it) of answers [B, steps], in one forward over prompts
+    and answers: [B, steps].
+
+    prompts: one for each answer. vectors: [B, D], or [B, P, D] with one for each slot; None injects
+    nothing, and needs no settings.
+    """
+    batch = pad_prompts(prompts, model.device)
     tokens = tokens.to(model.device)
-    ids = torch.cat([layout.ids, tokens[:, :-1]], 1)
-    mask = torch.cat([layout.mask, torch.ones_like(tokens[:, :-1])], 1)
-    told = {"attention_mask": mask, "position_ids": position_ids(mask)}
-    if vectors is None or manner is None:
-        hidden = decoder_of(model)(input_ids=ids, use_cache=False, **told).last_hidden_state
+    ids = torch.cat([batch.ids, tokens[:, :-1]], 1)
+    mask = torch.cat([batch.mask, torch.ones_like(tokens[:, :-1])], 1)
+    inputs = {"attention_mask": mask, "position_ids": position_ids(mask)}
+    if vectors is None or settings is None:
+        hidden = decoder_of(model)(input_ids=ids, use_cache=False, **inputs).last_hidden_state
     else:
-        places = torch.cat([layout.places, torch.zeros_like(tokens[:, :-1]).bool()], 1)
-        hidden = read_injected(model, ids, manner, places, vectors, **told)
-    return _odds(model, hidden[:, layout.ids.shape[1] - 1 :], tokens)
+        slots = torch.cat([batch.slots, torch.zeros_like(tokens[:, :-1]).bool()], 1)
+        hidden = read_injected(model, ids, settings, slots, vectors, **inputs)
+    return _token_probabilities(model, hidden[:, batch.ids.shape[1] - 1 :], tokens)
 
 
-def _odds(model: PreTrainedModel, hidden: Tensor, tokens: Tensor) -> Tensor:
-    """The probabilities, in float32, of tokens [B, steps] by hidden states [B, steps, D]."""
-    said = tokens.flatten()
+def _token_probabilities(model: PreTrainedModel, hidden: Tensor, tokens: Tensor) -> Tensor:
+    """The probabilities [B, steps], in float32, of tokens [B, steps] by the final hidden states
+    [B, steps, D] that predict them."""
+    targets = tokens.flatten()
 
     def probability(states: Tensor, part: slice) -> Tensor:
         logits = logits_of(model, states)
-        return logits.log_softmax(1).gather(1, said[part, None])[:, 0].exp()
+        return logits.log_softmax(1).gather(1, targets[part, None])[:, 0].exp()
 
-    return joined_chunks(hidden.flatten(0, 1), probability, TOKENS).view(tokens.shape)
+    found = joined_chunks(hidden.flatten(0, 1), probability, LOGIT_TOKENS)
+    return found.view(tokens.shape)

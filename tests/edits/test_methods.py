@@ -83,7 +83,9 @@ def test_rewards_follow_the_interpretation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     said = ["It is about fraud.", "It is about safe.", "It is unsafe.", "fraud and safe"]
-    monkeypatch.setattr("pipeline.edits.rewards.interpret", lambda *_: [(s, (), ()) for s in said])
+    monkeypatch.setattr(
+        "pipeline.edits.rewards.interpret_states", lambda *_: [(s, (), ()) for s in said]
+    )
     fraud = next(e for e in examples if e.concept == "fraud")
     reward = concept_reward(
         model, encoder, [fraud] * 4, ["fraud", "safe"], params.asking, params.selfie

@@ -157,9 +157,9 @@ def test_injection_at_prefill_equals_injection_at_every_step(
 BAD = [
     ({"inject_layer": 2}, "blocks 0 to 1"),
     ({"inject_layer": -1}, "blocks 0 to 1"),
-    ({"places": torch.zeros(1, 5, dtype=torch.bool)}, "no placeholder"),
+    ({"slots": torch.zeros(1, 5, dtype=torch.bool)}, "no placeholder"),
     ({"vectors": torch.ones(1, 15)}, "width 15"),
-    ({"vectors": torch.ones(1, 2, 16), "places": torch.ones(1, 5).bool()}, "2 vectors for 5"),
+    ({"vectors": torch.ones(1, 2, 16), "slots": torch.ones(1, 5).bool()}, "2 vectors for 5"),
     ({"mode": "multiply"}, "mode 'multiply'"),
 ]
 
@@ -170,9 +170,9 @@ def test_what_cannot_be_written_is_refused(
 ) -> None:
     ids = torch.arange(5)[None]
     asking = params.asking.model_copy(update=change)
-    told = {"places": ids == 2, "vectors": torch.ones(1, 16)}
-    told |= {name: value for name, value in change.items() if name in told}
-    with pytest.raises(ValueError, match=message), injection(model, asking, **told):
+    kwargs = {"slots": ids == 2, "vectors": torch.ones(1, 16)}
+    kwargs |= {name: value for name, value in change.items() if name in kwargs}
+    with pytest.raises(ValueError, match=message), injection(model, asking, **kwargs):
         model(ids)
     assert not model.get_decoder().layers[1]._forward_pre_hooks
 

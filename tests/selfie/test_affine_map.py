@@ -1,4 +1,4 @@
-"""An affine map is found again from what it made, and kept in safetensors."""
+"""Affine maps: fitted by least squares, and kept in safetensors."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ def states(count: int, width: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_map_is_found_again() -> None:
+def test_fitting_recovers_the_map_that_made_the_pairs() -> None:
     true = AffineMap(states(5, 8, 1), states(1, 5, 2)[0])
     found = fit_affine(states(40, 8), true(states(40, 8)))
     torch.testing.assert_close(found.weight, true.weight, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.bias, true.bias, atol=1e-5, rtol=0)
 
 
-def test_least_squares_of_noisy_pairs_are_scikit_learns() -> None:
+def test_noisy_pairs_give_scikit_learns_least_squares() -> None:
     given, wanted = states(50, 6), states(50, 4, 1)
     found = fit_affine(given, wanted)
     oracle = LinearRegression().fit(given.numpy().astype(float), wanted.numpy().astype(float))
@@ -36,7 +36,7 @@ def test_fewer_pairs_than_dimensions_are_met_exactly() -> None:
 
 
 @pytest.mark.parametrize("weight", [states(3, 3), states(1, 3)[0]])
-def test_files(tmp_path: Path, weight: torch.Tensor) -> None:
+def test_a_saved_map_loads_and_maps_alike(tmp_path: Path, weight: torch.Tensor) -> None:
     affine = AffineMap(weight, states(1, 3, 4)[0])
     save_affine(tmp_path / "a.safetensors", affine)
     found = load_affine(tmp_path / "a.safetensors")
@@ -45,7 +45,7 @@ def test_files(tmp_path: Path, weight: torch.Tensor) -> None:
     torch.testing.assert_close(affine(states(7, 3)), states(7, 3) @ dense.T + affine.bias)
 
 
-def test_what_is_no_map(tmp_path: Path) -> None:
+def test_maps_and_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"weight \[3, 2\] and bias \[2\]"):
         AffineMap(states(3, 2), torch.zeros(2))
     with pytest.raises(ValueError, match="vectors of width 4 for an affine map of width 2"):

@@ -1,4 +1,4 @@
-"""A variant is asked about its states beside controls and baselines that are what they say."""
+"""Controls and baselines of interpretations are what their names say."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import normed
 from pipeline.selfie.controls import (
     INJECTED,
-    answers_to_words,
-    controlled,
+    control_vectors,
+    example_states,
     interpret_examples,
     interpret_tokens,
-    lens,
-    states_of,
+    interpret_words,
+    logit_lens,
 )
-from pipeline.selfie.interpret import interpret
+from pipeline.selfie.interpret import interpret_states
 from tests.support.families import FAMILIES, family
 
 
@@ -26,24 +26,24 @@ def vectors(count: int, width: int = 16) -> torch.Tensor:
     return torch.randn(count, width, generator=torch.Generator().manual_seed(0)) + 0.5
 
 
-def test_controls() -> None:
+def test_controls_are_of_the_states_norm_order_or_mean() -> None:
     states = vectors(50)
-    random = controlled(states, "random", torch.Generator().manual_seed(0))
-    other = controlled(states, "other", torch.Generator().manual_seed(0))
-    mean = controlled(states, "mean", torch.Generator())
-    assert torch.equal(controlled(states, "state", torch.Generator()), states)
+    random = control_vectors(states, "random", torch.Generator().manual_seed(0))
+    other = control_vectors(states, "other", torch.Generator().manual_seed(0))
+    mean = control_vectors(states, "mean", torch.Generator())
+    assert torch.equal(control_vectors(states, "state", torch.Generator()), states)
     assert torch.allclose(random.norm(dim=1), states.norm(dim=1), rtol=1e-5)
     assert not torch.isclose(random, states).all(dim=1).any()
     assert not (other == states).all(dim=1).any(), "no text gets its own state"
     assert sorted(map(tuple, other.tolist())) == sorted(map(tuple, states.tolist()))
     assert torch.allclose(mean, states.mean(0).expand_as(states))
     with pytest.raises(ValueError, match="one of state, random, other, mean"):
-        controlled(states, "loud", torch.Generator())
+        control_vectors(states, "loud", torch.Generator())
 
 
-def test_a_single_state_has_controls_too() -> None:
+def test_a_single_state_has_finite_controls() -> None:
     for control in INJECTED:
-        found = controlled(vectors(1), control, torch.Generator().manual_seed(0))
+        found = control_vectors(vectors(1), control, torch.Generator().manual_seed(0))
         assert torch.isfinite(found).all()
 
 
@@ -62,15 +62,16 @@ def test_every_text_layer_position_and_control_is_recorded(
     assert all(-1 <= score <= 1 for r in records for score in r.relevancy)
     again = interpret_examples(model, encoder, chosen, concepts, asking, selfie, seed=0)
     assert again == records
-    found = states_of(model, encoder, chosen, [2], asking.positions, 3)[2, asking.positions[0]]
-    told = interpret(model, encoder, found, asking, selfie)
+    states = example_states(model, encoder, chosen, [2], asking.positions, 3)
+    found = states[2, asking.positions[0]]
+    expected = interpret_states(model, encoder, found, asking, selfie)
     said = [r for r in records if (r.layer, r.control) == (2, "state")]
-    assert [(r.text, r.tokens) for r in said] == [(r.text, r.tokens) for r in told]
+    assert [(r.text, r.tokens) for r in said] == [(r.text, r.tokens) for r in expected]
     none = {(r.text, r.relevancy) for r in records if r.control == "none"}
     assert len(none) == 1
 
 
-def test_the_words_are_those_the_state_has_seen(
+def test_the_words_baseline_asks_about_what_the_state_has_read(
     model: PreTrainedModel, encoder: Encoder, params: Params, examples: list[Example],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -80,9 +81,9 @@ def test_the_words_are_those_the_state_has_seen(
         asked.extend(encoder.decode(prompt.ids) for prompt in prompts)
         return []
 
-    monkeypatch.setattr("pipeline.selfie.controls.read_aloud", seen)
+    monkeypatch.setattr("pipeline.selfie.controls.answer_prompts", seen)
     for position in ("prompt_end", "last"):
-        answers_to_words(model, encoder, examples[:1], position, params.asking, params.selfie)
+        interpret_words(model, encoder, examples[:1], position, params.asking, params.selfie)
     assert examples[0].prompt in asked[0]
     assert examples[0].response not in asked[0]
     assert f"{examples[0].prompt} {examples[0].response}" in asked[1]
@@ -90,7 +91,7 @@ def test_the_words_are_those_the_state_has_seen(
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_the_final_norm_is_the_models_own(name: str) -> None:
+def test_normed_is_the_models_own_final_norm(name: str) -> None:
     model = family(name)
     blocks = next(c for c in model.get_decoder().children() if isinstance(c, torch.nn.ModuleList))
     given = []
@@ -105,7 +106,7 @@ def test_the_final_norm_is_the_models_own(name: str) -> None:
 
 
 @torch.no_grad()
-def test_the_lens_names_whose_token_is_likeliest(
+def test_the_logit_lens_names_the_concept_with_the_likeliest_first_token(
     model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
     """The oracle: a state that is a name's own embedding, the head being tied to them."""
@@ -121,12 +122,12 @@ def test_the_lens_names_whose_token_is_likeliest(
     table = model.get_input_embeddings().weight[firsts]
     states = 100 * (table - table.mean(0))
     for layer in (1, params.model.embedded.layers):
-        assert lens(model, encoder, states, layer, concepts, asking) == concepts
-    alike = lens(model, encoder, states[:1], 1, ["privacy", "privacy"], asking)
-    assert alike == ["privacy or privacy"], "names that begin alike are told together"
+        assert logit_lens(model, encoder, states, layer, concepts, asking) == concepts
+    alike = logit_lens(model, encoder, states[:1], 1, ["privacy", "privacy"], asking)
+    assert alike == ["privacy or privacy"], "names that begin alike cannot be told apart"
 
 
-def test_a_heat_map_has_every_layer_and_token(
+def test_every_layer_and_token_is_interpreted_once(
     model: PreTrainedModel, encoder: Encoder, params: Params, examples: list[Example]
 ) -> None:
     chosen = examples[:2]
@@ -134,10 +135,10 @@ def test_a_heat_map_has_every_layer_and_token(
     texts = encoder.texts([(e.prompt, e.response) for e in chosen])
     layers = range(params.model.embedded.layers + 1)
     assert [(c.layer, c.example, c.place, c.token) for c in cells] == [
-        (layer, example.id, place, encoder.decode([token]))
+        (layer, example.id, index, encoder.decode([token]))
         for layer in layers
         for example, text in zip(chosen, texts, strict=True)
-        for place, token in enumerate(text.ids)
+        for index, token in enumerate(text.ids)
     ]
     embedding = {c.token: set() for c in cells if c.layer == 0}  # type: dict[str, set[str]]
     for cell in cells:

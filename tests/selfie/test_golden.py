@@ -1,4 +1,4 @@
-"""The published code's own numbers: what it said of a tiny Llama's states, block by block."""
+"""Answers, relevancy and logits are those of the published code, on a tiny Llama."""
 
 import json
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from pipeline.models.hooks import hidden_states, read_injected
 from pipeline.models.logits import logits_of
-from pipeline.selfie.any_decoder import Writing
-from pipeline.selfie.decoding import Search
-from pipeline.selfie.interpret import read_aloud
+from pipeline.selfie.any_decoder import Injection
+from pipeline.selfie.decoding import Decoding
+from pipeline.selfie.interpret import answer_prompts
 from pipeline.selfie.prompts import Prompt
 from tests.support.dag import ROOT
 
@@ -29,7 +29,7 @@ CONFIG = {
 SOURCE = (1, 11, 29, 53, 7, 80, 3)
 ASKED = Prompt((1, 40, 41, 9, 9, 9, 9, 9, 42, 60, 61, 62, 63), (3, 4, 5, 6, 7), (0,) * 5)
 SPOTS = ((0, 2), (1, 4), (2, 5), (3, 6), (4, 3))  # layer, token
-# Of the state at layer 1, token 4: what was said with it at each block, and its signed relevancy.
+# Of the state at layer 1, token 4: the answer at each block, and its signed relevancy.
 SAID = [
     ([23, 58, 60, 42, 9, 9, 42, 23, 1, 42, 9, 42],
      [0.072813, 0.04065, 0.027783, -0.040574, 0.124526, 0.077275, -0.025917, 0.090042, 0.039114,
@@ -86,26 +86,26 @@ def states(model: PreTrainedModel) -> Tensor:
 
 
 @torch.no_grad()
-def logits(model: PreTrainedModel, vectors: Tensor, how: Writing) -> Tensor:
+def logits(model: PreTrainedModel, vectors: Tensor, how: Injection) -> Tensor:
     ids = torch.tensor([ASKED.ids] * len(vectors))
-    places = torch.zeros_like(ids).bool()
-    places[:, list(ASKED.places)] = True
-    return logits_of(model, read_injected(model, ids, how, places, vectors))
+    slots = torch.zeros_like(ids).bool()
+    slots[:, list(ASKED.slots)] = True
+    return logits_of(model, read_injected(model, ids, how, slots, vectors))
 
 
-def said(
+def answered(
     model: PreTrainedModel, vectors: Tensor, block: int
 ) -> list[tuple[list[int], tuple[float, ...]]]:
     speaker: Any = Ids()
-    how, search = Writing(block, "replace", 1.0), Search(12, 8)
-    readings = read_aloud(model, speaker, [ASKED], vectors, how, search, [2])
-    return [([int(token) for token in r.tokens], r.relevancy) for r in readings]
+    how, decoding = Injection(block, "replace", 1.0), Decoding(12, 8)
+    answers = answer_prompts(model, speaker, [ASKED], vectors, how, decoding, [2])
+    return [([int(token) for token in r.tokens], r.relevancy) for r in answers]
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_what_was_published_is_said(block: int) -> None:
+def test_answers_and_relevancy_are_the_published_ones(block: int) -> None:
     model = new_model()
-    found = said(model, states(model), block)[1]
+    found = answered(model, states(model), block)[1]
     assert found[0] == SAID[block][0]
     assert found[1] == pytest.approx(SAID[block][1], abs=1.5e-6)  # they are written to 1e-6
 
@@ -113,7 +113,7 @@ def test_what_was_published_is_said(block: int) -> None:
 @pytest.mark.parametrize(("block", "mode", "scale"), LOGITS)
 def test_every_way_of_writing_is_the_published_one(block: int, mode: Any, scale: float) -> None:
     model = new_model()
-    found = logits(model, states(model)[1:2], Writing(block, mode, scale))[0, -1, [0, 50, 96]]
+    found = logits(model, states(model)[1:2], Injection(block, mode, scale))[0, -1, [0, 50, 96]]
     assert found.tolist() == pytest.approx(LOGITS[block, mode, scale], abs=1e-5)
 
 
@@ -126,7 +126,9 @@ def golden() -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def test_all_published_numbers(golden: dict[str, np.ndarray]) -> None:
+def test_every_state_block_mode_and_scale_gives_the_published_numbers(
+    golden: dict[str, np.ndarray],
+) -> None:
     """Every state, block, mode and scale: ids alike, logits to 1e-5, relevancy to 1e-6."""
     config = json.loads((GOLDEN / "selfie_small_config.json").read_text(encoding="utf-8"))
     assert config == CONFIG
@@ -142,7 +144,7 @@ def test_all_published_numbers(golden: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(found[layer].numpy(), expected, atol=1e-5, rtol=0)
     vectors, compared = states(model), 0
     for block in range(4):
-        read = said(model, vectors, block)
+        read = answered(model, vectors, block)
         assert [tokens for tokens, _ in read] == golden[f"gen/{block}"][:, 13:].tolist()
         scores = np.array([relevancy for _, relevancy in read])
         np.testing.assert_allclose(scores, golden[f"rel_signed/{block}"], atol=1e-6, rtol=0)
@@ -150,7 +152,7 @@ def test_all_published_numbers(golden: dict[str, np.ndarray]) -> None:
         for name, expected in golden.items():
             if name.startswith(f"logits/{block}/"):
                 _, _, mode, scale = Path(name).parts
-                how = Writing(block, MODES[mode], float(scale))
+                how = Injection(block, MODES[mode], float(scale))
                 written = logits(model, vectors, how).numpy()
                 np.testing.assert_allclose(written, expected, atol=1e-5, rtol=0)
                 compared += 1

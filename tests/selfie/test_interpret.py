@@ -1,4 +1,4 @@
-"""Interpretations: the injection decides what is said, however it is looked for and batched."""
+"""Answers and relevancy are those of a plain loop, however they are decoded and batched."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,18 +13,18 @@ from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import decoder_blocks, hidden_states
-from pipeline.selfie import interpret as interpreting
-from pipeline.selfie.any_decoder import Writing
-from pipeline.selfie.decoding import Search
-from pipeline.selfie.interpret import Reading, interpret, read_aloud
+from pipeline.selfie import interpret as interpret_module
+from pipeline.selfie.any_decoder import Injection
+from pipeline.selfie.decoding import Decoding
+from pipeline.selfie.interpret import VectorInterpretation, answer_prompts, interpret_states
 from pipeline.selfie.prompts import Prompt
-from pipeline.selfie.relevancy import without_injection
+from pipeline.selfie.relevancy import plain_probabilities
 from tests.support.families import FAMILIES, PADDED
 from tests.support.families import family as new_family
 
 family = cache(new_family)  # nothing here changes a model
-FIRST, SIX = Writing(1, "replace", 1.0), Search(6, 64)
-NO_END = (97,)  # beyond the vocabulary: never said
+FIRST, SIX = Injection(1, "replace", 1.0), Decoding(6, 64)
+NO_END = (97,)  # beyond the vocabulary: never an answer
 ASKED = Prompt((1, 40, 41, 9, 9, 9, 42, 60), (3, 4, 5), (0, 0, 0))
 OTHER = Prompt((1, 50, 9, 33, 9, 12, 70, 71, 72, 5), (2, 4), (0, 0))
 
@@ -44,22 +44,22 @@ def read(
     model: Any,
     prompts: Sequence[Prompt] | Prompt,
     written: Tensor | None,
-    how: Writing = FIRST,
-    search: Search = SIX,
+    how: Injection = FIRST,
+    decoding: Decoding = SIX,
     ends: Sequence[int] = NO_END,
-) -> list[Reading]:
+) -> list[VectorInterpretation]:
     prompts = [prompts] if isinstance(prompts, Prompt) else prompts
     tokenizer: Any = Ids()
-    return read_aloud(model, tokenizer, prompts, written, how, search, ends)
+    return answer_prompts(model, tokenizer, prompts, written, how, decoding, ends)
 
 
-def said(readings: Sequence[Reading]) -> list[list[int]]:
-    return [[int(token) for token in reading.tokens] for reading in readings]
+def token_ids(answers: Sequence[VectorInterpretation]) -> list[list[int]]:
+    return [[int(token) for token in answer.tokens] for answer in answers]
 
 
 @torch.no_grad()
-def odds(
-    model: Any, ids: Sequence[int], prompt: Prompt, written: Tensor | None, how: Writing
+def next_token_probabilities(
+    model: Any, ids: Sequence[int], prompt: Prompt, written: Tensor | None, how: Injection
 ) -> Tensor:
     """The oracle: next-token probabilities [V] after ids, no cache, one text, vectors [V, D]
     written by a plain hook at every pass."""
@@ -67,9 +67,9 @@ def odds(
     def write(_: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         assert written is not None
         hidden = args[0].clone()
-        for place, number in zip(prompt.places, prompt.vectors, strict=True):
-            h, v = hidden[0, place], written[number]
-            hidden[0, place] = {
+        for slot, number in zip(prompt.slots, prompt.numbers, strict=True):
+            h, v = hidden[0, slot], written[number]
+            hidden[0, slot] = {
                 "replace": how.scale * v + (1 - how.scale) * h,
                 "add": h + how.scale * v,
                 "norm_matched": h + how.scale * h.norm() * v / v.norm(),
@@ -88,39 +88,41 @@ def odds(
 
 
 def plainly(
-    model: Any, prompt: Prompt, written: Tensor, how: Writing, steps: int
+    model: Any, prompt: Prompt, written: Tensor, how: Injection, steps: int
 ) -> tuple[list[int], list[float]]:
     """The oracle's greedy answer and signed relevancy."""
     ids, scores = list(prompt.ids), []
     for _ in range(steps):
-        sure = odds(model, ids, prompt, written, how)
+        sure = next_token_probabilities(model, ids, prompt, written, how)
         token = int(sure.argmax())
-        scores.append(float(sure[token] - odds(model, ids, prompt, None, how)[token]))
+        scores.append(
+            float(sure[token] - next_token_probabilities(model, ids, prompt, None, how)[token])
+        )
         ids.append(token)
     return ids[len(prompt.ids) :], scores
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *PADDED])
-def test_every_family_reads_as_a_plain_loop_does(name: str) -> None:
+def test_every_family_answers_as_a_loop_without_cache_or_batch(name: str) -> None:
     """Cached prefix and blocks, and a key-value cache, change nothing; nor does the batch."""
-    model, some, how = family(name), vectors(3), Writing(2, "replace", 1.0)
+    model, some, how = family(name), vectors(3), Injection(2, "replace", 1.0)
     expected = [plainly(model, ASKED, vector[None], how, 9) for vector in some]
     for size in (64, 2):
-        found = read(model, ASKED, some, how, Search(9, size))
-        assert said(found) == [tokens for tokens, _ in expected]
-        for reading, (_, scores) in zip(found, expected, strict=True):
-            assert reading.relevancy == pytest.approx(scores, abs=1e-5)
+        found = read(model, ASKED, some, how, Decoding(9, size))
+        assert token_ids(found) == [tokens for tokens, _ in expected]
+        for answer, (_, scores) in zip(found, expected, strict=True):
+            assert answer.relevancy == pytest.approx(scores, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
-def test_what_is_known_of_an_answer_is_not_read_again(
+def test_known_block_inputs_and_equal_answers_are_not_computed_again(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks below the injection say the same without it, and equal openings are one row."""
-    model, how = family(name), Writing(2, "replace", 1.0)
+    model, how = family(name), Injection(2, "replace", 1.0)
     some = vectors(3)[[0, 1, 2, 0, 1, 0]]
     tokens: dict[int, list[int]] = {0: [], 2: []}
-    odds: list[Tensor] = []
+    found_twice: list[Tensor] = []
 
     def watched(*given: Any) -> Tensor:
         blocks = decoder_blocks(model)
@@ -130,149 +132,153 @@ def test_what_is_known_of_an_answer_is_not_read_again(
             )
             for number in tokens
         ]
-        odds.append(without_injection(*given))
+        found_twice.append(plain_probabilities(*given))
         for handle in handles:
             handle.remove()
-        odds.append(without_injection(*given[:-2]))  # with every block
-        return odds[0]
+        found_twice.append(plain_probabilities(*given[:-2]))  # with every block
+        return found_twice[0]
 
-    monkeypatch.setattr(interpreting, "without_injection", watched)
-    found = read(model, ASKED, some, how, Search(9, 6))
-    torch.testing.assert_close(odds[0], odds[1], atol=1e-6, rtol=0)
-    distinct = {tuple(answer) for answer in said(found)}
+    monkeypatch.setattr(interpret_module, "plain_probabilities", watched)
+    found = read(model, ASKED, some, how, Decoding(9, 6))
+    torch.testing.assert_close(found_twice[0], found_twice[1], atol=1e-6, rtol=0)
+    distinct = {tuple(answer) for answer in token_ids(found)}
     assert not tokens[0]
     assert 0 < sum(tokens[2]) <= 8 * len(distinct) < 8 * len(found)
 
 
 @pytest.mark.parametrize("mode", ["replace", "add", "norm_matched"])
 @pytest.mark.parametrize("block", range(4))
-def test_every_block_and_mode(block: int, mode: Any) -> None:
-    model, how = family("llama"), Writing(block, mode, 0.8)
+def test_every_block_and_mode_injects_as_its_formula(block: int, mode: Any) -> None:
+    model, how = family("llama"), Injection(block, mode, 0.8)
     tokens, scores = plainly(model, ASKED, vectors(1), how, 4)
-    (found,) = read(model, ASKED, vectors(1), how, Search(4, 1))
-    assert said([found]) == [tokens]
+    (found,) = read(model, ASKED, vectors(1), how, Decoding(4, 1))
+    assert token_ids([found]) == [tokens]
     assert found.relevancy == pytest.approx(scores, abs=1e-6)
     assert found.absolute == pytest.approx([abs(score) for score in scores], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "mistral", "gpt_neox"])
-def test_prompts_of_different_length_share_a_batch(name: str) -> None:
-    model, some, how = family(name), vectors(4), Writing(1, "replace", 1.0)
+def test_prompts_of_different_lengths_in_a_batch_answer_as_alone(name: str) -> None:
+    model, some, how = family(name), vectors(4), Injection(1, "replace", 1.0)
     prompts = [ASKED, OTHER, OTHER, ASKED]
     found = read(model, prompts, some)
-    for reading, prompt, vector in zip(found, prompts, some, strict=True):
+    for answer, prompt, vector in zip(found, prompts, some, strict=True):
         tokens, scores = plainly(model, prompt, vector[None], how, 6)
-        assert said([reading]) == [tokens]
-        assert reading.relevancy == pytest.approx(scores, abs=1e-5)
+        assert token_ids([answer]) == [tokens]
+        assert answer.relevancy == pytest.approx(scores, abs=1e-5)
 
 
-def test_every_placeholder_has_its_own_vector() -> None:
-    model, how = family("llama"), Writing(1, "replace", 1.0)
+def test_every_slot_gets_the_vector_of_its_number() -> None:
+    model, how = family("llama"), Injection(1, "replace", 1.0)
     two = torch.stack([vectors(3), vectors(6)[3:]], 1)
-    asked = Prompt(ASKED.ids, ASKED.places, (0, 1, 0))
-    mixed = Prompt(OTHER.ids, OTHER.places, (1, 0))
+    asked = Prompt(ASKED.ids, ASKED.slots, (0, 1, 0))
+    mixed = Prompt(OTHER.ids, OTHER.slots, (1, 0))
     for prompts in ([asked], [mixed, asked, mixed]):
         found = read(model, prompts, two)
-        for row, reading in enumerate(found):
+        for row, answer in enumerate(found):
             prompt = prompts[row % len(prompts)]
             tokens, scores = plainly(model, prompt, two[row], how, 6)
-            assert said([reading]) == [tokens]
-            assert reading.relevancy == pytest.approx(scores, abs=1e-5)
+            assert token_ids([answer]) == [tokens]
+            assert answer.relevancy == pytest.approx(scores, abs=1e-5)
     same = torch.stack([vectors(3)] * 2, 1)
-    assert said(read(model, asked, same)) == said(read(model, ASKED, vectors(3)))
+    assert token_ids(read(model, asked, same)) == token_ids(read(model, ASKED, vectors(3)))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2"])
-def test_rows_that_end_leave_and_change_no_other(name: str) -> None:
+def test_rows_that_end_change_no_other_row(name: str) -> None:
     """Ends are chosen so that answers end at different steps; nothing after them has a score."""
     model, some = family(name), vectors(12)
-    whole = read(model, ASKED, some, search=Search(8, 64))
-    ends = sorted({tokens[step] for step, tokens in zip((0, 2, 4), said(whole), strict=False)})
+    whole = read(model, ASKED, some, decoding=Decoding(8, 64))
+    ends = sorted({tokens[step] for step, tokens in zip((0, 2, 4), token_ids(whole), strict=False)})
     for size in (64, 5):
-        found = read(model, ASKED, some, search=Search(8, size), ends=ends)
+        found = read(model, ASKED, some, decoding=Decoding(8, size), ends=ends)
         lengths = set()
-        for cut, reading in zip(found, whole, strict=True):
-            tokens = said([reading])[0]
+        for cut, answer in zip(found, whole, strict=True):
+            tokens = token_ids([answer])[0]
             length = next((p for p, token in enumerate(tokens) if token in ends), len(tokens))
-            assert said([cut]) == [tokens[:length]]
-            assert cut.relevancy == pytest.approx(reading.relevancy[:length], abs=1e-5)
+            assert token_ids([cut]) == [tokens[:length]]
+            assert cut.relevancy == pytest.approx(answer.relevancy[:length], abs=1e-5)
             lengths.add(length)
         assert len(lengths) > 1
 
 
 @torch.no_grad()
-def test_writing_what_stands_there_changes_nothing() -> None:
+def test_injecting_the_state_that_is_there_changes_nothing() -> None:
     """The identity patch: relevancy 0, and the answer to the prompt as it is."""
     for name in ("llama", "gpt2", "gemma2"):
         model = family(name)
-        own = hidden_states(model, torch.tensor([ASKED.ids]), None, [2])[2][0, list(ASKED.places)]
-        apart = Prompt(ASKED.ids, ASKED.places, (0, 1, 2))
-        found = read(model, apart, own[None], Writing(2, "replace", 1.0))
-        assert said(found) == said(read(model, ASKED, None))
+        own = hidden_states(model, torch.tensor([ASKED.ids]), None, [2])[2][0, list(ASKED.slots)]
+        apart = Prompt(ASKED.ids, ASKED.slots, (0, 1, 2))
+        found = read(model, apart, own[None], Injection(2, "replace", 1.0))
+        assert token_ids(found) == token_ids(read(model, ASKED, None))
         assert found[0].relevancy == pytest.approx([0.0] * 6, abs=1e-6)
-        other = read(model, apart, -own[None], Writing(2, "replace", 1.0))
+        other = read(model, apart, -own[None], Injection(2, "replace", 1.0))
         assert max(other[0].absolute) > 1e-3
 
 
-def test_draws_keep_the_injection_and_depend_on_the_seed_alone() -> None:
+def test_samples_follow_the_injected_distribution_and_depend_on_the_seed_alone() -> None:
     model, some = family("llama"), vectors(40)
-    drawn = [said(read(model, ASKED, some, search=Search(4, s, 1.0))) for s in (64, 7)]
+    drawn = [token_ids(read(model, ASKED, some, decoding=Decoding(4, s, 1.0))) for s in (64, 7)]
     assert drawn[0] == drawn[1]
-    assert said(read(model, ASKED, some, search=Search(4, 64, 1.0, seed=1))) != drawn[0]
-    cold = read(model, ASKED, some, search=Search(4, 64, 1e-4))
-    assert said(cold) == said(read(model, ASKED, some, search=Search(4, 64)))
-    many = read(model, ASKED, vectors(1).expand(3000, -1), search=Search(1, 3000, 1.5))
-    shares = torch.bincount(torch.tensor(said(many))[:, 0], minlength=97) / 3000
-    sure = odds(model, ASKED.ids, ASKED, vectors(1), FIRST)
+    assert token_ids(read(model, ASKED, some, decoding=Decoding(4, 64, 1.0, seed=1))) != drawn[0]
+    cold = read(model, ASKED, some, decoding=Decoding(4, 64, 1e-4))
+    assert token_ids(cold) == token_ids(read(model, ASKED, some, decoding=Decoding(4, 64)))
+    many = read(model, ASKED, vectors(1).expand(3000, -1), decoding=Decoding(1, 3000, 1.5))
+    shares = torch.bincount(torch.tensor(token_ids(many))[:, 0], minlength=97) / 3000
+    sure = next_token_probabilities(model, ASKED.ids, ASKED, vectors(1), FIRST)
     expected = (sure.log() / 1.5).softmax(0)
     assert torch.allclose(shares, expected, atol=0.04)
     token = int(expected.argmax())
-    plain = odds(model, ASKED.ids, ASKED, None, FIRST)
+    plain = next_token_probabilities(model, ASKED.ids, ASKED, None, FIRST)
     scores = [r.relevancy[0] for r in many if r.tokens == (str(token),)]
     assert scores == pytest.approx([float(sure[token] - plain[token])] * len(scores), abs=1e-6)
 
 
 @pytest.mark.parametrize("prompts", [[ASKED], [ASKED, OTHER]])
-def test_beams_keep_the_injection(prompts: list[Prompt]) -> None:
+def test_beam_search_is_beams_grown_by_hand_under_the_injection(prompts: list[Prompt]) -> None:
     """The oracle: beams grown by hand, every pass from the start with the vector written anew."""
-    model, how, beams, steps = family("llama"), Writing(1, "replace", 1.0), 3, 4
-    found = read(model, prompts, vectors(2), how, Search(steps, 64, beams=beams))
-    for row, reading in enumerate(found):
+    model, how, beams, steps = family("llama"), Injection(1, "replace", 1.0), 3, 4
+    found = read(model, prompts, vectors(2), how, Decoding(steps, 64, beams=beams))
+    for row, answer in enumerate(found):
         prompt, vector = prompts[row % len(prompts)], vectors(2)[row : row + 1]
         kept: list[tuple[float, list[int]]] = [(0.0, [])]
         for _ in range(steps):
             grown = []
             for score, tokens in kept:
-                likely = odds(model, [*prompt.ids, *tokens], prompt, vector, how).log()
+                likely = next_token_probabilities(
+                    model, [*prompt.ids, *tokens], prompt, vector, how
+                ).log()
                 grown += [(score + float(s), [*tokens, t]) for t, s in enumerate(likely)]
             kept = sorted(grown, reverse=True)[:beams]
         best = kept[0][1]
-        assert said([reading]) == [best]
-        for step, score in enumerate(reading.relevancy):
+        assert token_ids([answer]) == [best]
+        for step, score in enumerate(answer.relevancy):
             before = [*prompt.ids, *best[:step]]
-            gap = odds(model, before, prompt, vector, how) - odds(model, before, prompt, None, how)
+            gap = next_token_probabilities(
+                model, before, prompt, vector, how
+            ) - next_token_probabilities(model, before, prompt, None, how)
             assert score == pytest.approx(float(gap[best[step]]), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
-def test_a_model_of_less_precision_reads_vectors_of_more(name: str) -> None:
-    """What is kept from pass to pass gives what reading every prompt by itself does."""
+def test_a_bfloat16_model_answers_alike_with_and_without_shared_prefixes(name: str) -> None:
+    """What is kept from pass to pass gives what answer every prompt by itself does."""
     model: Any = new_family(name).to(torch.bfloat16)
     found = read(model, ASKED, vectors(3).double())
     alone = read(model, [ASKED] * 3, vectors(3).double())
-    assert said(found) == said(alone)
-    for reading, other in zip(found, alone, strict=True):
-        assert len(reading.tokens) == 6
-        assert reading.relevancy == pytest.approx(other.relevancy, abs=5e-3)
+    assert token_ids(found) == token_ids(alone)
+    for answer, other in zip(found, alone, strict=True):
+        assert len(answer.tokens) == 6
+        assert answer.relevancy == pytest.approx(other.relevancy, abs=5e-3)
 
 
-def test_two_prompts_without_vectors_are_answered_as_they_are() -> None:
+def test_prompts_without_vectors_are_answered_as_alone_with_relevancy_0() -> None:
     model = family("qwen2")
     found = read(model, [ASKED, OTHER], None)
-    for reading, prompt in zip(found, (ASKED, OTHER), strict=True):
+    for answer, prompt in zip(found, (ASKED, OTHER), strict=True):
         (alone,) = read(model, prompt, None)
-        assert reading.tokens == alone.tokens
-        assert reading.relevancy == (0.0,) * 6
+        assert answer.tokens == alone.tokens
+        assert answer.relevancy == (0.0,) * 6
 
 
 BARE = Prompt(ASKED.ids)
@@ -287,39 +293,42 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no placeholder": ({"prompts": BARE}, "no placeholder"),
     "prompts": ({"prompts": [ASKED] * 2}, "2 prompts for 5 vectors"),
     "too few vectors": ({"prompts": Prompt(ASKED.ids, (3, 4), (0, 1))}, "numbers 2 vectors, but 1"),
-    "block": ({"how": Writing(4, "replace", 1.0)}, "block 4: the model has blocks 0 to 3"),
-    "mode": ({"how": Writing(1, "multiply", 1.0)}, "mode 'multiply'"),  # type: ignore[arg-type]
+    "block": ({"how": Injection(4, "replace", 1.0)}, "block 4: the model has blocks 0 to 3"),
+    "mode": ({"how": Injection(1, "multiply", 1.0)}, "mode 'multiply'"),  # type: ignore[arg-type]
 }
 
 
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
-def test_what_cannot_be_read_is_one_line(change: dict[str, Any], message: str) -> None:
-    told: dict[str, Any] = {"prompts": ASKED, "written": vectors(5)} | change
+def test_vectors_that_do_not_fit_are_refused_in_one_line(
+    change: dict[str, Any], message: str
+) -> None:
+    kwargs: dict[str, Any] = {"prompts": ASKED, "written": vectors(5)} | change
     with pytest.raises(ValueError, match=message) as refused:
-        read(family("llama"), **told)
+        read(family("llama"), **kwargs)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("search", "message"),
+    ("settings", "message"),
     [
         ({"max_new_tokens": 0}, "at least 1"),
         ({"temperature": -1.0}, "temperature -1.0"),
         ({"beams": 2, "temperature": 1.0}, "beam search here does not sample"),
     ],
 )
-def test_a_search_that_is_none_is_refused(search: dict[str, Any], message: str) -> None:
+def test_decoding_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Search(**({"max_new_tokens": 5, "per_batch": 5} | search))
+        Decoding(**({"max_new_tokens": 5, "per_batch": 5} | settings))
 
 
-def test_the_pipelines_question(model: PreTrainedModel, encoder: Encoder, params: Params) -> None:
-    """asking.question with the state over its placeholders; equal vectors are read once."""
+def test_equal_states_are_interpreted_alike_and_nothing_has_relevancy_0(
+    model: PreTrainedModel, encoder: Encoder, params: Params
+) -> None:
     some = vectors(3, 16)
-    found = interpret(model, encoder, torch.cat([some, some]), params.asking, params.selfie)
+    found = interpret_states(model, encoder, torch.cat([some, some]), params.asking, params.selfie)
     assert found[:3] == found[3:]
-    assert found[:3] == interpret(model, encoder, some, params.asking, params.selfie)
-    (nothing,) = interpret(model, encoder, None, params.asking, params.selfie)
+    assert found[:3] == interpret_states(model, encoder, some, params.asking, params.selfie)
+    (nothing,) = interpret_states(model, encoder, None, params.asking, params.selfie)
     assert nothing.relevancy == (0.0,) * len(nothing.tokens)
     with pytest.raises(InputError, match="not finite"):
-        interpret(model, encoder, some * float("nan"), params.asking, params.selfie)
+        interpret_states(model, encoder, some * float("nan"), params.asking, params.selfie)

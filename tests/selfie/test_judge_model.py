@@ -27,10 +27,10 @@ def plainly(
     before, after = map(encoder.contents, params.asking.question.split("{message}"))
     cut = params.text.prompt_tokens + params.text.response_tokens
     prompt = encoder.prompt([*before, *encoder.contents(text)[:cut], *after])
-    told = encoder.contents(answer)
-    logits = model(torch.tensor([[*prompt, *told]])).logits[0].float().log_softmax(-1)
+    target = encoder.contents(answer)
+    logits = model(torch.tensor([[*prompt, *target]])).logits[0].float().log_softmax(-1)
     return sum(
-        float(logits[len(prompt) + step - 1, token]) for step, token in enumerate(told)
+        float(logits[len(prompt) + step - 1, token]) for step, token in enumerate(target)
     )  # each token by what stands before it
 
 
@@ -45,7 +45,7 @@ def test_likelihoods_are_those_of_answers_one_by_one(
     torch.testing.assert_close(found, torch.tensor(expected), atol=1e-3, rtol=1e-5)
 
 
-def test_a_choice_is_the_best_above_the_answers_own_mean(
+def test_scores_are_log_likelihoods_above_the_mean_and_the_best_is_chosen(
     model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
     answers = closed(params)
@@ -71,7 +71,7 @@ def blinded(model: PreTrainedModel, token: int) -> PreTrainedModel:
     return model
 
 
-def test_a_name_that_is_likely_anyway_earns_nothing(
+def test_a_judge_that_ignores_the_text_scores_every_concept_0(
     model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
     """The negative control: a judge that ignores the text scores every concept 0."""
@@ -111,15 +111,15 @@ def test_the_same_texts_are_judged_alike_in_any_order(
     assert judge_texts(other, encoder, TEXTS, CONCEPTS, params.asking, 8) != found
 
 
-def test_what_says_nothing_is_wrong_whatever_was_chosen() -> None:
-    def told(text: str) -> Interpretation:
+def test_a_text_that_says_nothing_names_no_concept() -> None:
+    def interpretation(text: str) -> Interpretation:
         return Interpretation("e", "fraud", "test", 1, "last", "state", text, (), ())
 
     chosen = {"": "fraud", "money": "fraud", "bread": "safe"}
-    assert [speaks_of_concept(told(t), chosen) for t in ("", "money", "bread")] == [
+    assert [speaks_of_concept(interpretation(t), chosen) for t in ("", "money", "bread")] == [
         False, True, False,
     ]  # fmt: skip
-    assert not speaks_of_concept(told(" . "), {})
+    assert not speaks_of_concept(interpretation(" . "), {})
     with pytest.raises(KeyError):
-        speaks_of_concept(told("never judged"), chosen)
+        speaks_of_concept(interpretation("never judged"), chosen)
     assert all(map(says_something, ("7", "\u8a50\u6b3a")))

@@ -1,37 +1,39 @@
-"""Placeholders stand where they were put, by token ids, whatever the tokenizer would merge."""
+"""Slots stand where they were put, whatever the tokenizer would merge."""
 
 import pytest
 
 from pipeline.core.params import Params
 from pipeline.models.encoding import Encoder, frame_of
-from pipeline.selfie.prompts import InterpretationPrompt, asked_of_state, asked_of_words
+from pipeline.selfie.prompts import InterpretationPrompt, state_prompt, words_prompt
 
 
-def test_worked_example(encoder: Encoder) -> None:
+def test_slots_and_numbers_of_a_worked_example(encoder: Encoder) -> None:
     prompt = InterpretationPrompt(encoder.tokenizer, ("Why _", 0, 1, 0, " so?"), placeholder="_")
     before, after = encoder.contents("Why _"), encoder.contents(" so?")
     slot = encoder.contents("_")
     assert prompt.ids == (*before, *slot * 3, *after)
-    assert prompt.places == tuple(range(len(before), len(before) + 3)), "text's own _ is no place"
-    assert prompt.vectors == (0, 1, 0)
+    assert prompt.slots == tuple(range(len(before), len(before) + 3)), "text's own _ is no slot"
+    assert prompt.numbers == (0, 1, 0)
 
 
-def test_it_is_the_pipelines_question(encoder: Encoder, params: Params) -> None:
+def test_parts_of_the_chat_template_make_the_pipelines_question(
+    encoder: Encoder, params: Params
+) -> None:
     opening, between, _ = frame_of(encoder.tokenizer)
     before, after = params.asking.question.split("{message}")
     parts = (opening + before, *[0] * params.asking.placeholders, after + between)
     found = InterpretationPrompt(encoder.tokenizer, parts)
-    expected = asked_of_state(encoder, params.asking)
-    assert (found.ids, found.places) == (expected.ids, expected.places)
-    assert found.vectors == expected.vectors
+    expected = state_prompt(encoder, params.asking)
+    assert (found.ids, found.slots) == (expected.ids, expected.slots)
+    assert found.numbers == expected.numbers
 
 
 def test_words_stand_where_the_state_would(encoder: Encoder, params: Params) -> None:
-    state, words = asked_of_state(encoder, params.asking), encoder.contents("bake bread")
-    asked = asked_of_words(encoder, params.asking, words)
-    start, end = state.places[0], state.places[-1] + 1
+    state, words = state_prompt(encoder, params.asking), encoder.contents("bake bread")
+    asked = words_prompt(encoder, params.asking, words)
+    start, end = state.slots[0], state.slots[-1] + 1
     assert asked.ids == (*state.ids[:start], *words, *state.ids[end:])
-    assert asked.places == ()
+    assert asked.slots == ()
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_words_stand_where_the_state_would(encoder: Encoder, params: Params) -> 
         (("a", 0), "two words", "tokens of the placeholder 'two words', not one"),
     ],
 )
-def test_what_is_no_prompt(
+def test_parts_that_make_no_prompt_are_refused_in_one_line(
     encoder: Encoder, parts: tuple[str | int, ...], placeholder: str | None, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message) as refused:
