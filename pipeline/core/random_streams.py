@@ -9,11 +9,12 @@ That is why a number is used once, and is not given to a new purpose when an old
 Torch has generators of its own; they are seeded with the run's seed alone.
 """
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import numpy as np
 
 
+@unique
 class RandomStream(IntEnum):
     """What is drawn, and the number of its stream. Renumbering one changes results."""
 
@@ -29,12 +30,10 @@ class RandomStream(IntEnum):
     SHIFTED = 9  # labelled texts told in another way
     MONITOR_CONTROLS = 10  # labels and vectors of monitors that should find nothing
     SHIFTED_CONTROLS = 11  # the same for shifted texts, which leave the controls of others alone
-
-    # These four share a number, and so their draws, with a stream above: they are its aliases.
-    LABELLINGS = 7  # permuted labels that separation is compared with
-    TRANSPORT_LABELS = 8  # permuted labels that the k-variance is compared with
-    TRANSPORT_SAMPLES = 9  # texts that are moved onto each other
-    TRANSPORT_GAPS = 10  # permuted gaps that the rank correlation is compared with
+    LABELLINGS = 12  # permuted labels that separation is compared with
+    TRANSPORT_LABELS = 13  # permuted labels that the k-variance is compared with
+    TRANSPORT_SAMPLES = 14  # texts that are moved onto each other
+    TRANSPORT_GAPS = 15  # permuted gaps that the rank correlation is compared with
 
 
 def rng_of(stream: RandomStream, seed: int, *further: int) -> np.random.Generator:

@@ -15,12 +15,6 @@ SOURCES = [
     for package in ("pipeline", "stages")
     for path in sorted((ROOT / package).rglob("*.py"))
 ]
-SHARED = {  # numbers that stand for two streams each
-    7: ("DESCRIBED", "LABELLINGS"),
-    8: ("EXAMPLES", "TRANSPORT_LABELS"),
-    9: ("SHIFTED", "TRANSPORT_SAMPLES"),
-    10: ("MONITOR_CONTROLS", "TRANSPORT_GAPS"),
-}
 
 
 def calls(path: Path, names: set[str]) -> Iterator[ast.Call]:
@@ -30,11 +24,9 @@ def calls(path: Path, names: set[str]) -> Iterator[ast.Call]:
             yield node
 
 
-def test_numbers_are_used_once_but_for_the_shared_ones() -> None:
-    names: dict[int, tuple[str, ...]] = {}
-    for name, stream in RandomStream.__members__.items():
-        names[stream.value] = (*names.get(stream.value, ()), name)
-    assert {number: own for number, own in names.items() if len(own) > 1} == SHARED
+def test_no_number_is_used_twice() -> None:
+    numbers = [stream.value for stream in RandomStream.__members__.values()]
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_numpy_generators_are_made_in_the_registry_alone() -> None:
