@@ -1,12 +1,18 @@
 """The pipeline's library. What decides the bits of its results is set here, before all else.
 
-Results are the same bytes on every x86-64 machine with AVX2: kernels are held to that width,
-whatever the machine could do beyond it, and whatever the environment asks for. These variables
-are read when a library is loaded, and this file runs before any module that loads one.
+Kernels are held to the width of AVX2, whatever the machine could do beyond it and whatever the
+environment asks for, so that machines with and without AVX-512 make the same numbers. Libraries
+read these variables when they are loaded, and this file runs before any module that loads one.
 """
 
 import os
 
 os.environ |= {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # torch's matrix products
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",  # matrix products of NumPy and SciPy
+    # Their matrices are small here: sharing one among threads takes several times as long as doing
+    # it on one, and sums differ with their number. Torch has threads of its own.
+    "OPENBLAS_NUM_THREADS": "1",
 }

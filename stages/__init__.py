@@ -1,14 +1,9 @@
 """One module a stage, run as `python -m stages.NAME`."""
 
 import gc
-import os
 
 import pipeline  # noqa: F401 - what decides the bits is set before a stage loads torch or NumPy
 
 # Importing torch and its kin makes a million objects that all stay; looking for garbage among them
 # after every few hundred takes a tenth of a stage's start.
 gc.set_threshold(100_000)
-
-# NumPy's matrices are small here: sharing one among threads takes several times as long as doing it
-# on one, and sums differ with their number. Torch has threads of its own.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
