@@ -4,10 +4,10 @@ arXiv 2502.05242 and its public code, from a description of what they compute. E
 in two halves of 512 tokens, the request padded on the left and the response on the right. A step
 makes six forward passes over these: the frozen model on the retained texts and on view 1, the tuned
 model on the retained texts, view 1, view 2, and on view 1 again for the penalty. Hidden states of
-all layers are stacked, and logits are made of every place, padding included.
+all layers are stacked, and logits are made of every token, padding included.
 
 Its quirks are kept: the frozen states of padding count in the retain distance, the tuned ones do
-not; padding counts in the penalty; a view's last place is padding unless its response is full.
+not; padding counts in the penalty; a view's last token is padding unless its response is full.
 """
 
 import gc
@@ -58,7 +58,7 @@ def published_terms(
     with torch.no_grad(), adapted.disable_adapter():
         adapted.eval()
         frozen = torch.stack(_states(adapted, retained), 1)
-        frozen_odds = _next_token_odds(adapted, first, labels).exp()
+        frozen_probabilities = _next_token_log_likelihoods(adapted, first, labels).exp()
         gc.collect()
     adapted.train()
     tuned = torch.stack(_states(adapted, retained), 1) * retained.mask[:, None, :, None]
@@ -67,8 +67,8 @@ def published_terms(
     ends = [first.ids.shape[1] // 2 - 1, -1]
     views = [_states(adapted, view)[target_layer] for view in (first, second)]
     contrasts = [_infonce(views[0][:, end], views[1][:, end], temperature) for end in ends]
-    odds = _next_token_odds(adapted, first, labels)
-    penalty = -(frozen_odds * odds).sum(1).mean()
+    likelihoods = _next_token_log_likelihoods(adapted, first, labels)
+    penalty = -(frozen_probabilities * likelihoods).sum(1).mean()
     gc.collect()
     return {"contrast": torch.stack(contrasts).mean(), "retain": moved, "penalty": penalty}
 
@@ -84,11 +84,11 @@ def _states(adapted: PeftModel, layout: Layout) -> tuple[Tensor, ...]:
     return tuple(output.hidden_states)
 
 
-def _next_token_odds(adapted: PeftModel, layout: Layout, labels: Tensor) -> Tensor:
+def _next_token_log_likelihoods(adapted: PeftModel, layout: Layout, labels: Tensor) -> Tensor:
     """log p of every next token: [B, T - 1]."""
     output = adapted(input_ids=layout.ids, attention_mask=layout.mask, use_cache=False)
-    log_odds = output.logits[:, :-1].log_softmax(-1)
-    chosen: Tensor = log_odds.gather(2, labels[:, :, None])[:, :, 0]
+    log_probabilities = output.logits[:, :-1].log_softmax(-1)
+    chosen: Tensor = log_probabilities.gather(2, labels[:, :, None])[:, :, 0]
     return chosen
 
 

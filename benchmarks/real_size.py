@@ -111,7 +111,7 @@ class Bench:
     device: torch.device
     dtype: torch.dtype
     checkpointing: bool
-    half: int = HALF  # of the published layout's places
+    half: int = HALF  # tokens of the published layout
 
     def compare(self, steps: int) -> dict[str, float]:
         """Seconds of wall time a step and memory of both ways on the same texts; our tokens and

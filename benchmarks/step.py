@@ -238,15 +238,15 @@ def agreement(bench: Bench, encoded: Sequence[Encoded], half: int = 32) -> dict[
     ]
     texts = Texts(whole[:PAIRS], whole[PAIRS : 2 * PAIRS], whole[2 * PAIRS :])
     expected = bench.published(texts, half, checkpointing=False)
-    losses, slopes = [], []
+    losses, gradients = [], []
     for checkpointing in (False, True):
         found = bench.ours(texts, checkpointing)
         for name, term in expected.items():
             losses.append(abs(float(found[name].detach()) / float(term.detach()) - 1))
             one = gradient_of(bench.objective.adapted, found[name])
             other = gradient_of(bench.plain, term)
-            slopes.append(float((one - other).norm() / other.norm()))
-    return {"loss_max_rel_diff": max(losses), "grad_max_rel_diff": max(slopes)}
+            gradients.append(float((one - other).norm() / other.norm()))
+    return {"loss_max_rel_diff": max(losses), "grad_max_rel_diff": max(gradients)}
 
 
 def gradient_of(adapted: PeftModel, term: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from pipeline.models.peft_import import import_bitsandbytes
 
 
 def loading(device: torch.device) -> dict[str, Any]:
-    """What `from_pretrained` must be told. Raises InputError where bitsandbytes is missing."""
+    """The options of `from_pretrained`. Raises InputError where bitsandbytes is missing."""
     try:
         import_bitsandbytes()
     except ImportError as missing:

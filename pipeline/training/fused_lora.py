@@ -95,9 +95,9 @@ class _LowRank(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
         left, inner, weight, down, up = ctx.saved_tensors
-        flat = slope.reshape(-1, slope.shape[-1])
+        flat = outer.reshape(-1, outer.shape[-1])
         through = ctx.scale * (flat.to(up.dtype) @ up)
         to_up = ctx.scale * (flat.to(up.dtype).T @ inner.reshape(-1, inner.shape[-1]))
         to_down = through.T @ left.reshape(-1, left.shape[-1]).to(down.dtype)

@@ -35,7 +35,7 @@ def supcon(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor
 
     mean_i -1/|P(i)| sum_{p in P(i)} log softmax(cos(z_i, .) / temperature)_p over 2B anchors.
     labels: [B], the concept of each pair. The softmax is over positives too, which compete for its
-    probability: one that has more than its share, 1/|P(i)|, is pushed away.
+    probability: one that has more than 1/|P(i)| of it is pushed away.
     """
     positive = _alike(labels).fill_diagonal_(False)
     log_softmax = _similarity_without_self(z1, z2, temperature).log_softmax(dim=1)
@@ -82,10 +82,10 @@ class _TokenDistance(torch.autograd.Function):
         return distance
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, Tensor | None]:
         tuned, frozen, distance = ctx.saved_tensors
-        share = torch.where(distance > 0, slope / distance, 0.0)
-        pull = share[..., None] * (_wide(tuned) - _wide(frozen))
+        scale = torch.where(distance > 0, outer / distance, 0.0)
+        pull = scale[..., None] * (_wide(tuned) - _wide(frozen))
         to_tuned, to_frozen = ctx.needs_input_grad
         return pull.to(tuned) if to_tuned else None, -pull.to(frozen) if to_frozen else None
 
@@ -95,7 +95,7 @@ def _wide(values: Tensor) -> Tensor:
 
 
 def retain(distances: Tensor, lengths: Tensor) -> Tensor:
-    """How far states moved as a share of their length: the mean over layers and real tokens.
+    """How far states moved, relative to their length: the mean over layers and real tokens.
 
     distances: token_distance at every layer, and lengths: the norms of the frozen states, both
     [layers, tokens]. Scale-free: 0.01 means that a token's state moved by one per cent, in

@@ -113,12 +113,14 @@ class InterpretationLesson:
         vectors = batch.at(states, position)
         answers = [[*self.encoder.contents(self.answers[i]), *self.encoder.end] for i in chosen]
         asked = len(self.question)
-        told = self.encoder.batch(
+        lesson = self.encoder.batch(
             [Encoded((*self.question, *ids), asked - 1, asked + len(ids) - 1) for ids in answers],
             model.device,
         )
-        hidden = read_injected(model, told.ids, self.asking, told.ids == self.encoder.slot, vectors)
-        targets = told.ids[:, 1:].masked_fill(told.mask[:, 1:] == 0, IGNORED)
+        hidden = read_injected(
+            model, lesson.ids, self.asking, lesson.ids == self.encoder.slot, vectors
+        )
+        targets = lesson.ids[:, 1:].masked_fill(lesson.mask[:, 1:] == 0, IGNORED)
         targets[:, : asked - 1] = IGNORED
         kept = targets != IGNORED
         logits = logits_of(model, hidden[:, :-1][kept])

@@ -34,10 +34,10 @@ class _Replayed(torch.autograd.Function):
         return work()
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
         on_host, on_cards = ctx.random
         with torch.random.fork_rng(on_cards[0], device_type="cuda"), torch.enable_grad():
             torch.set_rng_state(on_host)
             set_device_states(*on_cards, device_type="cuda")
             made = ctx.work()
-        return None, *torch.autograd.grad(made, ctx.saved_tensors, slope, allow_unused=True)
+        return None, *torch.autograd.grad(made, ctx.saved_tensors, outer, allow_unused=True)

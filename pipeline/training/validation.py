@@ -61,7 +61,8 @@ def in_turn(examples: Sequence[Example]) -> list[Example]:
 
 
 def cosine_gap(vectors: Tensor, labels: Tensor) -> float:
-    """Mean cosine of distinct texts [N, D] within a concept minus between, after centring.
+    """Mean cosine of distinct texts [N, D] within a concept minus between, after centring: the
+    `cosine_gap` of pipeline/evaluation/separation.py, in the model's float32 and without resamples.
 
     NaN where there is no pair of the one kind or of the other.
     """

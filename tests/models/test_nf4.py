@@ -121,7 +121,7 @@ def test_gradients_are_those_of_the_weights_that_it_stands_for(
     """PEFT's own layers, ours as one operation, and bfloat16 weights: alike, in adapters alone.
     Blocks above the adapters pass the gradient on too."""
 
-    def slopes(adapted: Any) -> Tensor:
+    def gradients_of(adapted: Any) -> Tensor:
         loss = adapted(IDS).logits.float().square().mean()
         adapted.zero_grad()
         loss.backward()
@@ -132,14 +132,14 @@ def test_gradients_are_those_of_the_weights_that_it_stands_for(
     adapted = move(with_lora(narrow, params.finetune)).eval()
     with torch.no_grad():  # a first pass that passes no gradient
         adapted(IDS)
-    theirs = slopes(adapted)
+    theirs = gradients_of(adapted)
     fuse(adapted)
-    ours = slopes(adapted)
+    ours = gradients_of(adapted)
     layer = decoder_blocks(adapted)[0].mlp.up_proj
     assert "forward" in vars(layer), "it is fused"
     other, _ = load_base(folder, CPU)
     nf4.widen(other)
-    wide = slopes(move(with_lora(other, params.finetune)).eval())
+    wide = gradients_of(move(with_lora(other, params.finetune)).eval())
     assert len(ours) == len(theirs) == len(wide)
     assert apart(ours, wide) < 0.05  # bfloat16's rounding
     assert apart(theirs, wide) < 0.05

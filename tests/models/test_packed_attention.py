@@ -20,8 +20,8 @@ def heads(
     return drawn.to(device, dtype).transpose(1, 2).requires_grad_()  # as a decoder gives them
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, **told: Any) -> Tensor:
-    said: Any = {"attention_mask": None, "segments": LENGTHS, **told}
+def attend(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+    said: Any = {"attention_mask": None, "segments": LENGTHS, **options}
     return packed_attention._attend(torch.nn.Module(), query, key, value, **said)[0]
 
 
@@ -43,29 +43,29 @@ def as_documented(
     assert max_q == max_k == int(cu_seq_q.diff().max())
     assert window_size == (-1, 0), "causal"
     assert enable_gqa == (query.shape[1] != key.shape[1])
-    place = torch.arange(len(query))
-    text = torch.bucketize(place, cu_seq_q[1:], right=True)
-    seen = (text[:, None] == text) & (place[:, None] >= place)
+    index = torch.arange(len(query))
+    text = torch.bucketize(index, cu_seq_q[1:], right=True)
+    seen = (text[:, None] == text) & (index[:, None] >= index)
     key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
     scores = torch.einsum("ihd,jhd->hij", query, key) * scale
-    odds = scores.masked_fill(~seen, -torch.inf).softmax(-1)
-    return torch.einsum("hij,jhd->ihd", odds, value)
+    weights = scores.masked_fill(~seen, -torch.inf).softmax(-1)
+    return torch.einsum("hij,jhd->ihd", weights, value)
 
 
 @pytest.mark.parametrize("groups", [4, 2])
 def test_one_call_is_one_a_text(monkeypatch: pytest.MonkeyPatch, groups: int) -> None:
-    """The kernel stands in as torch documents it: what it is told means the same."""
+    """The kernel stands in as torch documents it: its arguments mean the same."""
     query, key, value = heads(4), heads(groups), heads(groups)
     expected = attend(query, key, value, scaling=0.3)
-    slopes = torch.autograd.grad(expected.square().sum(), (query, key, value))
+    gradients = torch.autograd.grad(expected.square().sum(), (query, key, value))
     monkeypatch.setattr(packed_attention, "_has_kernel", lambda *_: True)
     monkeypatch.setattr(packed_attention, "varlen_attn", as_documented)
     found = attend(query, key, value, scaling=0.3)
     torch.testing.assert_close(found, expected)
-    for slope, other in zip(
-        torch.autograd.grad(found.square().sum(), (query, key, value)), slopes, strict=True
+    for gradient, other in zip(
+        torch.autograd.grad(found.square().sum(), (query, key, value)), gradients, strict=True
     ):
-        torch.testing.assert_close(slope, other)
+        torch.testing.assert_close(gradient, other)
 
 
 def test_the_kernel_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_the_kernel_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("told", "once"),
+    ("options", "once"),
     [
         ({}, True),
         ({"sliding_window": 9}, True),  # no text is longer
@@ -96,7 +96,7 @@ def test_the_kernel_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_what_the_kernel_does_not_do_is_done_text_by_text(
-    monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], once: bool
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], once: bool
 ) -> None:
     calls: list[str] = []
 
@@ -106,7 +106,7 @@ def test_what_the_kernel_does_not_do_is_done_text_by_text(
 
     monkeypatch.setattr(packed_attention, "_has_kernel", lambda *_: True)
     monkeypatch.setattr(packed_attention, "_attend_at_once", kernel)
-    attend(heads(2), heads(2), heads(2), **told)
+    attend(heads(2), heads(2), heads(2), **options)
     assert bool(calls) == once
 
 
@@ -151,7 +151,7 @@ def test_on_a_card_both_ways_are_alike(monkeypatch: pytest.MonkeyPatch, groups: 
         if not there:
             monkeypatch.setattr(packed_attention, "_has_kernel", lambda *_: False)
         found = attend(query, key, value, scaling=0.1)
-        slopes = torch.autograd.grad(found.float().square().sum(), (query, key, value))
-        outcomes.append([found, *slopes])
+        gradients = torch.autograd.grad(found.float().square().sum(), (query, key, value))
+        outcomes.append([found, *gradients])
     for one, other in zip(*outcomes, strict=True):
         assert float((one - other).float().norm() / other.float().norm()) < 0.02

@@ -52,19 +52,19 @@ def test_texts_that_stop_change_nothing_above(name: str) -> None:
     model, texts = family(name), some_texts(9, 1, 14, 6)
     row, weight = pack(texts), next(decoder_blocks(model)[0].parameters())
 
-    def slope(stop: int, checkpointing: bool) -> tuple[Tensor, Tensor]:
+    def outcome(stop: int, checkpointing: bool) -> tuple[Tensor, Tensor]:
         states: dict[int, Tensor] = {}
         final = read_row(model, row, states.__setitem__, stop, 2, checkpointing)
         assert final is not None
         loss = final.square().sum() + states[2].square().sum()
         return torch.autograd.grad(loss, weight)[0], final.detach()
 
-    expected, whole = slope(4, False)
+    expected, complete = outcome(4, False)
     for stop, checkpointing in ((2, False), (2, True), (3, True)):
-        gradient, final = slope(stop, checkpointing)
-        torch.testing.assert_close(final, whole, atol=1e-5, rtol=0)
+        gradient, final = outcome(stop, checkpointing)
+        torch.testing.assert_close(final, complete, atol=1e-5, rtol=0)
         torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-5)
-    assert len(whole) == 10
+    assert len(complete) == 10
 
 
 @torch.no_grad()

@@ -32,13 +32,13 @@ def test_fused_equals_peft(
     model: PreTrainedModel, params: Params, dtype: torch.dtype, tolerance: float
 ) -> None:
     adapted = moved(model, params, dtype)
-    logits, slopes = outcome(adapted)
+    logits, others = outcome(adapted)
     fuse(adapted)
     found, gradients = outcome(adapted)
     assert float((found - logits).norm() / logits.norm()) < tolerance
-    for gradient, slope in zip(gradients, slopes, strict=True):
-        assert gradient.dtype == slope.dtype
-        assert float((gradient - slope).norm() / slope.norm()) < tolerance
+    for gradient, other in zip(gradients, others, strict=True):
+        assert gradient.dtype == other.dtype
+        assert float((gradient - other).norm() / other.norm()) < tolerance
 
 
 def test_a_switched_off_adapter_is_the_base(model: PreTrainedModel, params: Params) -> None:
@@ -64,11 +64,11 @@ def test_dropout_drops_the_same_inputs(model: PreTrainedModel, params: Params) -
 
     expected, resting = seeded(training=True), seeded(training=False)
     fuse(adapted)
-    for (found, gradients), (logits, slopes) in (
+    for (found, gradients), (logits, others) in (
         (seeded(training=True), expected),
         (seeded(training=False), resting),
     ):
         torch.testing.assert_close(found, logits)
-        for gradient, slope in zip(gradients, slopes, strict=True):
-            torch.testing.assert_close(gradient, slope)
+        for gradient, other in zip(gradients, others, strict=True):
+            torch.testing.assert_close(gradient, other)
     assert not torch.allclose(expected[0], resting[0])

@@ -85,8 +85,8 @@ def test_token_distance_has_the_gradient_of_a_norm() -> None:
     found = torch.autograd.grad(
         losses.token_distance(tuned, frozen).square().sum(), (tuned, frozen)
     )
-    for gradient, slope in zip(found, expected, strict=True):
-        torch.testing.assert_close(gradient, slope)
+    for gradient, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, other)
     (still,) = torch.autograd.grad(losses.token_distance(tuned, tuned.detach()).sum(), tuned)
     assert not still.any()
 
@@ -189,17 +189,17 @@ def test_a_zero_vector_gives_finite_numbers(name: str) -> None:
     assert torch.isfinite(gradient).all()
 
 
-def test_retain_is_a_share_of_the_length() -> None:
+def test_retain_is_relative_to_the_length() -> None:
     frozen = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
     moved = frozen + torch.tensor([[0.5, 0.0], [0.0, 0.1]])
 
-    def share(tuned: Tensor, untouched: Tensor) -> float:
+    def relative_move(tuned: Tensor, untouched: Tensor) -> float:
         distances = losses.token_distance(tuned, untouched)
         return float(losses.retain(distances, untouched.norm(dim=-1)))
 
-    assert share(moved, frozen) == pytest.approx((0.1 + 0.05) / 2)
-    assert share(7 * moved, 7 * frozen) == pytest.approx(0.075)
-    assert share(frozen, frozen) == 0
+    assert relative_move(moved, frozen) == pytest.approx((0.1 + 0.05) / 2)
+    assert relative_move(7 * moved, 7 * frozen) == pytest.approx(0.075)
+    assert relative_move(frozen, frozen) == 0
 
 
 def test_weighted_nll_is_no_divergence() -> None:

@@ -19,7 +19,7 @@ def test_gradients_of_random_work_are_its_own() -> None:
 
     torch.manual_seed(1)
     expected = work()
-    slopes = torch.autograd.grad(expected.sum(), trained[:2])
+    others = torch.autograd.grad(expected.sum(), trained[:2])
     torch.manual_seed(1)
     found = replayed(work, trained)
     after = torch.rand(1)
@@ -27,8 +27,8 @@ def test_gradients_of_random_work_are_its_own() -> None:
     gradients = torch.autograd.grad(found.sum(), trained, allow_unused=True)
     assert runs == [True, False, True]
     assert torch.equal(found, expected)
-    for gradient, slope in zip(gradients, slopes, strict=False):
-        assert torch.equal(gradient, slope)
+    for gradient, other in zip(gradients, others, strict=False):
+        assert torch.equal(gradient, other)
     assert gradients[2] is None, "what work does not use"
     drawn = torch.rand(1)
     torch.manual_seed(7)
