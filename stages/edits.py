@@ -1,4 +1,4 @@
-"""Fit every edit of a variant, and ask the untouched and the edited models the same things."""
+"""Fit every edit of a variant, and observe the untouched and the edited models alike."""
 
 from pipeline.core.concepts import requests_of, safe_concepts
 from pipeline.core.console import run
@@ -19,8 +19,8 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import Document, Example, Request, read_records
 from pipeline.edits.delta import applied, load_edit, make_editable, model_digest, save_edit
-from pipeline.edits.methods import choose_lessons, make_edit
-from pipeline.edits.observe import choose_probes, observe
+from pipeline.edits.methods import can_fit, choose_edit_texts, make_edit
+from pipeline.edits.observe import choose_observed_texts, observe
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_variant
@@ -38,8 +38,8 @@ def main() -> None:
     encoder, made_for = Encoder(tokenizer, params.text), model_digest(BASE_CARD, adapter)
     examples, documents = read_records(EXAMPLES, Example), read_records(DOCUMENTS, Document)
     safe = safe_concepts(MANIFEST)
-    lessons = choose_lessons(examples, documents, safe, control)
-    probes = choose_probes(
+    texts = choose_edit_texts(examples, documents, safe, control)
+    chosen = choose_observed_texts(
         [*requests_of(examples, safe, "validation"), *read_records(REQUESTS, Request)],
         documents,
         read_records(DESCRIBED, Example),
@@ -47,19 +47,19 @@ def main() -> None:
         control.requests,
         control.probed_texts,
     )
-    asked = (untouched, encoder, probes, params.generation, asking, selfie, params.seed)
+    observing = (untouched, encoder, chosen, params.generation, asking, selfie, params.seed)
     with whole(EDITS) as edits, whole(CONTROL) as observed:
         edits.mkdir()
-        write_observations(observed / UNTOUCHED, observe(model, *asked))
+        write_observations(observed / UNTOUCHED, observe(model, *observing))
         for name, row in control.edits.items():
-            if not lessons.serve(row):
+            if not can_fit(row, texts):
                 continue
             edit, notes = make_edit(
-                model, encoder, lessons, row, control, asking, selfie, params.seed, made_for
+                model, encoder, texts, row, control, asking, selfie, params.seed, made_for
             )
             save_edit(edits / name, edit, {"method": row.method, **notes})
             with applied(model, load_edit(edits / name, made_for)):
-                write_observations(observed / name, observe(model, *asked))
+                write_observations(observed / name, observe(model, *observing))
 
 
 if __name__ == "__main__":

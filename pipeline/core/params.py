@@ -202,10 +202,10 @@ def _misfits(params: Params) -> list[str]:
             "sharded: false, or bfloat16"
         )
     problems += [
-        f"control.edits.{name} is rewarded for what is read aloud, and asking reads layer "
+        f"control.edits.{name} is rewarded for interpretations, and asking reads layer "
         f"{params.asking.layer} at {' or '.join(params.asking.positions)}; edit there"
         for name, row in params.control.edits.items()
-        if row.method == "reinforcement"
+        if row.reward != "none"
         and (row.layer != params.asking.layer or row.position not in params.asking.positions)
     ]
     if params.control.model not in params.variants:

@@ -4,7 +4,7 @@ There are no defaults here: a knob has one home, params.yaml. What only several 
 can tell is checked in pipeline/core/params.py. Longer than other modules, as it mirrors one file.
 """
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -241,8 +241,18 @@ class Selfie(Section):
     judge: Literal["none", "base"]
 
 
+EditMethodName = Literal["supervised", "reinforcement", "response"]
+EditSetting = Literal["target", "strength", "reward"]
+# What a row of each method gives, beside what all rows do; a setting that it lacks is none or 0.
+EDIT_SETTINGS: dict[EditMethodName, tuple[EditSetting, ...]] = {
+    "supervised": ("target", "strength"),
+    "reinforcement": ("reward",),
+    "response": (),
+}
+
+
 class EditRow(Section):
-    method: Literal["supervised", "reinforcement", "response"]
+    method: EditMethodName
     layer: Count
     position: TokenPosition
     target: Literal["none", "apart", "random"]
@@ -253,13 +263,14 @@ class EditRow(Section):
     locality_weight: Weight
 
     @model_validator(mode="after")
-    def says_what_it_aims_at(self) -> "EditRow":
-        if (self.target != "none") != (self.method == "supervised"):
-            raise ValueError("supervised edits, and no others, have a target: apart or random")
-        if (self.strength > 0) != (self.method == "supervised"):
-            raise ValueError("strength is how far a target is: above 0 in supervised edits, else 0")
-        if (self.reward != "none") != (self.method == "reinforcement"):
-            raise ValueError("reinforcement, and nothing else, has a reward: concept or shuffled")
+    def gives_its_methods_settings(self) -> "EditRow":
+        for setting in get_args(EditSetting):
+            given = getattr(self, setting) not in ("none", 0)
+            if given and setting not in EDIT_SETTINGS[self.method]:
+                unset = "0" if setting == "strength" else "none"
+                raise ValueError(f"a {self.method} edit has no {setting}; set it to {unset}")
+            if not given and setting in EDIT_SETTINGS[self.method]:
+                raise ValueError(f"a {self.method} edit needs a {setting}; give one")
         return self
 
 

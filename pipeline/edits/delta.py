@@ -1,8 +1,8 @@
-"""An edit of a model: other weights for one named MLP, kept as a delta and undone exactly.
+"""An edit of a model: a change of the weights of one MLP, stored as a delta and undone exactly.
 
-The edited MLP of layer l is that of block l - 1. What it adds to the residual stream is what
-changes: hidden_states[l] = norm(mlp(pre)) + rest, where neither pre nor rest depends on its
-weights; most models have no such norm, and then it does nothing.
+The MLP of layer l is that of block l - 1. An edit changes what it adds to the residual stream:
+hidden_states[l] = norm(mlp(pre)) + rest, where neither pre nor rest depends on its weights. Few
+models have that norm; in all others it is the identity.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ DELTA, CARD = "delta.safetensors", "edit.json"
 
 @dataclass(frozen=True)
 class Edit:
-    """What to add to the weights of one MLP: float32, by the name of its parameter.
+    """What is added to the weights of the MLP of a layer: float32 tensors, by parameter name.
 
-    made_for: the digest of the one model that it may be applied to.
+    made_for: the digest of the one model that the edit may be applied to (model_digest).
     """
 
     layer: int
@@ -37,18 +37,19 @@ class Edit:
 
 
 def model_digest(card: Path, adapter: Path) -> str:
-    """The SHA-256 digest of what a variant is: the base model's card, which names every file by
-    its own digest, and the adapter."""
+    """The SHA-256 digest, in hex, that identifies a variant: of the base model's card, which holds
+    a digest of every file of the model, and of the adapter's weights."""
     digest = hashlib.sha256(card.read_bytes())
     digest.update((adapter / "adapter_model.safetensors").read_bytes())
     return digest.hexdigest()
 
 
 def mlp_of(model: Any, layer: int) -> nn.Module:
-    """The MLP whose output, normed or not, is added to what block layer - 1 gives to the next.
+    """The MLP of block layer - 1, whose output is added to the residual stream, with or without a
+    norm.
 
-    Raises InputError for a layer without a next block, and for a block that does anything else
-    with its MLP: that is looked at, not looked up.
+    Raises InputError for a layer without a next block, and for a block that does anything else with
+    its MLP. That is tried out on the model, not looked up by architecture.
     """
     blocks = decoder_blocks(model)
     if not 1 <= layer < len(blocks):
@@ -58,62 +59,66 @@ def mlp_of(model: Any, layer: int) -> nn.Module:
         )
     block = blocks[layer - 1]
     mlp = getattr(block, "mlp", None)
-    if not isinstance(mlp, nn.Module) or not _adds(model, layer, last_of(block)):
+    if not isinstance(mlp, nn.Module) or not _adds_output(model, layer, mlp_branch_end(block)):
         raise InputError(
-            f"{type(block).__name__} does not add what its MLP says to its hidden state; "
+            f"{type(block).__name__} does not add its MLP's output to its hidden state; "
             "control needs a model that does, or no control.edits"
         )
     return mlp
 
 
-def norm_of(block: Any) -> nn.Module:
-    """What a block does to its MLP's output: the norm of Gemma 2 and OLMo 2, nothing elsewhere."""
+def mlp_output_norm(block: Any) -> nn.Module:
+    """The norm that a block applies to its MLP's output, as in Gemma 2 and OLMo 2; the identity in
+    all others."""
     norm: nn.Module | None = getattr(block, "post_feedforward_layernorm", None)
     return norm or nn.Identity()
 
 
-def last_of(block: Any) -> nn.Module:
-    """The last module of a block's MLP branch."""
+def mlp_branch_end(block: Any) -> nn.Module:
+    """The last module of a block's MLP branch: that norm, or the MLP itself."""
     last: nn.Module = getattr(block, "post_feedforward_layernorm", None) or block.mlp
     return last
 
 
 @torch.no_grad()
-def _adds(model: Any, layer: int, last: nn.Module) -> bool:
-    """Whether what is added to a branch's output is added to the block's, no more and no less."""
+def _adds_output(model: Any, layer: int, last: nn.Module) -> bool:
+    """Whether a change of the branch's output changes the block's output by the same vector."""
     ids = torch.arange(3, 9, device=model.device)[None]
     before = hidden_states(model, ids, None, [layer])[layer]
-    push = before.roll(1, dims=-1)  # as long as a state, so that rounding is small beside it
+    change = before.roll(1, dims=-1)  # as long as a state, so that rounding is small beside it
 
-    def pushed(_: nn.Module, __: Any, output: Any) -> Any:
-        return output + push if isinstance(output, Tensor) else output
+    def changed(_: nn.Module, __: Any, output: Any) -> Any:
+        return output + change if isinstance(output, Tensor) else output
 
-    handle = last.register_forward_hook(pushed)
+    handle = last.register_forward_hook(changed)
     try:
         after = hidden_states(model, ids, None, [layer])[layer]
     finally:
         handle.remove()
-    gap = (after - before - push).float().norm() / push.float().norm()
+    gap = (after - before - change).float().norm() / change.float().norm()
     return bool(gap < (1e-3 if model.dtype == torch.float32 else 0.1))
 
 
 def make_editable(model: Any, layers: Iterable[int]) -> None:
-    """An edit adds to weights what 4 bits cannot hold: MLPs to be edited get the bfloat16 weights
-    that theirs stand for. Others stay as they are."""
+    """Give the MLPs of layers that are to be edited bfloat16 weights of the same values: 4-bit
+    weights cannot hold what an edit adds. Other MLPs stay as they are."""
     for layer in sorted(set(layers)):
         widen(mlp_of(model, layer))
 
 
-def difference(trained: nn.Module, original: nn.Module) -> dict[str, Tensor]:
-    """What training added to every parameter of an MLP, in float32."""
-    now, then = dict(trained.named_parameters()), dict(original.named_parameters())
-    return {name: (now[name].float() - then[name].float()).detach() for name in sorted(now)}
+def weight_difference(trained: nn.Module, original: nn.Module) -> dict[str, Tensor]:
+    """Trained minus original weights of an MLP, in float32, by parameter name."""
+    after, before = dict(trained.named_parameters()), dict(original.named_parameters())
+    return {name: (after[name].float() - before[name].float()).detach() for name in sorted(after)}
 
 
 @contextmanager
 def applied(model: Any, edit: Edit) -> Iterator[None]:
-    """Within, the model is the edited one. Its own tensors are laid aside, not computed back: what
-    comes after has the very bits of what came before. Every other parameter stays where it is."""
+    """Within, the model is the edited one.
+
+    Afterwards it has its own tensors again, bit by bit: they are put aside, not computed back.
+    Raises InputError for a delta of other names or shapes than those of the MLP.
+    """
     weights = dict(mlp_of(model, edit.layer).named_parameters())
     if {n: w.shape for n, w in weights.items()} != {n: d.shape for n, d in edit.delta.items()}:
         raise InputError(f"an edit's delta is not that of the MLP of layer {edit.layer} here")
@@ -129,7 +134,8 @@ def applied(model: Any, edit: Edit) -> Iterator[None]:
 
 
 def save_edit(folder: Path, edit: Edit, notes: Mapping[str, float | int | str]) -> None:
-    """Write a delta and its card, the same bytes every time."""
+    """Write a delta (safetensors) and its card (JSON with the notes) into a new folder, the same
+    bytes every time."""
     with whole(folder) as draft:
         draft.mkdir()
         stored = {name: delta.contiguous().cpu() for name, delta in edit.delta.items()}
@@ -139,7 +145,7 @@ def save_edit(folder: Path, edit: Edit, notes: Mapping[str, float | int | str]) 
 
 
 def load_edit(folder: Path, made_for: str) -> Edit:
-    """An edit of the model with this digest. Raises InputError where it is another model's."""
+    """The edit in a folder. Raises InputError where it is not of the model with this digest."""
     card = read_json(folder / CARD)
     if card["made_for"] != made_for:
         raise InputError(

@@ -1,7 +1,8 @@
-"""Fit one edit, as its row of params.yaml says, on training texts alone."""
+"""The methods of editing an MLP, and the fit of one edit on training texts alone."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -10,15 +11,20 @@ from pipeline.core.concepts import balanced, concepts_of
 from pipeline.core.records import Document, Example
 from pipeline.core.sections import Asking, Control, EditRow, Selfie
 from pipeline.edits import mlp_training, rewards
-from pipeline.edits.delta import Edit, difference, mlp_of
-from pipeline.edits.mlp_training import Inputs, Loss, read_inputs
+from pipeline.edits.delta import Edit, mlp_of, weight_difference
+from pipeline.edits.mlp_training import MlpInputs, MlpLoss, float32_copy, read_inputs
 from pipeline.models.encoding import Encoder
+
+TextKind = Literal["harmful", "safe", "labelled"]
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """Training texts to edit by: harmful and safe ones, and of every concept; none of the first
-    two where no concept means harm. `reference` holds unlabelled texts that stay as they are."""
+class EditTexts:
+    """Training texts that edits are fitted on.
+
+    harmful and safe: none where no concept of the corpus means harm. labelled: of every concept.
+    reference: unlabelled texts whose states are to stay as they are. concepts: all of the corpus.
+    """
 
     harmful: Sequence[Example]
     safe: Sequence[Example]
@@ -26,22 +32,92 @@ class Lessons:
     reference: Sequence[Document]
     concepts: Sequence[str]
 
-    def serve(self, row: EditRow) -> bool:
-        """Whether there are texts for such an edit. Only a reward asks for no harmful ones."""
-        needed = [self.labelled] if row.method == "reinforcement" else [self.harmful, self.safe]
-        return all(needed)
+    def of_kind(self, kind: TextKind) -> Sequence[Example]:
+        return {"harmful": self.harmful, "safe": self.safe, "labelled": self.labelled}[kind]
 
 
-def choose_lessons(
+@dataclass(frozen=True)
+class EditTask:
+    """What a method makes the loss of an edit from. The model is untouched. kept: the inputs of its
+    MLP for the texts that the method keeps (EditMethod.keeps)."""
+
+    model: PreTrainedModel
+    encoder: Encoder
+    texts: EditTexts
+    row: EditRow
+    asking: Asking
+    selfie: Selfie
+    kept: MlpInputs | None
+    generator: torch.Generator
+
+    def inputs(self, examples: Sequence[Example]) -> MlpInputs:
+        """The inputs of the edited MLP at the row's position, one for each example."""
+        # A state does not depend on what comes after it: at the prompt's end no response is read.
+        answered = self.row.position == "last"
+        texts = self.encoder.texts([(e.prompt, e.response if answered else "") for e in examples])
+        return read_inputs(self.model, self.encoder, texts, self.row.layer, self.row.position)
+
+
+@dataclass(frozen=True)
+class EditMethod:
+    """A way to edit: the loss that the MLP is trained with, the kind of texts that its steps go
+    through, and the kind whose states are to stay as they are, beside the reference texts'."""
+
+    loss: Callable[[EditTask], MlpLoss]
+    fits: TextKind
+    keeps: TextKind | None = None
+
+
+def _supervised(task: EditTask) -> MlpLoss:
+    """Harmful texts' states move to targets (row.target, row.strength)."""
+    assert task.kept is not None
+    inputs = task.inputs(task.texts.harmful)
+    mlp = float32_copy(mlp_of(task.model, task.row.layer))
+    with torch.no_grad():
+        states, contrary = inputs.states(mlp), task.kept.states(mlp)
+    targets = mlp_training.targets_for(
+        states, contrary, task.row.target, task.row.strength, task.generator
+    )
+    return mlp_training.supervised_loss(inputs, targets)
+
+
+def _reinforcement(task: EditTask) -> MlpLoss:
+    """States grow or shrink by the reward of their interpretation (row.reward)."""
+    texts = task.texts.labelled
+    reward = rewards.concept_reward(
+        task.model, task.encoder, texts, task.texts.concepts, task.asking, task.selfie
+    )
+    if task.row.reward == "shuffled":
+        reward = rewards.shuffled(reward, task.generator)
+    return mlp_training.reinforcement_loss(task.inputs(texts), reward)
+
+
+def _response(task: EditTask) -> MlpLoss:
+    """Harmful texts' prompts are answered by their safe responses."""
+    texts = task.encoder.texts([(e.prompt, e.safe_response) for e in task.texts.harmful])
+    return mlp_training.response_loss(task.model, task.encoder, texts, task.row.layer)
+
+
+# What each method sets in its row of params.yaml: pipeline.core.sections.EDIT_SETTINGS.
+METHODS: dict[str, EditMethod] = {
+    "supervised": EditMethod(_supervised, fits="harmful", keeps="safe"),
+    "reinforcement": EditMethod(_reinforcement, fits="labelled"),
+    "response": EditMethod(_response, fits="harmful", keeps="safe"),
+}
+
+
+def choose_edit_texts(
     examples: Sequence[Example],
     documents: Sequence[Document],
     safe: Sequence[str],
     params: Control,
-) -> Lessons:
-    """At most params.texts of every kind, of every concept alike, from the training split."""
+) -> EditTexts:
+    """At most params.texts of each kind, balanced over concepts, from the training split, and
+    params.reference_texts documents. `safe` are the concepts that mean no harm; empty where none
+    means harm."""
     train = [e for e in examples if e.split == "train"]
     harmful = [e for e in train if e.concept not in safe] if safe else []
-    return Lessons(
+    return EditTexts(
         harmful=balanced(harmful, params.texts),
         safe=balanced([e for e in train if e.concept in safe], params.texts),
         labelled=balanced(train, params.texts),
@@ -50,10 +126,16 @@ def choose_lessons(
     )
 
 
+def can_fit(row: EditRow, texts: EditTexts) -> bool:
+    """Whether there are texts of every kind that the row's method needs."""
+    method = METHODS[row.method]
+    return all(texts.of_kind(kind) for kind in (method.fits, method.keeps) if kind)
+
+
 def make_edit(
     model: PreTrainedModel,
     encoder: Encoder,
-    lessons: Lessons,
+    texts: EditTexts,
     row: EditRow,
     params: Control,
     asking: Asking,
@@ -61,72 +143,26 @@ def make_edit(
     seed: int,
     made_for: str,
 ) -> tuple[Edit, dict[str, float]]:
-    """An edit of the model, which stays as it is, and how its fit began and ended."""
+    """An edit of the model, which itself stays as it is, and the notes of its fit (train_mlp).
+
+    made_for: the model's digest (model_digest). Raises InputError for an MLP that cannot be edited
+    (mlp_of), and for a fit that diverges.
+    """
     generator = torch.Generator().manual_seed(seed)
-    own = mlp_of(model, row.layer)
-    rewarded = row.method == "reinforcement"
-    safe = None if rewarded else _inputs(model, encoder, lessons.safe, row)
-    texts = lessons.labelled if rewarded else lessons.harmful
-    match row.method:
-        case "supervised":
-            assert safe is not None
-            loss = _towards_targets(model, encoder, texts, safe, row, generator)
-        case "reinforcement":
-            loss = _for_rewards(model, encoder, lessons, row, asking, selfie, generator)
-        case "response":
-            careful = encoder.texts([(e.prompt, e.safe_response) for e in texts])
-            loss = mlp_training.response_loss(model, encoder, careful, row.layer)
-    said = encoder.texts([(d.prompt, d.response) for d in lessons.reference])
-    kept = [read_inputs(model, encoder, said, row.layer, None)] if said else []
-    trained = mlp_training.wide_copy(own)
-    notes = mlp_training.fit(
+    own, method = mlp_of(model, row.layer), METHODS[row.method]
+    task = EditTask(model, encoder, texts, row, asking, selfie, None, generator)
+    kept = task.inputs(texts.of_kind(method.keeps)) if method.keeps else None
+    loss = method.loss(replace(task, kept=kept))
+    encoded = encoder.texts([(d.prompt, d.response) for d in texts.reference])
+    reference = [read_inputs(model, encoder, encoded, row.layer, None)] if encoded else []
+    trained = float32_copy(own)
+    notes = mlp_training.train_mlp(
         trained,
         loss,
-        len(texts),
-        [inputs for inputs in (*kept, safe) if inputs],
+        len(texts.of_kind(method.fits)),
+        [inputs for inputs in (*reference, kept) if inputs],
         row,
         params.texts_per_step,
         generator,
     )
-    return Edit(row.layer, made_for, difference(trained, own)), notes
-
-
-def _towards_targets(
-    model: PreTrainedModel,
-    encoder: Encoder,
-    harmful: Sequence[Example],
-    safe: Inputs,
-    row: EditRow,
-    generator: torch.Generator,
-) -> Loss:
-    inputs = _inputs(model, encoder, harmful, row)
-    mlp = mlp_training.wide_copy(mlp_of(model, row.layer))
-    with torch.no_grad():
-        states, contrary = inputs.states(mlp), safe.states(mlp)
-    targets = mlp_training.targets_for(states, contrary, row.target, row.strength, generator)
-    return mlp_training.supervised_loss(inputs, targets)
-
-
-def _for_rewards(
-    model: PreTrainedModel,
-    encoder: Encoder,
-    lessons: Lessons,
-    row: EditRow,
-    asking: Asking,
-    selfie: Selfie,
-    generator: torch.Generator,
-) -> Loss:
-    texts, concepts = lessons.labelled, lessons.concepts
-    reward = rewards.concept_reward(model, encoder, texts, concepts, asking, selfie)
-    if row.reward == "shuffled":
-        reward = rewards.shuffled(reward, generator)
-    return mlp_training.reinforced_loss(_inputs(model, encoder, texts, row), reward)
-
-
-def _inputs(
-    model: PreTrainedModel, encoder: Encoder, examples: Sequence[Example], row: EditRow
-) -> Inputs:
-    """What comes after a position is not read."""
-    whole = row.position == "last"
-    texts = encoder.texts([(e.prompt, e.response if whole else "") for e in examples])
-    return read_inputs(model, encoder, texts, row.layer, row.position)
+    return Edit(row.layer, made_for, weight_difference(trained, own)), notes

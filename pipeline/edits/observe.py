@@ -1,4 +1,5 @@
-"""Look at a model before and after an edit: what was meant to change, and what was not."""
+"""Observe a model before or after an edit: what the edit is meant to change, and what else may
+change with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pipeline.core.concepts import balanced, concepts_of
 from pipeline.core.edit_observations import Observations
 from pipeline.core.records import Agreement, Document, Example, Request
 from pipeline.core.sections import Asking, Generation, Selfie
-from pipeline.edits.rewards import read_aloud
+from pipeline.edits.rewards import state_interpretations
 from pipeline.inference.generation import complete, likelihoods
 from pipeline.models.encoding import Encoder, token_batches
 from pipeline.models.hooks import decoder_of
@@ -19,15 +20,17 @@ from pipeline.models.logits import logits_of
 from pipeline.selfie.controls import example_states
 
 HELD_OUT = ("validation", "test", "novel")
-GREEDY = 1e-4  # a temperature at which sampling is a search for the likeliest answer
+GREEDY_TEMPERATURE = 1e-4  # at which a sample is all but surely the likeliest token
 
 
 @dataclass(frozen=True)
-class Probes:
-    """What is asked of every model: requests, unrelated documents, unrelated messages whose
-    concept is to be named (facts), and held-out texts whose hidden states are read aloud.
+class ObservedTexts:
+    """What every model is observed on.
 
-    Of requests and texts, those of the validation split are there to choose an edit's settings."""
+    requests: to answer. documents: unrelated texts to predict. facts: unrelated messages whose
+    concept is to be named. examples: held-out texts whose hidden states are interpreted. Requests
+    and examples of the validation split serve to choose an edit's settings.
+    """
 
     requests: Sequence[Request]
     documents: Sequence[Document]
@@ -35,24 +38,27 @@ class Probes:
     examples: Sequence[Example]
 
 
-def choose_probes(
+def choose_observed_texts(
     requests: Sequence[Request],
     documents: Sequence[Document],
     described: Sequence[Example],
     examples: Sequence[Example],
     num_requests: int,
     num_texts: int,
-) -> Probes:
-    """At most so many of each, of every kind alike, and of texts in every split. Requests that are
-    labelled texts' prompts take turns by concept: no harm is left to the others. Facts are of
-    concepts that are not measured."""
+) -> ObservedTexts:
+    """At most `num_requests` requests, and `num_texts` documents, facts and examples of each split.
+
+    Requests are taken in turn from every kind: harmful or not, framed or not, of each split. Those
+    that are prompts of examples come in an order that is balanced over concepts, so that a few
+    concepts do not use up the number. Facts are of concepts that `examples` do not have.
+    """
     measured = concepts_of(examples)
     splits = [
         balanced([e for e in examples if e.split == split], len(examples)) for split in HELD_OUT
     ]
-    turns = {e.id: turn for turn, e in enumerate(chain(*splits))}
-    by_concept = sorted(requests, key=lambda request: turns.get(request.id, len(turns)))
-    return Probes(
+    rank = {e.id: number for number, e in enumerate(chain(*splits))}
+    by_concept = sorted(requests, key=lambda request: rank.get(request.id, len(rank)))
+    return ObservedTexts(
         requests=_of_every_kind(by_concept, num_requests),
         documents=[d for d in documents if d.split == "heldout"][:num_texts],
         facts=balanced([e for e in described if e.concept not in measured], num_texts),
@@ -61,6 +67,7 @@ def choose_probes(
 
 
 def _of_every_kind(requests: Sequence[Request], count: int) -> list[Request]:
+    """The first of every kind, then the second of every kind, and so on: `count` in all."""
     kinds: dict[tuple[bool, bool, str], list[Request]] = {}
     for request in requests:
         kinds.setdefault((request.harmful, request.framed, request.split), []).append(request)
@@ -72,32 +79,41 @@ def observe(
     model: PreTrainedModel,
     untouched: PreTrainedModel,
     encoder: Encoder,
-    probes: Probes,
+    chosen: ObservedTexts,
     generation: Generation,
     asking: Asking,
     selfie: Selfie,
     seed: int,
 ) -> Observations:
-    """Ask everything of a model. Its hidden states are read aloud by the untouched one, so that a
-    changed reading is a changed state and no changed reader."""
+    """What a model does with all observed texts.
+
+    The untouched model interprets its hidden states: a changed interpretation then comes from a
+    changed state, not from a changed interpreter.
+    """
     short = generation.model_copy(
-        update={"samples": 1, "temperature": GREEDY, "max_new_tokens": selfie.max_new_tokens}
+        update={
+            "samples": 1,
+            "temperature": GREEDY_TEMPERATURE,
+            "max_new_tokens": selfie.max_new_tokens,
+        }
     )
     questions = [
         Request(f.id, asking.question.replace("{message}", f.prompt), False, False, f.split)
-        for f in probes.facts
+        for f in chosen.facts
     ]
     per_batch = generation.tokens_per_batch
-    place = asking.layer, asking.positions[0]
+    layer, position = asking.layer, asking.positions[0]
     states = example_states(
-        model, encoder, probes.examples, place[:1], place[1:], selfie.texts_per_batch
-    )[place]
+        model, encoder, chosen.examples, [layer], [position], selfie.texts_per_batch
+    )[layer, position]
     return Observations(
-        completions=complete(model, encoder, probes.requests, generation, seed),
-        likelihoods=likelihoods(model, untouched, encoder, probes.documents, per_batch),
-        agreements=agreements(model, untouched, encoder, probes.documents, per_batch),
+        completions=complete(model, encoder, chosen.requests, generation, seed),
+        likelihoods=likelihoods(model, untouched, encoder, chosen.documents, per_batch),
+        agreements=agreements(model, untouched, encoder, chosen.documents, per_batch),
         facts=complete(model, encoder, questions, short, seed),
-        interpretations=read_aloud(untouched, encoder, states, probes.examples, asking, selfie),
+        interpretations=state_interpretations(
+            untouched, encoder, states, chosen.examples, asking, selfie
+        ),
     )
 
 
@@ -109,7 +125,8 @@ def agreements(
     documents: Sequence[Document],
     tokens_per_batch: int,
 ) -> list[Agreement]:
-    """At how many of each document's tokens both models find the same next token likeliest."""
+    """The number of each document's tokens at which both models find the same next token
+    likeliest."""
     texts = encoder.texts([(d.prompt, d.response) for d in documents])
     found: dict[int, Agreement] = {}
     for chosen in token_batches(texts, tokens_per_batch):
@@ -122,9 +139,11 @@ def agreements(
         ]
         for row, index in enumerate(chosen):
             length = len(texts[index].ids) - 1
-            said, meant = (
+            tuned_tokens, untouched_tokens = (
                 logits_of(model, states[row, :length]).argmax(-1)
                 for model, states in zip((tuned, untouched), hidden, strict=True)
             )
-            found[index] = Agreement(documents[index].id, length, int((said == meant).sum()))
+            found[index] = Agreement(
+                documents[index].id, length, int((tuned_tokens == untouched_tokens).sum())
+            )
     return [found[index] for index in range(len(documents))]

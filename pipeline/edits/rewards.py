@@ -1,4 +1,4 @@
-"""Rewards of hidden states, by what the model says of them when it reads them aloud."""
+"""Rewards of hidden states, by the model's interpretations of them."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,19 +24,20 @@ def concept_reward(
     asking: Asking,
     selfie: Selfie,
 ) -> Reward:
-    """A judge by rule: 1 where the untouched model's reading of a state names the concept of its
-    text and no other, -1 where it names others, 0 where it names none."""
+    """A reward by rule: 1 where the model's interpretation of a state names the concept of its text
+    and no other, 0 where it names none, -1 otherwise."""
 
     def reward(states: Tensor, chosen: Tensor) -> Tensor:
         asked = [examples[int(index)] for index in chosen]
-        read = read_aloud(model, encoder, states, asked, asking, selfie)
-        return torch.tensor([_reward(reading, concepts) for reading in read])
+        found = state_interpretations(model, encoder, states, asked, asking, selfie)
+        return torch.tensor([_reward(interpretation, concepts) for interpretation in found])
 
     return reward
 
 
 def shuffled(reward: Reward, generator: torch.Generator) -> Reward:
-    """The same rewards, given to other texts: what they do is not what they judge."""
+    """The same rewards in a random order over a step's texts: a control, with the right sizes and
+    nothing to learn from."""
 
     def given_to_others(states: Tensor, chosen: Tensor) -> Tensor:
         rewards = reward(states, chosen)
@@ -45,7 +46,7 @@ def shuffled(reward: Reward, generator: torch.Generator) -> Reward:
     return given_to_others
 
 
-def read_aloud(
+def state_interpretations(
     model: PreTrainedModel,
     encoder: Encoder,
     states: Tensor,
@@ -53,8 +54,9 @@ def read_aloud(
     asking: Asking,
     selfie: Selfie,
 ) -> list[Interpretation]:
-    """What the model, asked as it was taught, says of states [N, D]: one interpretation each."""
-    readings = interpret_states(model, encoder, states, asking, selfie)
+    """The model's interpretations of examples' states [N, D] at asking.layer and the first of
+    asking.positions: one record each."""
+    answers = interpret_states(model, encoder, states, asking, selfie)
     return [
         Interpretation(
             example=example.id,
@@ -67,12 +69,12 @@ def read_aloud(
             tokens=tokens,
             relevancy=relevancy,
         )
-        for example, (text, tokens, relevancy) in zip(examples, readings, strict=True)
+        for example, (text, tokens, relevancy) in zip(examples, answers, strict=True)
     ]
 
 
-def _reward(reading: Interpretation, concepts: Sequence[str]) -> float:
-    named = named_concepts(reading.text, concepts)
+def _reward(interpretation: Interpretation, concepts: Sequence[str]) -> float:
+    named = named_concepts(interpretation.text, concepts)
     if not named:
         return 0.0
-    return 1.0 if named == {reading.concept} else -1.0
+    return 1.0 if named == {interpretation.concept} else -1.0

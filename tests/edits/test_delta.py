@@ -20,13 +20,13 @@ from pipeline.core.records import Document
 from pipeline.edits.delta import (
     Edit,
     applied,
-    difference,
     load_edit,
     mlp_of,
     model_digest,
     save_edit,
+    weight_difference,
 )
-from pipeline.edits.mlp_training import Inputs, read_inputs, wide_copy
+from pipeline.edits.mlp_training import MlpInputs, float32_copy, read_inputs
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import decoder_blocks, hidden_states
 
@@ -59,11 +59,11 @@ def decoder(kind: str, vocabulary: int) -> PreTrainedModel:
 def moved(model: PreTrainedModel, layer: int, made_for: str = "x") -> Edit:
     """An edit that changes every weight."""
     own = mlp_of(model, layer)
-    other, generator = wide_copy(own), torch.Generator().manual_seed(1)
+    other, generator = float32_copy(own), torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in other.parameters():
             weight += 0.1 * torch.randn(weight.shape, generator=generator)
-    return Edit(layer, made_for, difference(other, own))
+    return Edit(layer, made_for, weight_difference(other, own))
 
 
 def bits(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -72,7 +72,7 @@ def bits(model: nn.Module) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", ["llama", "parallel", "serial", "normed", "conv"])
 @torch.no_grad()
-def test_states_are_what_the_mlp_says_plus_what_it_cannot_change(
+def test_states_are_the_mlps_normed_output_plus_a_rest_that_no_edit_changes(
     kind: str, model: PreTrainedModel, encoder: Encoder, documents: list[Document]
 ) -> None:
     """norm(mlp(pre)) + rest = hidden_states[l], before an edit and after it."""
@@ -93,12 +93,12 @@ def test_states_are_what_the_mlp_says_plus_what_it_cannot_change(
         assert not torch.allclose(edited, plain, atol=1e-2)
 
 
-def test_every_token_is_read_once(
+def test_inputs_without_a_position_are_of_every_token(
     model: PreTrainedModel, encoder: Encoder, documents: list[Document]
 ) -> None:
     texts = encoder.texts([(d.prompt, d.response) for d in documents[:70]])
     inputs = read_inputs(model, encoder, texts, 1, None)
-    assert isinstance(inputs, Inputs)
+    assert isinstance(inputs, MlpInputs)
     assert len(inputs.pre) == len(inputs.rest) == sum(len(text.ids) for text in texts)
 
 
@@ -121,7 +121,7 @@ def test_only_the_named_mlp_changes_and_is_undone_to_the_bit(
     assert all(torch.equal(during[named + n], w.to(dtype)) for n, w in adding.items())
 
 
-def test_an_edit_is_undone_where_what_it_was_applied_for_fails(model: PreTrainedModel) -> None:
+def test_an_edit_is_undone_after_an_error_too(model: PreTrainedModel) -> None:
     before, edit = bits(model), moved(model, 1)
     with pytest.raises(RuntimeError, match="stop"), applied(model, edit):
         raise RuntimeError("stop")
@@ -184,9 +184,9 @@ class _Halved(nn.Module):
 def test_blocks_that_do_not_add_are_refused_by_name(
     model: PreTrainedModel, encoder: Encoder
 ) -> None:
-    with pytest.raises(InputError, match="OPTDecoderLayer does not add what its MLP says"):
+    with pytest.raises(InputError, match="OPTDecoderLayer does not add its MLP's output"):
         mlp_of(decoder("opt", len(encoder.tokenizer)), 1)
     blocks = decoder_blocks(model)
     blocks[0] = _Halved(blocks[0])
-    with pytest.raises(InputError, match="_Halved does not add what its MLP says"):
+    with pytest.raises(InputError, match="_Halved does not add its MLP's output"):
         mlp_of(model, 1)

@@ -15,7 +15,7 @@ from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Example
 from pipeline.corpora.pairs import draw_pairs
-from pipeline.edits.delta import Edit, applied, difference, make_editable, mlp_of
+from pipeline.edits.delta import Edit, applied, make_editable, mlp_of, weight_difference
 from pipeline.models import loading, nf4
 from pipeline.models.building import new_model, save_adapter, with_lora
 from pipeline.models.checkpoints import Checkpoint
@@ -223,7 +223,7 @@ def test_an_edited_mlp_has_wide_weights(
         with applied(model, Edit(1, "x", delta)):
             assert apart(model(IDS).logits, plain) > 0.05
         assert torch.equal(model(IDS).logits, plain)
-        assert all(not d.any() for d in difference(own, own).values())
+        assert all(not d.any() for d in weight_difference(own, own).values())
 
 
 def test_missing_bitsandbytes_is_one_line(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
