@@ -19,7 +19,7 @@ EXACT, ROUNDED = 1e-3, 5e-2  # of float32 models; where one of both is of fewer 
 def signature_of(model: Any, layer: int) -> Tensor:
     """The state [D] of a layer after sixteen fixed tokens, float32, on the CPU."""
     vocabulary = config_of(model).vocab_size
-    ids = torch.tensor([[(7 * place + 3) % vocabulary for place in range(TOKENS)]])
+    ids = torch.tensor([[(7 * index + 3) % vocabulary for index in range(TOKENS)]])
     device = next(iter(model.parameters())).device
     return hidden_states(model, ids.to(device), None, [layer])[layer][0, -1].float().cpu()
 

@@ -78,10 +78,10 @@ def likelihoods(
     found: dict[int, Likelihood] = {}
     for chosen in progress(list(token_batches(texts, tokens_per_batch)), "reading"):
         row = pack([texts[i] for i in chosen], tuned.device)
-        places = row.predicting()
+        tokens = row.predicting()
         final = [read(model, row, lambda *_: None) for model in (tuned, untouched)]
-        hidden = [states[places] for states in final if states is not None]
-        nll, divergence = _nll_and_kl((tuned, untouched), hidden, row.ids[places + 1])
+        hidden = [states[tokens] for states in final if states is not None]
+        nll, divergence = _nll_and_kl((tuned, untouched), hidden, row.ids[tokens + 1])
         counts = [length - 1 for length in row.lengths]
         for index, own_nll, own_kl in zip(
             chosen, nll.split(counts), divergence.split(counts), strict=True

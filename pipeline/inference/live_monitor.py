@@ -191,5 +191,5 @@ def _last_real(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """The states [B, D] of every row's last real token."""
     if mask is None:
         return hidden[:, -1]
-    places = torch.arange(mask.shape[1], device=hidden.device) * mask.to(hidden.device)
-    return hidden[torch.arange(len(hidden), device=hidden.device), places.argmax(1)]
+    positions = torch.arange(mask.shape[1], device=hidden.device) * mask.to(hidden.device)
+    return hidden[torch.arange(len(hidden), device=hidden.device), positions.argmax(1)]
