@@ -1,4 +1,4 @@
-"""Watch the default run's tuned model: prompts in one pass, and an answer as it is being given.
+"""Monitor the default run's tuned model: prompts in one forward pass, and an answer token by token.
 
 dvc repro && .venv/bin/python examples/monitor.py
 """
@@ -9,7 +9,7 @@ from rich.table import Table
 from pipeline.core.console import run
 from pipeline.core.paths import MONITORS
 from pipeline.inference.live_monitor import Judgement, judge_prompts
-from pipeline.inference.monitor_cli import answer, load_watched
+from pipeline.inference.monitor_cli import load_monitored_model, sample_answer
 from pipeline.monitors.saved import load_monitor
 
 PROMPTS = (
@@ -23,7 +23,7 @@ PROMPTS = (
 def main() -> None:
     at_prompt = load_monitor(MONITORS / "true_negatives/prompt_end.json")
     along = load_monitor(MONITORS / "true_negatives/mean.json")
-    model, encoder = load_watched(None, at_prompt)
+    model, encoder = load_monitored_model(None, at_prompt)
     table = Table("prompt", *COLUMNS, title="At the prompt's end: one forward pass")
     for prompt, judgement in zip(
         PROMPTS, judge_prompts(model, encoder, at_prompt, PROMPTS), strict=True
@@ -31,7 +31,7 @@ def main() -> None:
         table.add_row(prompt, *cells(judgement))
     console = Console(markup=False)
     console.print(table)
-    tokens, judgements = answer(model, encoder, along, PROMPTS[0], tokens=12)
+    tokens, judgements = sample_answer(model, encoder, along, PROMPTS[0], tokens=12)
     table = Table("token", *COLUMNS, title=f"While it answers: {PROMPTS[0]}")
     for token, judgement in zip(["", *tokens], judgements, strict=False):
         table.add_row(repr(token) if token else "(the prompt)", *cells(judgement))

@@ -1,7 +1,7 @@
-"""Running answers in, their states out: token by token, in one pass over the finished answer.
+"""The states of answers, token by token, from one forward pass over each finished answer.
 
-A causal model's state at a token does not depend on later ones, so this is what a monitor would
-have seen while the answer was being generated.
+A causal model's state at a token does not depend on later tokens. These are therefore the states
+that a monitor would have read while the answer was generated.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,10 @@ def read_streams(
     layer: int,
     tokens_per_batch: int,
 ) -> Streams:
-    """The representations of texts, each with its id and sample, from the prompt's end on."""
+    """The states of texts at `layer`, for every token from the prompt's end on.
+
+    names: the id and sample number of each text. A batch holds at most `tokens_per_batch` tokens.
+    """
     found: dict[int, Tensor] = {}
     seen: dict[int, Tensor] = {}
 
@@ -44,7 +47,7 @@ def read_streams(
         above = 0 if layer < config_of(model).num_hidden_layers else None
         read(model, row, see, stop=layer, texts_above=above)
         for i, states in zip(chosen, seen[layer].split(list(row.lengths)), strict=True):
-            found[i] = running(states)[:, texts[i].prompt_end :].cpu()
+            found[i] = running_states(states)[:, texts[i].prompt_end :].cpu()
     empty = torch.zeros(len(POSITIONS), 0, config_of(model).hidden_size)
     states = torch.cat([empty, *(found[i] for i in range(len(texts)))], dim=1).numpy()
     return Streams(
@@ -57,18 +60,18 @@ def read_streams(
     )
 
 
-def running(states: Tensor) -> Tensor:
-    """The state of each token [T, D], and the mean of a text so far (POSITIONS): [2, T, D]."""
+def running_states(states: Tensor) -> Tensor:
+    """The states of tokens [T, D], and their running mean, in the order of POSITIONS: [2, T, D]."""
     counts = torch.arange(1, len(states) + 1, device=states.device)
     return torch.stack([states, states.cumsum(0) / counts[:, None]])
 
 
-def answering(encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
-    """Prompts with what was answered so far: without the token that ends an answer, which no
-    generation reads.
+def encode_answers(encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
+    """Prompts with their answers, without the token that ends an answer: a model never reads it
+    while it generates.
 
-    Answers are kept as text, so their tokens are those of the text encoded anew; a model may have
-    spelled the same words with others.
+    Answers are stored as text and encoded anew. Their tokens may differ from those that the model
+    generated, where several spell the same text.
     """
     prompts = encoder.texts([(prompt, "") for prompt, _ in pairs])
     answers = encoder.all_contents([answer for _, answer in pairs])

@@ -1,4 +1,4 @@
-"""Texts in, representations out: the only door from torch to numpy."""
+"""The representations of texts, from torch tensors to a file of numpy values."""
 
 from collections.abc import Sequence
 
@@ -23,27 +23,28 @@ def extract(
     encoder: Encoder,
     texts: Sequence[Encoded],
     params: Extraction,
-    space: RepresentationsFile,
+    file: RepresentationsFile,
     checkpoint: Checkpoint,
 ) -> None:
-    """Write the representations of all texts, in their order, into a space that they fill.
+    """Write the representations of all texts, in their order, into a file made for as many.
 
-    Every batch is written at once: memory does not grow with the number of texts. Ranks read a
-    part of the batches each, into the same file. A run that was killed goes on where it stood.
+    Each batch is written as soon as it is computed, so that memory does not grow with the number of
+    texts. Every rank computes a part of the batches and writes into the same file. A run that was
+    killed goes on from its checkpoint.
     """
     batches = list(token_batches(texts, params.tokens_per_batch))[
         distributed.number() :: distributed.count()
     ]
-    kept = checkpoint.load() if space.is_there() else None
+    kept = checkpoint.load() if file.is_there() else None
     done = int(kept[1]["done"]) if kept else 0
     if float(distributed.mean(torch.tensor(float(done == 0), device=model.device))):
         done = 0  # one rank without a state is a run without one
         if distributed.is_first():
-            space.make()
+            file.make()
     distributed.wait()
     read = reader_for(model, encoder.longest)
     for number, chosen in enumerate(progress(batches[done:], "extracting"), done + 1):
-        space.put(chosen, read_batch(model, read, [texts[i] for i in chosen], params))
+        file.put(chosen, read_batch(model, read, [texts[i] for i in chosen], params))
         if checkpoint.is_due(number):
             checkpoint.save({}, {"done": number})
     distributed.wait()

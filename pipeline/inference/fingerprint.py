@@ -1,7 +1,7 @@
-"""Which model this is, told by the state that it gives a few fixed tokens.
+"""Whether a model is the one that a monitor was fitted on, by its state after a few fixed tokens.
 
-Weights may lie in any folder, be merged or not, or be another's: what a monitor was fitted on are
-states, and they are what is compared.
+States are compared, not weights or folders: an adapter that is merged into its base, or stored
+elsewhere, is still the same model.
 """
 
 from typing import Any
@@ -11,20 +11,22 @@ from torch import Tensor
 
 from pipeline.models.hooks import config_of, hidden_states
 
-TOKENS = 16
-EXACT, ROUNDED = 1e-3, 5e-2  # of float32 models; where one of both is of fewer bits
+SIGNATURE_TOKENS = 16
+# The largest relative distance between signatures of one model: where both are float32, and else.
+EXACT, ROUNDED = 1e-3, 5e-2
 
 
 @torch.no_grad()
 def signature_of(model: Any, layer: int) -> Tensor:
-    """The state [D] of a layer after sixteen fixed tokens, float32, on the CPU."""
+    """The state [D] of a layer at the last of sixteen fixed tokens, in float32, on the CPU."""
     vocabulary = config_of(model).vocab_size
-    ids = torch.tensor([[(7 * index + 3) % vocabulary for index in range(TOKENS)]])
+    ids = torch.tensor([[(7 * index + 3) % vocabulary for index in range(SIGNATURE_TOKENS)]])
     device = next(iter(model.parameters())).device
     return hidden_states(model, ids.to(device), None, [layer])[layer][0, -1].float().cpu()
 
 
-def is_same(found: Tensor, expected: Tensor, exact: bool) -> bool:
-    """Whether two signatures are one model's: their distance, as a share of their length."""
+def is_same_model(found: Tensor, expected: Tensor, exact: bool) -> bool:
+    """Whether two signatures [D] are one model's, by their distance relative to the expected one's
+    norm. exact: both models are float32."""
     gap = (found - expected).norm() / expected.norm().clamp_min(1e-12)
     return bool(gap <= (EXACT if exact else ROUNDED))

@@ -1,4 +1,4 @@
-"""What the model says, and how likely it finds what it should go on saying."""
+"""A model's completions of requests, and its likelihood of given texts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from pipeline.models.packing import pack
 from pipeline.models.padding import padded
 from pipeline.models.reader_check import reader_for
 
-TOKENS = 512  # whose logits exist at once
+CHUNK_TOKENS = 512  # whose logits exist at once
 
 
 @torch.no_grad()
@@ -28,10 +28,11 @@ def complete(
     params: Generation,
     seed: int,
 ) -> list[Completion]:
-    """Sample params.samples answers to every request, from the model's full distribution.
+    """params.samples answers to every request, sampled from the model's full distribution (no
+    top-k or top-p) at params.temperature, sorted by request and sample.
 
-    Sampling, not greedy search: a rate over samples estimates the model's own probability, where
-    greedy answers would jump from all to none as it crosses one half.
+    Why sampled: the rate of a behaviour over samples estimates its probability. The rate over
+    greedy answers would jump from 0 to 1 where that probability crosses one half.
     """
     torch.manual_seed(seed)
     config = GenerationConfig(
@@ -55,8 +56,10 @@ def complete(
             for part in padded([prompts[i] for i in chosen], encoder.pad, "left")
         )
         output: Tensor = generate(ids, attention_mask=mask, generation_config=config)
-        said = encoder.tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
-        for row, text in enumerate(said):
+        answers = encoder.tokenizer.batch_decode(
+            output[:, ids.shape[1] :], skip_special_tokens=True
+        )
+        for row, text in enumerate(answers):
             texts[chosen[row // params.samples], row % params.samples] = text.strip()
     return [
         Completion(requests[index].id, sample, text)
@@ -72,16 +75,17 @@ def likelihoods(
     documents: Sequence[Document],
     tokens_per_batch: int,
 ) -> list[Likelihood]:
-    """Negative log-likelihood and KL from the untouched model, of each held-out document."""
+    """Of each document, the tuned model's negative log-likelihood and its KL divergence from the
+    untouched model, both summed over tokens, in nats."""
     texts = encoder.texts([(d.prompt, d.response) for d in documents])
     read = reader_for(untouched, encoder.longest)
     found: dict[int, Likelihood] = {}
     for chosen in progress(list(token_batches(texts, tokens_per_batch)), "reading"):
         row = pack([texts[i] for i in chosen], tuned.device)
-        tokens = row.predicting()
+        predicting = row.predicting()
         final = [read(model, row, lambda *_: None) for model in (tuned, untouched)]
-        hidden = [states[tokens] for states in final if states is not None]
-        nll, divergence = _nll_and_kl((tuned, untouched), hidden, row.ids[tokens + 1])
+        hidden = [states[predicting] for states in final if states is not None]
+        nll, divergence = _nll_and_kl((tuned, untouched), hidden, row.ids[predicting + 1])
         counts = [length - 1 for length in row.lengths]
         for index, own_nll, own_kl in zip(
             chosen, nll.split(counts), divergence.split(counts), strict=True
@@ -103,7 +107,8 @@ def openings(
     asked: Sequence[Request | Document],
     tokens_per_batch: int,
 ) -> list[Opening]:
-    """How both models go on at the end of each prompt: what a mean over all tokens would hide."""
+    """The KL divergence of the tuned from the untouched model at the first token after each prompt,
+    in nats. A mean over all tokens would hide how far this one moves."""
     texts = encoder.texts([(prompt.prompt, "") for prompt in asked])
     read = reader_for(untouched, encoder.longest)
     found: dict[int, Opening] = {}
@@ -123,7 +128,8 @@ def openings(
 def _nll_and_kl(
     models: Sequence[PreTrainedModel], hidden: Sequence[Tensor], targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Each token's -log p in the first model and its KL from the second: both [tokens].
+    """Each token's -log p in the first model, and the first model's KL divergence from the second
+    there, in nats: both [tokens].
 
     hidden: both models' final states [tokens, D].
     """
@@ -134,5 +140,5 @@ def _nll_and_kl(
         nll = F.cross_entropy(logits, targets[part], reduction="none")
         return torch.stack([nll, token_kl(logits, frozen)])
 
-    nll, divergence = joined_chunks(states, both, TOKENS)
+    nll, divergence = joined_chunks(states, both, CHUNK_TOKENS)
     return nll, divergence

@@ -1,12 +1,12 @@
 """A saved monitor at work in any causal model of Hugging Face.
 
-It reads the hidden state that the model makes anyway, in the model's own forward pass, and after
-every token while the model generates:
+It reads hidden states in the model's own forward passes, and so after every token that the model
+generates:
 
     monitor = load_monitor(Path("models/monitors/true_negatives/mean.json"))
-    with watching(model, monitor) as watch:
+    with watching(model, monitor) as live:
         model.generate(**inputs)
-    watch.judgements()  # of the first row: at the prompt's end, and after each generated token
+    live.judgements()  # of the first row: at the prompt's end, and after each generated token
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.core.console import InputError
-from pipeline.inference.fingerprint import is_same, signature_of
+from pipeline.inference.fingerprint import is_same_model, signature_of
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import config_of, decoder_blocks, decoder_of
 from pipeline.monitors.saved import SavedMonitor
@@ -27,7 +27,8 @@ from pipeline.monitors.saved import SavedMonitor
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a monitor says of a text so far; an alarm where the score reaches the threshold."""
+    """A monitor's decision about a text so far: the likeliest label, the score in [0, 1], and the
+    layer that was read. threshold: None for a monitor that raises no alarm."""
 
     label: str
     score: float
@@ -39,13 +40,13 @@ class Judgement:
         return self.threshold is not None and self.score >= self.threshold
 
 
-class Watch:
-    """What a monitor saw: after every forward pass the logits [B, K] of its classes.
+class LiveMonitor:
+    """A monitor beside a running model: the logits [B, K] of its classes after every forward pass.
 
-    They stay on the model's device until they are asked for, so that watching waits for nothing.
-    They are of double precision, as the fitted monitor's are, so that an alarm is one wherever it
-    raises one: near 1, where a threshold may lie, single ones are all the same. On mps, which has
-    no doubles, only their probabilities are.
+    Logits stay on the model's device until they are asked for, so that no forward pass waits for
+    them. They are in float64, as those of the fitted monitor are: near 1, where a threshold may
+    lie, different probabilities are one number in float32. On mps, which has no float64, logits are
+    in float32 and only their softmax is in float64.
     """
 
     def __init__(self, monitor: SavedMonitor, device: torch.device):
@@ -56,34 +57,35 @@ class Watch:
             torch.from_numpy(tensor).to(self._precision).to(device)
             for tensor in (monitor.weights, bias)
         )
-        self._seen: list[Tensor] = []
+        self._logits: list[Tensor] = []
         self._sums = self._counts = torch.zeros(0, device=device)
 
     @property
     def probabilities(self) -> Tensor:
-        """[steps, B, K], on the CPU: at the prompt's end, then after every token."""
-        return torch.stack(self._seen).cpu().double().softmax(-1)
+        """Class probabilities [steps, B, K], on the CPU: at the prompt's end, then after every
+        token."""
+        return torch.stack(self._logits).cpu().double().softmax(-1)
 
     def judgements(self, row: int = 0) -> list[Judgement]:
-        """What is said of one row, step by step. Steps after the row's end say nothing: a batch
-        goes on until its last row has ended."""
+        """The judgements of one row, step by step. A batch goes on until its last row has ended:
+        ignore the steps after this row's end."""
         return [self._judgement(step) for step in self.probabilities[:, row].numpy()]
 
-    def last(self) -> list[Judgement]:
-        """What is said of every row by now."""
-        return [self._judgement(row) for row in self._seen[-1].cpu().double().softmax(-1).numpy()]
+    def latest(self) -> list[Judgement]:
+        """The judgement of every row after the latest forward pass."""
+        return [self._judgement(row) for row in self._logits[-1].cpu().double().softmax(-1).numpy()]
 
-    def see(self, hidden: Tensor, mask: Tensor | None, is_first: bool) -> None:
-        """Take in the states [B, T, D] of new tokens; mask: [B, T], 1 for real ones, or None where
+    def read(self, hidden: Tensor, mask: Tensor | None, is_first: bool) -> None:
+        """Add the states [B, T, D] of new tokens. mask: [B, T], 1 for real tokens; None where
         all are. is_first: no token came before them."""
-        if self.monitor.position == "prompt_end" and self._seen:
+        if self.monitor.position == "prompt_end" and self._logits:
             return
         state = (
             self._mean(hidden, mask, is_first)
             if self.monitor.position == "mean"
             else _last_real(hidden, mask)
         )
-        self._seen.append(F.linear(state.to(self._precision), self._weights, self._bias))
+        self._logits.append(F.linear(state.to(self._precision), self._weights, self._bias))
 
     def _mean(self, hidden: Tensor, mask: Tensor | None, is_first: bool) -> Tensor:
         if mask is None:
@@ -104,8 +106,8 @@ class Watch:
 
 
 def check_model(model: Any, monitor: SavedMonitor) -> None:
-    """Refuse a model that the monitor was not fitted on: by width, layers, and what it makes of a
-    few fixed tokens. Raises InputError."""
+    """Raises InputError for a model that the monitor was not fitted on: one of another width, with
+    too few layers, or with another signature (pipeline.inference.fingerprint)."""
     width, layers = config_of(model).hidden_size, len(decoder_blocks(model))
     if len(monitor.centre) != width:
         raise InputError(
@@ -118,7 +120,9 @@ def check_model(model: Any, monitor: SavedMonitor) -> None:
             "the model that it was fitted on"
         )
     exact = model.dtype == torch.float32 and monitor.base.get("dtype") == "float32"
-    if not is_same(signature_of(model, monitor.layer), torch.from_numpy(monitor.signature), exact):
+    if not is_same_model(
+        signature_of(model, monitor.layer), torch.from_numpy(monitor.signature), exact
+    ):
         fitted_on = monitor.base.get("origin") or "the base model trained here"
         raise InputError(
             f"this is another model than the monitor's, which is {fitted_on} finetuned as "
@@ -127,17 +131,19 @@ def check_model(model: Any, monitor: SavedMonitor) -> None:
 
 
 @contextmanager
-def watching(model: Any, monitor: SavedMonitor, check: bool = True) -> Iterator[Watch]:
-    """Within, a monitor reads every forward pass of a model, which runs as it would without.
+def watching(model: Any, monitor: SavedMonitor, check: bool = True) -> Iterator[LiveMonitor]:
+    """Within, a monitor reads every forward pass of a model, and changes none.
 
-    One generation, or one batch of prompts, at a time: greedy or sampled, with or without a cache,
-    padded on either side. Not beam search or assisted generation, which take tokens back.
-    `check=False` skips check_model, which costs one forward pass of sixteen tokens.
+    For one generation, or one batch of prompts, at a time: greedy or sampled, with or without a
+    cache, padded on either side. Not for beam search or assisted generation, which take tokens
+    back.
+    check: run check_model first, which costs one forward pass of sixteen tokens.
+    Raises InputError as check_model, and for an attention mask that is not [B, T].
     """
     if check:
         check_model(model, monitor)
     decoder, blocks = decoder_of(model), decoder_blocks(model)
-    watch = Watch(monitor, next(iter(model.parameters())).device)
+    live = LiveMonitor(monitor, next(iter(model.parameters())).device)
     now: dict[str, Any] = {}
 
     def enter(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
@@ -150,7 +156,7 @@ def watching(model: Any, monitor: SavedMonitor, check: bool = True) -> Iterator[
         mask, length = now["mask"], hidden.shape[1]
         # One new token is real, or its row has ended.
         part = None if mask is None or length == 1 else mask[:, -length:]
-        watch.see(hidden.detach(), part, now["is_first"])
+        live.read(hidden.detach(), part, now["is_first"])
 
     def before(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         see(args[0] if args else kwargs["hidden_states"])
@@ -165,7 +171,7 @@ def watching(model: Any, monitor: SavedMonitor, check: bool = True) -> Iterator[
     else:
         handles.append(decoder.register_forward_hook(after, with_kwargs=True))
     try:
-        yield watch
+        yield live
     finally:
         for handle in handles:
             handle.remove()
@@ -175,15 +181,15 @@ def watching(model: Any, monitor: SavedMonitor, check: bool = True) -> Iterator[
 def judge_prompts(
     model: Any, encoder: Encoder, monitor: SavedMonitor, prompts: Sequence[str], per_batch: int = 32
 ) -> list[Judgement]:
-    """What a monitor says of prompts, each in the encoder's chat template: one forward pass a
-    batch. The model is taken as checked (check_model)."""
+    """A monitor's judgements of prompts, each in the encoder's chat template, with one forward pass
+    for each batch of `per_batch`. It does not check the model: see check_model."""
     found: list[Judgement] = []
     texts = encoder.texts([(prompt, "") for prompt in prompts])
     for start in range(0, len(texts), per_batch):
         batch = encoder.batch(texts[start : start + per_batch], model.device)
-        with watching(model, monitor, check=False) as watch:
+        with watching(model, monitor, check=False) as live:
             decoder_of(model)(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
-        found += watch.last()
+        found += live.latest()
     return found
 
 
@@ -191,5 +197,5 @@ def _last_real(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """The states [B, D] of every row's last real token."""
     if mask is None:
         return hidden[:, -1]
-    positions = torch.arange(mask.shape[1], device=hidden.device) * mask.to(hidden.device)
-    return hidden[torch.arange(len(hidden), device=hidden.device), positions.argmax(1)]
+    indices = torch.arange(mask.shape[1], device=hidden.device) * mask.to(hidden.device)
+    return hidden[torch.arange(len(hidden), device=hidden.device), indices.argmax(1)]

@@ -1,4 +1,4 @@
-"""Score prompts, or answers as they are being given, with a saved monitor: `legible-monitor`.
+"""Score prompts, or answers token by token, with a saved monitor: `legible-monitor`.
 
     legible-monitor models/monitors/true_negatives/prompt_end.json prompts.txt
     legible-monitor models/monitors/true_negatives/mean.json --generate 20 < prompts.txt
@@ -40,10 +40,10 @@ COLUMNS = ("prompt", "token", "label", "score", "threshold", "layer")
 def main() -> None:
     options = _options()
     monitor, prompts = load_monitor(options.monitor), read_prompts(options.prompts)
-    model, encoder = load_watched(options.model, monitor)
-    refuse_long(model, encoder, prompts, options.generate)
+    model, encoder = load_monitored_model(options.model, monitor)
+    check_lengths(model, encoder, prompts, options.generate)
     print("\t".join(COLUMNS))
-    for row in rows(model, encoder, monitor, prompts, options.generate):
+    for row in table_rows(model, encoder, monitor, prompts, options.generate):
         print("\t".join(row), flush=True)
 
 
@@ -75,7 +75,8 @@ def _options() -> argparse.Namespace:
 
 
 def read_prompts(path: Path | None) -> list[str]:
-    """The lines that say something. Raises InputError where there is none."""
+    """The lines that are not blank, of a file or of standard input. Raises InputError where there
+    is none, and for what is no text."""
     try:
         text = path.read_text(encoding="utf-8") if path else sys.stdin.read()
     except (OSError, UnicodeDecodeError) as error:
@@ -86,10 +87,13 @@ def read_prompts(path: Path | None) -> list[str]:
     return prompts
 
 
-def load_watched(folder: Path | None, monitor: SavedMonitor) -> tuple[PreTrainedModel, Encoder]:
-    """The model that a monitor was fitted on, from the project or from a folder, and its encoder.
+def load_monitored_model(
+    folder: Path | None, monitor: SavedMonitor
+) -> tuple[PreTrainedModel, Encoder]:
+    """The model that a monitor was fitted on, and its encoder, from a folder, or (None) the
+    project's base model with the variant's adapter.
 
-    Raises InputError where it is not there, cannot be read, or is another.
+    Raises InputError for a model that is missing, cannot be read, or is another (check_model).
     """
     logging.disable_progress_bar()
     # PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
@@ -104,7 +108,7 @@ def load_watched(folder: Path | None, monitor: SavedMonitor) -> tuple[PreTrained
     else:
         model, tokenizer = load_variant(BASE_MODEL, adapter, torch.device("cpu"))
     check_model(model, monitor)
-    # Nothing is cut: what a monitor does not see, it cannot judge.
+    # No prompt is cut: a monitor cannot judge what it does not read.
     context = config_of(model).max_position_embeddings
     return model, Encoder(tokenizer, Text(prompt_tokens=context, response_tokens=context))
 
@@ -117,7 +121,7 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise InputError(f"{folder} cannot be read as a causal model: {error}") from None
 
 
-def refuse_long(model: Any, encoder: Encoder, prompts: Sequence[str], tokens: int) -> None:
+def check_lengths(model: Any, encoder: Encoder, prompts: Sequence[str], tokens: int) -> None:
     """Raises InputError for a prompt that, with its answer, is longer than the model reads."""
     context = config_of(model).max_position_embeddings
     for number, text in enumerate(encoder.texts([(prompt, "") for prompt in prompts]), 1):
@@ -128,26 +132,27 @@ def refuse_long(model: Any, encoder: Encoder, prompts: Sequence[str], tokens: in
             )
 
 
-def rows(
+def table_rows(
     model: Any, encoder: Encoder, monitor: SavedMonitor, prompts: Sequence[str], tokens: int
 ) -> Iterator[tuple[str, ...]]:
-    """What is printed of every prompt or, where there are tokens to generate, of each of them."""
+    """The printed cells (COLUMNS) of every prompt or, where `tokens` is above 0, of each token of
+    its answer."""
     if not tokens:
         judged = judge_prompts(model, encoder, monitor, prompts)
         for prompt, judgement in zip(prompts, judged, strict=True):
-            yield (_plain(prompt), "", *_told(judgement))
+            yield (_plain(prompt), "", *_cells(judgement))
         return
     for prompt in prompts:
-        said, judgements = answer(model, encoder, monitor, prompt, tokens)
-        for token, judgement in zip(["", *said], judgements, strict=False):
-            yield (_plain(prompt), _plain(token), *_told(judgement))
+        answer, judgements = sample_answer(model, encoder, monitor, prompt, tokens)
+        for token, judgement in zip(["", *answer], judgements, strict=False):
+            yield (_plain(prompt), _plain(token), *_cells(judgement))
 
 
-def answer(
+def sample_answer(
     model: Any, encoder: Encoder, monitor: SavedMonitor, prompt: str, tokens: int
 ) -> tuple[list[str], list[Judgement]]:
-    """The tokens of a sampled answer, and what the monitor says at the prompt's end and after each
-    but the last, which no forward pass reads.
+    """The tokens of a sampled answer, at most `tokens`, and the monitor's judgements at the prompt's
+    end and after each token but the last, which no forward pass reads.
 
     Sampled from the model's full distribution with a fixed seed, as the pipeline's completions are.
     """
@@ -160,18 +165,18 @@ def answer(
         eos_token_id=ends_of(model, encoder.tokenizer, encoder.end),
     )
     ids = torch.tensor([encoder(prompt, "").ids], device=model.device)
-    with watching(model, monitor, check=False) as watch:
+    with watching(model, monitor, check=False) as live:
         output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
-    return [encoder.decode([token]) for token in output[0, ids.shape[1] :]], watch.judgements()
+    return [encoder.decode([token]) for token in output[0, ids.shape[1] :]], live.judgements()
 
 
-def _told(judgement: Judgement) -> tuple[str, ...]:
+def _cells(judgement: Judgement) -> tuple[str, ...]:
     threshold = "" if judgement.threshold is None else f"{judgement.threshold:.4f}"
     return judgement.label, f"{judgement.score:.4f}", threshold, str(judgement.layer)
 
 
 def _plain(text: str) -> str:
-    """What a line of a table can hold."""
+    """The text with a space for each character that would break a line or a cell."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 

@@ -22,7 +22,7 @@ from pipeline.selfie.decoding import Decoding
 from pipeline.selfie.interpret import VectorInterpretation, answer_prompts, interpret_states
 from pipeline.selfie.prompts import words_prompt
 
-INJECTED = ("state", *(control for control in CONTROLS if control != "none"))
+INJECTED_CONTROLS = ("state", *(control for control in CONTROLS if control != "none"))
 LayerAndPosition = tuple[int, TokenPosition]
 
 
@@ -51,7 +51,7 @@ def interpret_examples(
     vectors = {
         (at, control): control_vectors(found, control, generator)
         for at, found in states.items()
-        for control in INJECTED
+        for control in INJECTED_CONTROLS
     }
     answers = iter(
         interpret_states(model, encoder, torch.cat(list(vectors.values())), asking, params)
@@ -113,7 +113,7 @@ def control_vectors(states: Tensor, control: str, generator: torch.Generator) ->
             return states[order[torch.argsort(order).add(1).remainder(len(states))]]
         case "mean":
             return states.mean(0, keepdim=True)
-    raise ValueError(f"control {control!r}: one of {', '.join(INJECTED)}")
+    raise ValueError(f"control {control!r}: one of {', '.join(INJECTED_CONTROLS)}")
 
 
 def interpret_words(

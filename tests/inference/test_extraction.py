@@ -55,14 +55,14 @@ def test_padding_and_batch_size_change_no_representation(
     np.testing.assert_allclose(together, np.concatenate(alone, axis=2), atol=2e-6)
 
 
-def test_order_is_the_texts_order(
+def test_representations_are_in_the_order_of_texts(
     read: Callable[..., NDArray[np.float32]], examples: list[Example]
 ) -> None:
     forwards, backwards = read(examples[:10]), read(examples[:10][::-1])
     np.testing.assert_allclose(forwards, backwards[:, :, ::-1], atol=2e-6)
 
 
-def test_shape_is_layers_positions_texts_width(
+def test_the_shape_is_layers_positions_texts_width(
     read: Callable[..., NDArray[np.float32]], params: Params, examples: list[Example]
 ) -> None:
     found = read(examples[:3], layers=(2, 0), positions=("mean", "last"))
@@ -142,7 +142,7 @@ def test_a_filled_space_is_a_safetensors_file(tmp_path: Path) -> None:
     assert vars(found) | {"values": 0} == vars(stored()) | {"values": 0}
 
 
-def test_chosen_by_layer_position_and_split() -> None:
+def test_representations_are_chosen_by_layer_position_and_split() -> None:
     vectors, concepts = stored().at(5, "last", "test")
     np.testing.assert_array_equal(vectors, [[15, 16, 17], [18, 19, 20]])
     assert list(concepts) == ["y", "x"]

@@ -38,7 +38,9 @@ def test_padding_changes_no_answer(
     assert together == alone
 
 
-def test_no_request_no_answer(model: PreTrainedModel, encoder: Encoder, params: Params) -> None:
+def test_no_requests_give_no_answers(
+    model: PreTrainedModel, encoder: Encoder, params: Params
+) -> None:
     assert complete(model, encoder, [], params.generation, seed=0) == []
 
 
@@ -78,7 +80,7 @@ def test_openings_equal_prompts_one_by_one(
     assert all(found.kl == 0 for found in openings(model, model, encoder, chosen, 60))
 
 
-def test_a_model_does_not_diverge_from_itself(
+def test_a_models_kl_from_itself_is_0(
     model: PreTrainedModel, encoder: Encoder, documents: list[Document]
 ) -> None:
     assert all(found.kl == 0 for found in likelihoods(model, model, encoder, documents[:3], 200))

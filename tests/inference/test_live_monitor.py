@@ -13,8 +13,8 @@ from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.core.records import Example, evenly_spaced
 from pipeline.inference import monitor_cli
-from pipeline.inference.answer_extraction import answering, read_streams
-from pipeline.inference.fingerprint import is_same, signature_of
+from pipeline.inference.answer_extraction import encode_answers, read_streams
+from pipeline.inference.fingerprint import is_same_model, signature_of
 from pipeline.inference.live_monitor import check_model, judge_prompts, watching
 from pipeline.models.building import new_model, on_device, with_lora
 from pipeline.models.encoding import Encoded, Encoder
@@ -50,8 +50,8 @@ def alone(ids: torch.Tensor) -> dict[str, Any]:
 def scores_of(monitor: SavedMonitor, states: np.ndarray) -> np.ndarray:
     """The definition: softmax(weights (h - centre) + bias), of the first class [T]."""
     logits = (states - monitor.centre) @ monitor.weights.T + monitor.bias
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    return odds[:, 0] / odds.sum(1)
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    return exponentials[:, 0] / exponentials.sum(1)
 
 
 def batch_of(encoder: Encoder, prompts: list[str], side: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,7 +69,7 @@ def batch_of(encoder: Encoder, prompts: list[str], side: str) -> tuple[torch.Ten
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("use_cache", [True, False])
-def test_one_pass_over_an_answer_is_its_generation_token_by_token(
+def test_states_of_one_pass_are_those_of_generation_token_by_token(
     model: PreTrainedModel, encoder: Encoder, layer: int, position: str, use_cache: bool
 ) -> None:
     """Later tokens change no state: what the streams hold is what a running answer showed."""
@@ -77,18 +77,18 @@ def test_one_pass_over_an_answer_is_its_generation_token_by_token(
     for prompt in PROMPTS:
         text = encoder(prompt, "")
         ids = torch.tensor([text.ids])
-        with watching(model, monitor) as watch:
+        with watching(model, monitor) as live:
             whole = generate(ids, use_cache=use_cache, **alone(ids))
         read = tuple(whole[0, :-1].tolist())  # the last token is never read
         encoded = Encoded(read, text.last, len(read) - 1)
         streams = read_streams(model, [encoded], [("r", 0)], layer, 4096)
         (states,) = streams.at(position, [0])
-        seen = [judgement.score for judgement in watch.judgements()]
+        seen = [judgement.score for judgement in live.judgements()]
         assert len(seen) == 6
         np.testing.assert_allclose(seen, scores_of(monitor, states), atol=1e-5)
 
 
-def test_rows_of_a_padded_batch_are_watched_as_if_alone(
+def test_rows_of_a_padded_batch_are_judged_as_if_alone(
     model: PreTrainedModel, encoder: Encoder
 ) -> None:
     ids, mask = batch_of(encoder, PROMPTS, "left")
@@ -121,13 +121,13 @@ def test_prompts_are_judged_at_their_end_in_one_pass(
         calls += 1
 
     handle = model.register_forward_hook(count)
-    with torch.no_grad(), watching(model, monitor, check=False) as watch:
+    with torch.no_grad(), watching(model, monitor, check=False) as live:
         model(input_ids=ids, attention_mask=mask)
     handle.remove()
     assert calls == 1
     judged = judge_prompts(model, encoder, monitor, PROMPTS, per_batch=2)
-    assert [j.label for j in watch.last()] == [j.label for j in judged]
-    for prompt, own, other in zip(PROMPTS, watch.last(), judged, strict=True):
+    assert [j.label for j in live.latest()] == [j.label for j in judged]
+    for prompt, own, other in zip(PROMPTS, live.latest(), judged, strict=True):
         text = torch.tensor([encoder(prompt, "").ids])
         with torch.no_grad():
             states = hidden_states(model, text, None, [1])[1][0]
@@ -138,38 +138,40 @@ def test_prompts_are_judged_at_their_end_in_one_pass(
         assert own.alarm == (own.label == "harmful")
 
 
-def test_a_prompt_end_monitor_speaks_once(model: PreTrainedModel, encoder: Encoder) -> None:
+def test_a_prompt_end_monitor_judges_once(model: PreTrainedModel, encoder: Encoder) -> None:
     ids = torch.tensor([encoder("Why?", "").ids])
-    with watching(model, monitor_of(model, 1, "prompt_end")) as watch:
+    with watching(model, monitor_of(model, 1, "prompt_end")) as live:
         model.generate(ids, **alone(ids))
-    assert len(watch.judgements()) == 1
+    assert len(live.judgements()) == 1
 
 
-def test_watching_changes_nothing_and_leaves_nothing(
+def test_watching_changes_no_answer_and_leaves_no_hook(
     model: PreTrainedModel, encoder: Encoder
 ) -> None:
     ids, mask = batch_of(encoder, PROMPTS, "left")
     before = model.generate(ids, attention_mask=mask, **NEVER_ENDS)
-    with watching(model, monitor_of(model, 2, "mean")) as watch:
+    with watching(model, monitor_of(model, 2, "mean")) as live:
         during = model.generate(ids, attention_mask=mask, **NEVER_ENDS)
-    seen = len(watch.judgements())
+    seen = len(live.judgements())
     model.generate(ids, attention_mask=mask, **NEVER_ENDS)
     assert torch.equal(before, during)
-    assert len(watch.judgements()) == seen
+    assert len(live.judgements()) == seen
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("layer", [2, 4])
 @pytest.mark.parametrize("position", POSITIONS)
-def test_every_family_is_watched_while_it_generates(name: str, layer: int, position: str) -> None:
+def test_every_family_is_judged_by_its_own_states_while_it_generates(
+    name: str, layer: int, position: str
+) -> None:
     """Sliding windows, other masks and other blocks: the states are those that the model itself
     gives of every row by itself, the last layer's after the final norm."""
     model = family(name)
     monitor = monitor_of(model, layer, position)
     texts = [[5, 9, 13, 17, 21, 25], [7, 30]]
     ids = torch.tensor([texts[0], [0] * 4 + texts[1]])
-    with watching(model, monitor) as watch:
+    with watching(model, monitor) as live:
         whole = model.generate(ids, attention_mask=(ids > 0).long(), **NEVER_ENDS)
     for row, text in enumerate(texts):
         own = whole[row, len(texts[0]) - len(text) : -1]
@@ -178,21 +180,21 @@ def test_every_family_is_watched_while_it_generates(name: str, layer: int, posit
         if position == "mean":
             states = states.cumsum(0) / np.arange(1, len(states) + 1)[:, None]
         expected = scores_of(monitor, states[len(text) - 1 :])
-        seen = [judgement.score for judgement in watch.judgements(row)]
+        seen = [judgement.score for judgement in live.judgements(row)]
         np.testing.assert_allclose(seen, expected, atol=1e-4)
 
 
-def test_an_adapter_beside_its_weights_is_watched(
+def test_a_model_with_an_unmerged_adapter_is_judged(
     model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
     adapted = move(with_lora(model, params.finetune)).eval()
     monitor = monitor_of(adapted, 1, "mean")
     ids = torch.tensor([encoder("Why?", "").ids])
-    with watching(adapted, monitor) as watch:
+    with watching(adapted, monitor) as live:
         adapted.generate(ids, **alone(ids))
     (judged,) = judge_prompts(adapted, encoder, monitor, ["Why?"])
-    assert len(watch.judgements()) == 6
-    assert watch.judgements()[0].score == pytest.approx(judged.score, abs=1e-5)
+    assert len(live.judgements()) == 6
+    assert live.judgements()[0].score == pytest.approx(judged.score, abs=1e-5)
 
 
 # Another model
@@ -208,7 +210,7 @@ def test_another_model_is_refused(model: PreTrainedModel, encoder: Encoder, para
         check_model(other, monitor)
 
 
-def test_a_finetune_is_another_model(model: PreTrainedModel) -> None:
+def test_a_finetuned_model_is_refused_as_another(model: PreTrainedModel) -> None:
     monitor = monitor_of(model, 1, "last")
     with torch.no_grad():
         model.model.layers[0].mlp.down_proj.weight.mul_(1.5)
@@ -216,7 +218,9 @@ def test_a_finetune_is_another_model(model: PreTrainedModel) -> None:
         pass
 
 
-def test_what_cannot_fit_is_refused(model: PreTrainedModel, params: Params) -> None:
+def test_a_model_of_another_width_or_depth_is_refused(
+    model: PreTrainedModel, params: Params
+) -> None:
     width = params.model.embedded.width
     wide = np.zeros((2, 2 * width), np.float32)
     monitor = monitor_of(model, 1, "last", weights=wide, centre=wide[0])
@@ -236,19 +240,21 @@ def test_a_mask_of_another_shape_is_refused(model: PreTrainedModel) -> None:
         model(input_ids=torch.ones(1, 3, dtype=torch.long), attention_mask=torch.zeros(1, 1, 3, 3))
 
 
-def test_a_threshold_near_one_is_told_apart(model: PreTrainedModel, encoder: Encoder) -> None:
+def test_a_score_near_1_does_not_reach_a_higher_threshold(
+    model: PreTrainedModel, encoder: Encoder
+) -> None:
     """Scores between 1 - 1e-7 and 1 are one number in single precision."""
     width = model.config.hidden_size
     sure = monitor_of(
         model, 1, "prompt_end", weights=np.zeros((2, width)), bias=np.array([20.0, 0.0]),
         threshold=1 - 1e-9,
     )  # fmt: skip
-    with watching(model, sure) as watch:
+    with watching(model, sure) as live:
         model(**batch(encoder))
     score = 1 / (1 + np.exp(-20.0))
-    assert watch.judgements()[0].score == pytest.approx(score, abs=1e-12)
-    assert not watch.judgements()[0].alarm
-    assert not watch.last()[0].alarm
+    assert live.judgements()[0].score == pytest.approx(score, abs=1e-12)
+    assert not live.judgements()[0].alarm
+    assert not live.latest()[0].alarm
 
 
 def batch(encoder: Encoder) -> dict[str, torch.Tensor]:
@@ -256,47 +262,47 @@ def batch(encoder: Encoder) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def test_signatures_tell_directions_and_lengths() -> None:
+def test_signatures_differ_by_direction_and_by_length() -> None:
     one = torch.tensor([1.0, 0.0])
-    assert is_same(one * 1.0005, one, exact=True)
-    assert not is_same(one * 1.01, one, exact=True)
-    assert is_same(one * 1.01, one, exact=False)
-    assert not is_same(torch.tensor([0.9, 0.4]), one, exact=False)
+    assert is_same_model(one * 1.0005, one, exact=True)
+    assert not is_same_model(one * 1.01, one, exact=True)
+    assert is_same_model(one * 1.01, one, exact=False)
+    assert not is_same_model(torch.tensor([0.9, 0.4]), one, exact=False)
 
 
 # Streams
 
 
-def test_streams_are_of_the_texts_alone(
+def test_streams_do_not_depend_on_the_batch_and_have_running_means(
     model: PreTrainedModel, encoder: Encoder, examples: list[Example]
 ) -> None:
     """No batch changes them, and their means are those of the whole text so far."""
-    texts = answering(encoder, [(e.prompt, e.response) for e in examples[:12]])
+    texts = encode_answers(encoder, [(e.prompt, e.response) for e in examples[:12]])
     names = [(e.id, 0) for e in examples[:12]]
     together = read_streams(model, texts, names, 1, 4096)
     apart = read_streams(model, texts, names, 1, 1)
     for position in POSITIONS:
         np.testing.assert_allclose(together.states[position], apart.states[position], atol=2e-6)
-    for place, text in enumerate(texts):
+    for index, text in enumerate(texts):
         assert encoder.end[0] not in text.ids[text.prompt_end + 1 :]
         with torch.no_grad():
             states = hidden_states(model, torch.tensor([text.ids]), None, [1])[1][0].numpy()
-        last, mean = (together.at(position, [place])[0] for position in POSITIONS)
+        last, mean = (together.at(position, [index])[0] for position in POSITIONS)
         np.testing.assert_allclose(last, states[text.prompt_end :], atol=2e-6)
         for step in (0, len(mean) - 1):
             expected = states[: text.prompt_end + step + 1].mean(0)
             np.testing.assert_allclose(mean[step], expected, atol=2e-6)
 
 
-def test_no_text_no_stream(model: PreTrainedModel) -> None:
+def test_no_texts_give_empty_streams(model: PreTrainedModel) -> None:
     streams = read_streams(model, [], [], 1, 4096)
     assert streams.ids == ()
     assert streams.states["mean"].shape == (0, model.config.hidden_size)
     assert streams.at("last", []) == []
 
 
-def test_answers_are_encoded_as_text(encoder: Encoder) -> None:
-    asked, silent = answering(encoder, [("Why?", "Because of rain."), ("Why?", "")])
+def test_encoded_answers_decode_to_the_answer_without_its_end(encoder: Encoder) -> None:
+    asked, silent = encode_answers(encoder, [("Why?", "Because of rain."), ("Why?", "")])
     assert encoder.decode(asked.ids[asked.prompt_end + 1 :]) == "Because of rain."
     assert silent.ids == asked.ids[: asked.prompt_end + 1]
 
@@ -360,7 +366,7 @@ def test_the_command_scores_every_token_of_an_answer(
         (["mean.json", "prompts.txt", "--model", "model", "--generate", "9999"], "shorten it"),
     ],
 )
-def test_the_commands_mistakes_are_one_line(
+def test_the_command_refuses_mistakes_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(folder)

@@ -18,7 +18,7 @@ from pipeline.core.records import Request
 from pipeline.core.representations import Representations
 from pipeline.core.sections import Reading
 from pipeline.evaluation.linear_probe import linear_map, new_logistic
-from pipeline.inference.live_monitor import Watch
+from pipeline.inference.live_monitor import LiveMonitor
 from pipeline.monitors.answer_states import POSITIONS, Streams, load_streams, save_streams
 from pipeline.monitors.classifiers import (
     MULTILAYER,
@@ -428,9 +428,9 @@ def test_a_saved_monitor_raises_the_same_alarms(gap: float, tmp_path: Path) -> N
         if (score.question, score.monitor, score.position) == wanted
     }
     for group, texts in {**groups, **dict(whole.asked())}.items():
-        watch = Watch(loaded, torch.device("cpu"))
-        watch.see(torch.from_numpy(texts.vectors).float()[:, None], None, is_first=True)
-        for name, judgement in zip(texts.ids, watch.last(), strict=True):
+        live = LiveMonitor(loaded, torch.device("cpu"))
+        live.read(torch.from_numpy(texts.vectors).float()[:, None], None, is_first=True)
+        for name, judgement in zip(texts.ids, live.latest(), strict=True):
             label, harm = said[group, name]
             assert (judgement.label, judgement.alarm) == (label, label == "harmful")
             assert judgement.score == pytest.approx(harm, rel=1e-9, abs=0)

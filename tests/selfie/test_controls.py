@@ -10,7 +10,7 @@ from pipeline.core.records import BASELINES, CONTROLS, Example
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import normed
 from pipeline.selfie.controls import (
-    INJECTED,
+    INJECTED_CONTROLS,
     control_vectors,
     example_states,
     interpret_examples,
@@ -42,7 +42,7 @@ def test_controls_are_of_the_states_norm_order_or_mean() -> None:
 
 
 def test_a_single_state_has_finite_controls() -> None:
-    for control in INJECTED:
+    for control in INJECTED_CONTROLS:
         found = control_vectors(vectors(1), control, torch.Generator().manual_seed(0))
         assert torch.isfinite(found).all()
 
