@@ -151,8 +151,8 @@ def table_rows(
 def sample_answer(
     model: Any, encoder: Encoder, monitor: SavedMonitor, prompt: str, tokens: int
 ) -> tuple[list[str], list[Judgement]]:
-    """The tokens of a sampled answer, at most `tokens`, and the monitor's judgements at the prompt's
-    end and after each token but the last, which no forward pass reads.
+    """The tokens of a sampled answer, at most `tokens`, and the monitor's judgements at the
+    prompt's end and after each token but the last, which no forward pass reads.
 
     Sampled from the model's full distribution with a fixed seed, as the pipeline's completions are.
     """
