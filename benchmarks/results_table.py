@@ -24,12 +24,12 @@ METRICS, RESULTS = Path("metrics"), Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SIX = {
-    "centroid_accuracy_novel": "share of texts, in words that were never labelled, whose hidden "
-    "state is nearest to the mean of its own concept",
+    "centroid_accuracy_novel": "how often the nearest concept mean is that of the text's own "
+    "concept; the texts use words that no labelled text has",
     "silhouette": "how much nearer a text is to its own concept than to the next, from -1 to 1",
     "monitor_auroc": "how well a logistic probe ranks harmful texts above safe ones; chance is 0.5",
-    "selfie_accuracy": "share of hidden states in whose description the model itself names the "
-    "right concept",
+    "selfie_accuracy": "how often the model names the right concept when it describes a hidden "
+    "state",
     "harmful_rate": "share of harmful requests that the model answers",
     "kl_of_openings": "how far the first token of an answer moved from the untouched model's, nats",
 }

@@ -12,9 +12,8 @@ from pipeline.evaluation.bootstrap import Vector, estimate
 
 Measured = TypeVar("Measured")
 KeyPath = tuple[str, ...]  # the keys that lead to a number in a tree of metrics
-Resampled = Mapping[
-    KeyPath, Vector
-]  # statistics on resamples [1 + R], of which the first is the value
+# Statistics on resamples [1 + R], of which the first is the value.
+Resampled = Mapping[KeyPath, Vector]
 
 
 def beside_base(

@@ -9,7 +9,6 @@ prompt, or of every token of its answer, the label, the score, the threshold and
 
 import argparse
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from pipeline.core.console import InputError, run
+from pipeline.core.console import InputError, is_out_of_memory, run
 from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
 from pipeline.core.sections import Text
 from pipeline.inference.live_monitor import Judgement, check_model, judge_prompts, watching
@@ -96,8 +95,6 @@ def load_monitored_model(
     Raises InputError for a model that is missing, cannot be read, or is another (check_model).
     """
     logging.disable_progress_bar()
-    # PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
     adapter = ADAPTERS / monitor.variant
     needed = [folder / "config.json"] if folder else [BASE_CARD, adapter / "adapter_config.json"]
     for path in needed:
@@ -118,6 +115,8 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **LOCAL)
         return model.eval(), AutoTokenizer.from_pretrained(folder, **LOCAL)
     except Exception as error:  # whatever a publisher's files make of the libraries
+        if is_out_of_memory(error):
+            raise
         raise InputError(f"{folder} cannot be read as a causal model: {error}") from None
 
 

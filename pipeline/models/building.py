@@ -3,7 +3,6 @@
 import ctypes
 import json
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,8 +53,6 @@ def prepare(runtime: Runtime) -> torch.device:
         torch.set_num_threads(runtime.threads)
     _keep_memory()
     transformers.utils.logging.disable_progress_bar()
-    # PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
     return torch.device(runtime.device)
 
 

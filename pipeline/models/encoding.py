@@ -14,7 +14,7 @@ from tokenizers import AddedToken
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.core.console import InputError
+from pipeline.core.console import InputError, is_out_of_memory
 from pipeline.core.sections import Text
 from pipeline.models.padding import padded
 
@@ -167,6 +167,8 @@ def frame_of(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str, str]:
                 turn, chat_template=template, tokenize=False, date_string=DATE
             )
     except Exception as error:  # a template is a program of its publisher's
+        if is_out_of_memory(error):
+            raise
         raise InputError(
             f"the tokenizer's chat template fails ({type(error).__name__}: {error}); choose "
             "another model or mend its template"

@@ -11,10 +11,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pipeline.core.console import InputError
+from pipeline.core.console import InputError, is_out_of_memory
 from pipeline.core.files import read_json, whole
 from pipeline.core.params import Params, misfits_of
-from pipeline.hub import models
+from pipeline.hub import models as hub_models
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import LOCAL, Card, digest_and_size, new_card, only, write_card
 
@@ -27,7 +27,7 @@ def adopt(folder: Path, params: Params) -> Card:
     """
     wanted = params.model
     if wanted.source == "hub":
-        home, fetched = models.fetch_model(wanted.hub.repo, wanted.hub.revision)
+        home, fetched = hub_models.fetch_model(wanted.hub.repo, wanted.hub.revision)
         files = {name: (file.sha256, file.size) for name, file in fetched.items()}
         origin, revision = wanted.hub.repo, wanted.hub.revision
     else:
@@ -52,7 +52,7 @@ def _digests(folder: Path) -> dict[str, tuple[str, int]]:
         raise InputError(f"model.path.folder: {folder} is no folder; name one that holds a model")
     if (folder / "adapter_config.json").exists():
         raise InputError(f"{folder} holds an adapter; merge it into its base model first")
-    found = sorted(path for path in folder.iterdir() if models.is_safe(path.name))
+    found = sorted(path for path in folder.iterdir() if hub_models.is_safe(path.name))
     if not any(path.suffix == ".safetensors" for path in found):
         raise InputError(
             f"{folder} holds no safetensors weights, and pickled ones are not read; save the model "
@@ -71,6 +71,8 @@ def _read_small(folder: Path, origin: str) -> tuple[Any, PreTrainedTokenizerBase
                 tensors.keys()
         _check_index(folder)
     except Exception as error:  # whatever a publisher's files make of four libraries
+        if is_out_of_memory(error):
+            raise
         raise InputError(
             f"{origin} cannot be read without running its publisher's code or is damaged "
             f"({' '.join(str(error).split())[:200]}); choose another model"

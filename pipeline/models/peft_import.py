@@ -7,6 +7,7 @@ is used of PEFT is imported from here.
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,9 @@ with hidden("bitsandbytes"):
     # PEFT keeps what it found, and looks again only where `import_bitsandbytes` says so.
     available.is_bnb_available()
     available.is_bnb_4bit_available()
+
+# PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
 
 __all__ = ["BaseTunerLayer", "LoraConfig", "LoraLayer", "PeftModel", "get_peft_model"]
 

@@ -375,3 +375,14 @@ def test_the_command_refuses_mistakes_in_one_line(
     (folder / "broken/config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match=message):
         command(monkeypatch, *words)
+
+
+def test_want_of_memory_is_no_fault_of_a_models_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(monitor_cli.AutoModelForCausalLM, "from_pretrained", too_large)
+    with pytest.raises(torch.OutOfMemoryError):
+        monitor_cli._load(tmp_path)

@@ -142,3 +142,14 @@ def test_hostile_templates_are_one_line(
     with pytest.raises(InputError) as refused:
         frame_of(encoder.tokenizer)
     assert message in str(refused.value)
+
+
+def test_want_of_memory_is_no_fault_of_a_template(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(encoder.tokenizer), "apply_chat_template", too_large)
+    with pytest.raises(MemoryError):
+        frame_of(encoder.tokenizer)

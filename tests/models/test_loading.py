@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json
 from pipeline.core.params import Params
+from pipeline.models import external_base
 from pipeline.models.building import save_adapter, with_lora
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.external_base import adopt
@@ -208,3 +209,14 @@ def test_bad_folders_are_one_line_and_write_nothing(
     assert not (tmp_path / "base").exists()
     assert not card_of(tmp_path / "base").exists()
     assert not (mine / "CANARY").exists()
+
+
+def test_want_of_memory_is_no_fault_of_a_model(
+    tmp_path: Path, wanted: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(external_base.AutoTokenizer, "from_pretrained", too_large)
+    with pytest.raises(MemoryError):
+        adopt(tmp_path / "base", wanted)
