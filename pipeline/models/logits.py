@@ -42,9 +42,15 @@ def kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:
 
 
 def token_kl(tuned_logits: Tensor, frozen_logits: Tensor) -> Tensor:
-    """KL(p0_t || p_t) of each token, in nats: logits [tokens, V] to [tokens]."""
+    """KL(p0_t || p_t) of each token, in nats: logits [tokens, V] to [tokens].
+
+    What the frozen model rules out (a logit of -inf) adds nothing, whatever the tuned one says of
+    it; what the tuned model alone rules out makes the divergence infinite.
+    """
     frozen = frozen_logits.log_softmax(dim=-1)
-    return (frozen.exp() * (frozen - tuned_logits.log_softmax(dim=-1))).sum(-1)
+    probability = frozen.exp()
+    ratio = frozen - tuned_logits.log_softmax(dim=-1)
+    return (probability * ratio.masked_fill(probability == 0, 0.0)).sum(-1)
 
 
 def next_token_nll(logits: Tensor, targets: Tensor) -> Tensor:

@@ -120,12 +120,14 @@ def weighted_nll(
     """-1/B sum over texts and tokens of p0(y_t) log p(y_t): what the published code calls KL.
 
     It is no divergence: it pulls towards the frozen model's confident tokens. Kept under its
-    honest name to reproduce published runs; here it counts real tokens only.
+    honest name to reproduce published runs; here it counts real tokens only, and a token that the
+    frozen model rules out (a logit of -inf) weighs nothing.
     logits: [tokens, V]; targets: [tokens]; texts: B.
     """
     chosen = targets[:, None]
     weight = frozen_logits.softmax(dim=-1).gather(1, chosen)
-    return -(weight * tuned_logits.log_softmax(dim=-1).gather(1, chosen)).sum() / texts
+    likelihood = tuned_logits.log_softmax(dim=-1).gather(1, chosen)
+    return -(weight * likelihood.masked_fill(weight == 0, 0.0)).sum() / texts
 
 
 def _alike(labels: Tensor) -> Tensor:

@@ -51,6 +51,26 @@ def test_kl_worked_example() -> None:
     assert float(kl(frozen, frozen)) == 0
 
 
+@pytest.mark.parametrize("tuned_too", [True, False], ids=["both", "frozen alone"])
+def test_a_token_that_is_ruled_out_adds_nothing_to_kl_or_its_gradient(tuned_too: bool) -> None:
+    """As if the vocabulary did not have it, where both models rule it out; otherwise the tuned
+    model's share of it is missing from the tokens that count."""
+    frozen = torch.tensor([[0.0, math.log(3.0), -torch.inf]])  # 1/4, 3/4, 0
+    tuned = torch.tensor([[0.0, 0.0, -torch.inf if tuned_too else 0.0]], requires_grad=True)
+    share = 1 / 2 if tuned_too else 1 / 3
+    found = kl(tuned, frozen)
+    expected = 0.25 * math.log(0.25 / share) + 0.75 * math.log(0.75 / share)
+    assert float(found.detach()) == pytest.approx(expected)
+    (gradient,) = torch.autograd.grad(found, tuned)
+    third = 0.0 if tuned_too else share
+    torch.testing.assert_close(gradient, torch.tensor([[share - 0.25, share - 0.75, third]]))
+
+
+def test_kl_is_infinite_where_only_the_tuned_model_rules_a_token_out() -> None:
+    frozen, tuned = torch.zeros(1, 2), torch.tensor([[0.0, -torch.inf]])
+    assert float(kl(tuned, frozen)) == math.inf
+
+
 @given(st.integers(0, 10_000))
 def test_kl_is_never_negative_and_ignores_a_shift(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -211,3 +211,13 @@ def test_weighted_nll_is_no_divergence() -> None:
         frozen.repeat(2, 1), frozen.repeat(2, 1), torch.tensor([0, 0]), texts=2
     )
     assert float(twice) == pytest.approx(float(value))
+
+
+def test_a_target_that_both_models_rule_out_weighs_nothing() -> None:
+    frozen = torch.log(torch.tensor([[0.8, 0.2, 0.0]])).repeat(2, 1)
+    tuned = frozen.clone().requires_grad_()
+    value = losses.weighted_nll(tuned, frozen, torch.tensor([0, 2]), texts=1)
+    assert float(value.detach()) == pytest.approx(-0.8 * math.log(0.8))
+    (gradient,) = torch.autograd.grad(value, tuned)
+    assert torch.isfinite(gradient).all()
+    assert not gradient[1].any()
