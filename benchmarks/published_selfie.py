@@ -4,7 +4,7 @@ arXiv 2403.10949 and its public code, from a description of what they compute. O
 hidden states over the placeholders of eight copies of the interpretation prompt, and the model
 goes on greedily with a key-value cache. The relevancy of what it said comes from two more passes
 over prompt and answer, with the states and without. Every pass keeps all hidden states and all
-attention maps, and makes logits of every place.
+attention maps, and makes logits at every token.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def published_interpret(
         handle.remove()
         plain = run(whole, **kept).logits
         said = whole[:, asked.shape[1] :]
-        odds = [
+        probabilities = [
             logits[:, asked.shape[1] - 1 : -1]
             .float()
             .softmax(-1)
@@ -69,18 +69,18 @@ def published_interpret(
             for logits in (injected, plain)
         ]
         tokens.append(torch.nn.functional.pad(said, (0, new_tokens - said.shape[1])))
-        scores = (odds[0] - odds[1]).abs()
+        scores = (probabilities[0] - probabilities[1]).abs()
         relevancy.append(torch.nn.functional.pad(scores, (0, new_tokens - said.shape[1])))
     return Said(torch.cat(tokens), torch.cat(relevancy))
 
 
-def _writer(places: Sequence[int], vectors: Tensor) -> Any:
+def _writer(slots: Sequence[int], vectors: Tensor) -> Any:
     def write(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hidden = args[0]
         if hidden.shape[1] == 1:  # a step with the cache
             return None
         hidden = hidden.clone()
-        hidden[:, list(places)] = vectors[:, None]
+        hidden[:, list(slots)] = vectors[:, None]
         return (hidden, *args[1:]), kwargs
 
     return write

@@ -50,8 +50,8 @@ def set_params(folder: Path, seed: int, corpus: Corpus) -> None:
     params["seed"] = seed
     params["variants"] = {name: rows[name] for name in corpus.variants}
     params["figures"]["compared"] = [corpus.variants[0], corpus.variants[-1]]
-    for place, value in corpus.params.items():
-        *sections, key = place.split(".")
+    for keys, value in corpus.params.items():
+        *sections, key = keys.split(".")
         section = params
         for name in sections:
             section = section[name]

@@ -1,6 +1,6 @@
 """Interpretations, ours against the published way: time, memory, and the same words.
 
-A small random Llama (8 blocks) reads 256 hidden states of real texts aloud, thirty tokens each,
+A small random Llama (8 blocks) puts 256 hidden states of real texts into words, thirty tokens each,
 with relevancy. Both ways run in turn, in one process, on one thread, with the same weights. Prints
 what was measured as one JSON line, last.
 
@@ -143,7 +143,7 @@ def agreement(bench: Bench) -> dict[str, float]:
         for row, scores in zip(said.tokens.tolist(), said.relevancy.tolist(), strict=True)
     ]
     for (text, relevancy), (row, scores) in zip(bench.ours(), published, strict=True):
-        length = next((place for place, token in enumerate(row) if token in ends), len(row))
+        length = next((index for index, token in enumerate(row) if token in ends), len(row))
         same.append(str(bench.tokenizer.decode(row[:length])).strip() == text)
         if same[-1]:
             gaps += [abs(a - b) for a, b in zip(relevancy, scores[:length], strict=True)]

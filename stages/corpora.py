@@ -22,7 +22,7 @@ from pipeline.corpora.near_duplicates import find_near_duplicates
 
 def main() -> None:
     params = load_params()
-    corpus = gather(params.corpora, params.seed)
+    corpus = chosen_corpus(params.corpora, params.seed)
     check_corpus(corpus)
     if not SOURCES_LOCK.exists():
         write_json(SOURCES_LOCK, {})
@@ -36,13 +36,13 @@ def main() -> None:
         write_manifest(draft / MANIFEST.name, corpus, vars(alike))
 
 
-def gather(wanted: Corpora, seed: int) -> Corpus:
+def chosen_corpus(wanted: Corpora, seed: int) -> Corpus:
     match wanted.source:
         case "csv":
             return folder_corpus.read_tables(wanted.csv, seed)
         case "hub":
-            return hub_corpus.gather(wanted.hub, seed, SOURCES_LOCK)
-    return embedded_corpus.gather(wanted.embedded, seed)
+            return hub_corpus.fetch_corpus(wanted.hub, seed, SOURCES_LOCK)
+    return embedded_corpus.draw_corpus(wanted.embedded, seed)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def main() -> None:
     from pipeline.monitors.evaluation import (
         MonitorResults,
         evaluate_monitors,
-        metrics_of,
+        monitor_metrics,
         write_roc,
     )
 
@@ -50,7 +50,9 @@ def main() -> None:
     read_at = {"layer": reading.layer, "position": reading.position}
     measured = beside_base(params.variants, measure)
     for name, found, base in progress(measured, "monitors", len(params.variants)):
-        write_json(METRICS / "monitors" / f"{name}.json", {**read_at, **metrics_of(found, base)})
+        write_json(
+            METRICS / "monitors" / f"{name}.json", {**read_at, **monitor_metrics(found, base)}
+        )
         write_records(SCORES / f"{name}.jsonl", found.scores)
         for position, monitor in found.saved.items():
             save_monitor(MONITORS / name, position, monitor)

@@ -23,7 +23,7 @@ from pipeline.reporting.page import (
     write_report,
 )
 
-LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy",
+REPORTED_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy",
              "scikit-learn", "POT", "pandas", "dvc")  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def main() -> None:
             },
             judge=read_json(METRICS / "judge.json"),
             figures=FIGURES,
-            pins=read_pins(CONSTRAINTS, LIBRARIES),
+            pins=read_pins(CONSTRAINTS, REPORTED_LIBRARIES),
             params=settings,
             read_at=f"layer {reading.layer}, position {reading.position}",
         )

@@ -42,7 +42,7 @@ def main() -> None:
     )
     files = [EXAMPLES, SHIFTED, BASE_CARD, *BASE_MODEL.glob("*"), *(ADAPTERS / name).glob("*")]
     checkpoint = Checkpoint(
-        UNREAD / f"{name}-{distributed.number()}.state",
+        UNREAD / f"{name}-{distributed.rank()}.state",
         run_key(
             "representations", 0, [params.text, params.extraction, params.runtime], files, device
         ),

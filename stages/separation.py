@@ -23,8 +23,8 @@ def main() -> None:
     from pipeline.evaluation.against_base import beside_base
     from pipeline.evaluation.separation_by_layer import (
         LayerSeparation,
-        metrics_of,
         separation_by_layer,
+        separation_metrics,
     )
     from pipeline.monitors.text_baseline import text_only
 
@@ -38,7 +38,9 @@ def main() -> None:
 
     measured = beside_base(params.variants, measure)
     for name, found, base in progress(measured, "separation", len(params.variants)):
-        write_json(METRICS / "separation" / f"{name}.json", metrics_of(found, base, reading))
+        write_json(
+            METRICS / "separation" / f"{name}.json", separation_metrics(found, base, reading)
+        )
     words = text_only(
         BASE_MODEL / "tokenizer.json",
         examples + read_records(SHIFTED, Example),

@@ -5,8 +5,8 @@ from pipeline.core.files import write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import METRICS
 from pipeline.reporting.headline import (
+    curves_over_layers,
     headline,
-    layer_curves,
     read_metrics,
     values_of,
     write_curves,
@@ -21,8 +21,8 @@ def main() -> None:
     write_json(METRICS / "summary.json", {name: values_of(row) for name, row in rows.items()})
     separation = {name: tree["separation"] for name, tree in metrics.items()}
     selfie = {name: tree["selfie"] for name, tree in metrics.items()}
-    curves = layer_curves(separation, (reading.position, "test"))
-    for number, points in layer_curves(selfie, ("test", params.asking.positions[0])).items():
+    curves = curves_over_layers(separation, (reading.position, "test"))
+    for number, points in curves_over_layers(selfie, ("test", params.asking.positions[0])).items():
         curves[f"selfie_{number}"] = points
     write_curves(METRICS / "curves", curves)
 

@@ -12,7 +12,11 @@ from pipeline.evaluation.bootstrap import as_tree
 def main() -> None:
     params = load_params()
     # Scikit-learn takes seconds to import, and no mistake in params waits for it.
-    from pipeline.evaluation.transport_by_layer import Layers, correlations, transport_by_layer
+    from pipeline.evaluation.transport_by_layer import (
+        Layers,
+        margin_correlations,
+        transport_by_layer,
+    )
 
     reading, seed = params.reading, params.seed
     prompts = {example.id: example.prompt for example in read_records(EXAMPLES, Example)}
@@ -22,7 +26,7 @@ def main() -> None:
         variants[name] = transport_by_layer(stored, prompts, reading, params.transport, seed)
         tree = {f"layer_{layer}": as_tree(found) for layer, found in variants[name].items()}
         write_json(METRICS / "transport" / f"{name}.json", tree)
-    overall = correlations(variants, reading.resamples, seed)
+    overall = margin_correlations(variants, reading.resamples, seed)
     write_json(METRICS / "transport_correlation.json", overall)
 
 

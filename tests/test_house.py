@@ -36,6 +36,21 @@ def committed(*patterns: str) -> list[Path]:
     return [path for path in map(Path, listed) if (ROOT / path).exists()]
 
 
+def public_names(path: Path) -> Iterable[str]:
+    """What a module defines at its head for others: classes, functions and constants."""
+    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                found = [name]
+            case ast.Assign(targets=targets):
+                found = [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found = [name]
+            case _:
+                found = []
+        yield from (name for name in found if not name.startswith("_"))
+
+
 def reached_modules(module: Path) -> Iterable[Path]:
     return (path for path in reached(module) if path != module and path in MODULES)
 
@@ -64,6 +79,15 @@ def test_every_module_lives_in_one_of_eleven_packages() -> None:
     assert len(PACKAGES) == 11
     assert {path.parts[1] for path in MODULES} == {*PACKAGES}
     assert all(len(path.parts) == 3 for path in MODULES), "and in no package within"
+
+
+def test_no_two_modules_use_one_name_for_what_they_define() -> None:
+    """But for `main`, what a stage runs, and `command`, what a console script runs."""
+    homes: dict[str, list[str]] = {}
+    for path in committed("pipeline/*.py", "stages/*.py"):
+        for name in set(public_names(path)) - {"main", "command"}:
+            homes.setdefault(name, []).append(str(path))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 OUT_OF_MEMORY = (
     "there is not enough memory; in params.yaml set runtime.checkpointing: true, lower "
@@ -17,11 +17,11 @@ OUT_OF_MEMORY = (
     "selfie.texts_per_batch, or shorten texts by text.prompt_tokens and text.response_tokens"
 )
 ALLOCATORS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch reports them
-ALIKE = 0.65  # difflib's ratio from which one name may be a misspelling of the other
+MISSPELT = 0.65  # difflib's ratio from which one name may be a misspelling of the other
 
 
 class InputError(ValueError):
-    """A mistake in params or data. Its message is one line: the thing, the place, the remedy."""
+    """A mistake in params or data. Its message is one line: what is wrong, where, the remedy."""
 
 
 def run(stage: Callable[[], None]) -> None:
@@ -46,8 +46,8 @@ def run(stage: Callable[[], None]) -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, a card's or the machine's. Told by name and message: torch, which is
-    not imported here, has a class of its own for cards alone."""
+    """Whether memory ran out, a card's or the machine's, by the error's name and message: torch,
+    which is not imported here, has a class of its own for cards alone."""
     said = isinstance(error, RuntimeError) and any(text in str(error) for text in ALLOCATORS)
     return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
@@ -55,7 +55,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def spelt_like(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` may be a misspelling of: case, a letter or two."""
     folded = {one.casefold(): one for one in sorted(known)}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=ALIKE)
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=MISSPELT)
     return folded[close[0]] if close else None
 
 
@@ -84,7 +84,7 @@ def variant_name() -> str:
     return name
 
 
-def progress(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def progress(items: Iterable[_T], description: str, total: int | None = None) -> Iterator[_T]:
     """Yield items under a progress bar; without a terminal, nothing is shown."""
     console = Console(stderr=True)
     yield from track(

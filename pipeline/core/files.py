@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Tree = Mapping[str, "Tree | float | int | str | bool | list[str]"]
+KeyPath = tuple[str, ...]  # the keys that lead to a number in a tree
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Every random stream of numpy by name: the one place where a random generator is made.
+"""Every random stream of numpy by name: a random generator is made here and nowhere else.
 
 A stream is the sequence of draws that serves one purpose, such as the choice of pairs. Its number
 enters the generator's entropy beside the run's seed. Streams of different numbers are independent,
@@ -27,7 +27,7 @@ class RandomStream(IntEnum):
     RESAMPLES = 6  # the bootstrap's texts, the same for every metric
     DESCRIBED = 7  # messages that teach an embedded model the concepts' names
     EXAMPLES = 8  # the embedded corpora's labelled texts
-    SHIFTED = 9  # labelled texts told in another way
+    SHIFTED = 9  # labelled texts worded in another way
     MONITOR_CONTROLS = 10  # labels and vectors of monitors that should find nothing
     SHIFTED_CONTROLS = 11  # the same for shifted texts, which leave the controls of others alone
     LABELLINGS = 12  # permuted labels that separation is compared with

@@ -21,8 +21,8 @@ Sampling = Literal["random", "balanced"]
 InjectionMode = Literal["replace", "add", "norm_matched"]
 DType = Literal["float32", "bfloat16", "nf4"]
 
-T = TypeVar("T")
-Listed = Annotated[tuple[T, ...], Field(strict=False)]  # a YAML list, kept as a tuple
+_T = TypeVar("_T")
+Listed = Annotated[tuple[_T, ...], Field(strict=False)]  # a YAML list, kept as a tuple
 
 
 class Section(BaseModel):

@@ -25,7 +25,7 @@ from pipeline.corpora.grammar import CONCEPTS, Grammar, Message, Words
 from pipeline.corpora.registers import REPORTED
 
 
-def gather(params: EmbeddedCorpora, seed: int) -> Corpus:
+def draw_corpus(params: EmbeddedCorpora, seed: int) -> Corpus:
     """Draw all texts. What the base model learns is drawn first; requests and labelled texts then
     repeat none of its prompts, so that nothing held out was learned."""
     of_described = described(params, seed)

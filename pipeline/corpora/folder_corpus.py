@@ -15,12 +15,12 @@ from pipeline.corpora.shifted import beside
 from pipeline.corpora.tables import find_tables, read_table
 
 LICENCE = "as stated by the tables' publisher"
-SHIFTED = "shifted"  # the subfolder of another corpus
+SHIFTED_FOLDER = "shifted"  # the subfolder of another corpus
 FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label of fewer rows can't be a concept
 
 
 @dataclass
-class Labels:
+class LabelCounts:
     """The labels read so far: the number of rows of each, and where it stands first."""
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -39,9 +39,9 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
     """
     folder = Path(params.folder)
     paths, others = _tables(folder), []
-    if (folder / SHIFTED).is_dir():
-        others = _tables(folder / SHIFTED)
-    labels, other_labels = Labels(), Labels()
+    if (folder / SHIFTED_FOLDER).is_dir():
+        others = _tables(folder / SHIFTED_FOLDER)
+    labels, other_labels = LabelCounts(), LabelCounts()
     corpus = labelled_corpus(
         (row for path in paths for row in read_rows(path, params.label, labels)),
         Rules(params.safe, params.validation, params.test, seed),
@@ -73,7 +73,7 @@ def _tables(folder: Path) -> list[Path]:
     return paths
 
 
-def read_rows(path: Path, label: str, labels: Labels) -> Iterator[Row]:
+def read_rows(path: Path, label: str, labels: LabelCounts) -> Iterator[Row]:
     """Yield a table's rows, and note their labels.
 
     Raises InputError for an empty text, and for a label that can't be part of a path.
@@ -91,7 +91,7 @@ def read_rows(path: Path, label: str, labels: Labels) -> Iterator[Row]:
         yield Row(cells["prompt"], cells["response"], cells["safe_response"], concept, path.stem)
 
 
-def _check_safe(safe: Sequence[str], labels: Labels, others: Labels) -> None:
+def _check_safe(safe: Sequence[str], labels: LabelCounts, others: LabelCounts) -> None:
     known = labels.rows.keys() | others.rows.keys()
     for name in sorted(set(safe) - known):
         hint = nearest(name, known)
@@ -100,7 +100,7 @@ def _check_safe(safe: Sequence[str], labels: Labels, others: Labels) -> None:
         raise InputError("corpora.csv.safe names every label; leave it empty where none means harm")
 
 
-def _check_spelling(labels: Labels, known: Labels) -> None:
+def _check_spelling(labels: LabelCounts, known: LabelCounts) -> None:
     """Refuse a label that looks like a misspelt frequent one. Only labels that are too rare to be a
     concept are doubted."""
     frequent = [label for label, rows in known.rows.items() if rows >= FEWEST_ROWS]

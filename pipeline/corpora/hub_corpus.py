@@ -14,9 +14,9 @@ from pipeline.corpora.corpus import Corpus
 from pipeline.corpora.hub_files import Lock, read_cells
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.recipes import (
-    DOCUMENTS,
-    LABELLED,
-    REQUESTS,
+    DOCUMENT_RECIPES,
+    LABELLED_RECIPES,
+    REQUEST_RECIPES,
     Cells,
     DocumentRecipe,
     LabelledRecipe,
@@ -28,7 +28,7 @@ from pipeline.corpora.shifted import beside
 from pipeline.corpora.sources import Source
 from pipeline.hub.fetch import Fetched
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Recipe = LabelledRecipe | DocumentRecipe | RequestRecipe
 Files = Mapping[Source, Mapping[str, Fetched]]  # by source and name
 
@@ -50,7 +50,7 @@ class Chosen:
         return list(dict.fromkeys(recipe.source for recipe in recipes))
 
 
-def gather(wanted: HubCorpora, seed: int, lock: Path) -> Corpus:
+def fetch_corpus(wanted: HubCorpora, seed: int, lock: Path) -> Corpus:
     """Fetch the files that the chosen recipes name, and make a corpus of them.
 
     Raises InputError for an unknown recipe, a shifted one of the first one's files, a file that
@@ -81,18 +81,18 @@ def gather(wanted: HubCorpora, seed: int, lock: Path) -> Corpus:
 
 
 def _chosen(wanted: HubCorpora) -> Chosen:
-    labelled = _known(LABELLED, wanted.concepts, "corpora.hub.concepts")
+    labelled = _known(LABELLED_RECIPES, wanted.concepts, "corpora.hub.concepts")
     documents, shifted = [], []
     if wanted.documents != "none":
-        documents = [_known(DOCUMENTS, wanted.documents, "corpora.hub.documents")]
+        documents = [_known(DOCUMENT_RECIPES, wanted.documents, "corpora.hub.documents")]
     if wanted.shifted != "none":
-        shifted = [_known(LABELLED, wanted.shifted, "corpora.hub.shifted")]
+        shifted = [_known(LABELLED_RECIPES, wanted.shifted, "corpora.hub.shifted")]
     if any(recipe.source == labelled.source for recipe in shifted):
         raise InputError(
             f"corpora.hub.shifted: {wanted.shifted} reads the files of corpora.hub.concepts, "
             f"{wanted.concepts}: no other corpus; choose another recipe, or none"
         )
-    requests = [_known(REQUESTS, name, "corpora.hub.requests") for name in wanted.requests]
+    requests = [_known(REQUEST_RECIPES, name, "corpora.hub.requests") for name in wanted.requests]
     return Chosen(labelled, shifted, documents, requests)
 
 
@@ -157,7 +157,7 @@ def _origins(files: Files) -> dict[str, dict[str, str]]:
     }
 
 
-def _made(recipe: Callable[..., Iterator[T]], where: str, *given: object) -> Iterator[T]:
+def _made(recipe: Callable[..., Iterator[_T]], where: str, *given: object) -> Iterator[_T]:
     """What a recipe makes of a row; InputError where the row is not as the recipe expects."""
     try:
         for made in recipe(*given):
@@ -174,7 +174,7 @@ def _made(recipe: Callable[..., Iterator[T]], where: str, *given: object) -> Ite
         ) from None
 
 
-def _known(recipes: Mapping[str, T], name: str, key: str) -> T:
+def _known(recipes: Mapping[str, _T], name: str, key: str) -> _T:
     if name not in recipes:
         raise InputError(f"{key}: no recipe {name!r}{nearest(name, recipes)}")
     return recipes[name]

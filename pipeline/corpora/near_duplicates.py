@@ -15,7 +15,7 @@ from pipeline.core.records import Example, Split
 
 # Two prompts are near-duplicates where their sets of runs of RUN characters have at least this
 # Jaccard index. Of a sentence of ten words, one word may differ.
-ALIKE = 0.7
+LEAST_SIMILARITY = 0.7
 RUN = 5
 # Runs that stand in more than a tenth of the prompts, and in more than a few, belong to a template
 # ("Answer the following question."): they say nothing about which prompt this is, and do not count.
@@ -28,7 +28,7 @@ BANDS, HASHES = 25, 5
 CROWD = 50
 MOST = 200_000  # prompts that are compared: of more, evenly spaced ones
 AT_ONCE = 4096  # runs hashed at a time: a prompt of a million characters takes no gigabyte
-SHOWN = 5
+EXAMPLES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def find_near_duplicates(examples: Sequence[Example]) -> NearDuplicates:
     prompts = every[:: 1 + len(every) // MOST]
     pairs = list(_pairs(prompts))
     first = heapq.nsmallest(
-        SHOWN, ((-alike, one.example, other.example) for one, other, alike in pairs)
+        EXAMPLES_SHOWN, ((-alike, one.example, other.example) for one, other, alike in pairs)
     )
     return NearDuplicates(
         compared=len(prompts),
@@ -103,7 +103,7 @@ def _pairs(prompts: Sequence[_Prompt]) -> Iterator[tuple[_Prompt, _Prompt, float
         others = [candidate for candidate in candidates if candidate.split != prompt.split]
         for other in others:
             alike = jaccard(runs, _telling(other.text, common))
-            if alike >= ALIKE:
+            if alike >= LEAST_SIMILARITY:
                 yield other, prompt, alike
         if len(candidates) - len(others) < CROWD:
             index.insert(number, sketch)

@@ -167,7 +167,7 @@ def first_turn(cells: Cells) -> Iterator[tuple[str, str]]:
     yield asked["content"], answered["content"]
 
 
-LABELLED: dict[str, LabelledRecipe] = {
+LABELLED_RECIPES: dict[str, LabelledRecipe] = {
     "beavertails_categories": LabelledRecipe(BEAVERTAILS, beavertails, ("safe",), vote=True),
     "beavertails_binary": LabelledRecipe(
         BEAVERTAILS, partial(beavertails, binary=True), ("safe",), vote=True
@@ -179,9 +179,9 @@ LABELLED: dict[str, LabelledRecipe] = {
     "wildguard": LabelledRecipe(WILDGUARD, wildguard, ("unharmful",)),
     "counterfact": LabelledRecipe(COUNTERFACT, counterfact),
 }
-REQUESTS: dict[str, RequestRecipe] = {
+REQUEST_RECIPES: dict[str, RequestRecipe] = {
     "xstest": RequestRecipe(XSTEST, xstest),
     "strongreject": RequestRecipe(STRONGREJECT, strongreject),
     "wildguard_test": RequestRecipe(WILDGUARD_TEST, wildguard_test),
 }
-DOCUMENTS: dict[str, DocumentRecipe] = {"ultrachat": DocumentRecipe(ULTRACHAT, first_turn)}
+DOCUMENT_RECIPES: dict[str, DocumentRecipe] = {"ultrachat": DocumentRecipe(ULTRACHAT, first_turn)}

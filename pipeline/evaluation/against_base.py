@@ -6,22 +6,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.core.files import branch
+from pipeline.core.files import KeyPath, branch
 from pipeline.core.params import base_first
 from pipeline.evaluation.bootstrap import Vector, estimate
 
-Measured = TypeVar("Measured")
-KeyPath = tuple[str, ...]  # the keys that lead to a number in a tree of metrics
+_Measured = TypeVar("_Measured")
 # Statistics on resamples [1 + R], of which the first is the value.
 Resampled = Mapping[KeyPath, Vector]
 
 
 def beside_base(
-    variants: Iterable[str], measure: Callable[[str], Measured]
-) -> Iterator[tuple[str, Measured, Measured | None]]:
+    variants: Iterable[str], measure: Callable[[str], _Measured]
+) -> Iterator[tuple[str, _Measured, _Measured | None]]:
     """Measure every variant, the untouched model first: its name, what was measured, and the same
     of the untouched model; None for that model itself."""
-    base: Measured | None = None
+    base: _Measured | None = None
     for name in base_first(variants):
         measured = measure(name)
         yield name, measured, base

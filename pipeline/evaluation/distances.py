@@ -31,7 +31,7 @@ def concept_distances(
     unit = normalize(centred)
     pairwise = {
         "cosine": unit @ unit.T,
-        "pearson": correlations(centred),
+        "pearson": pearson_correlations(centred),
         "l1": cdist(centred, centred, "cityblock"),
         "l2": cdist(centred, centred),
     }
@@ -51,7 +51,7 @@ def between(distances: Mapping[str, Vectors]) -> dict[str, Vectors]:
     }
 
 
-def correlations(vectors: Vectors) -> Vectors:
+def pearson_correlations(vectors: Vectors) -> Vectors:
     """Pearson's correlation of every two texts over the width: [N, N]; 0 with a constant vector."""
     level = normalize(vectors - vectors.mean(1, keepdims=True))
     found: Vectors = level @ level.T

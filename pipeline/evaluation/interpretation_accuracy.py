@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from pipeline.core.concepts import concept_named, names_concept, speaks_of_concept
-from pipeline.core.files import Tree
+from pipeline.core.files import KeyPath, Tree
 from pipeline.core.records import BASELINES, CONTROLS, Example, Interpretation
-from pipeline.evaluation.against_base import KeyPath, metrics_tree
+from pipeline.evaluation.against_base import metrics_tree
 from pipeline.evaluation.bootstrap import (
     Counts,
     Estimate,
@@ -92,12 +92,13 @@ def metrics_by_judge(
 ) -> Tree:
     """The rule's tree, and within it the judge model's under its name."""
     trees = {
-        judge: metrics_of(shares, base[judge] if base else None) for judge, shares in found.items()
+        judge: interpretation_metrics(shares, base[judge] if base else None)
+        for judge, shares in found.items()
     }
     return {**trees.pop(RULE), **trees}
 
 
-def metrics_of(shares: Accuracies, base: Accuracies | None) -> Tree:
+def interpretation_metrics(shares: Accuracies, base: Accuracies | None) -> Tree:
     """All shares with intervals, and under `difference` how far the state's, its lead and the
     baselines are above the untouched model's, of the same texts. A control has none: which one is
     best may differ between the two models."""

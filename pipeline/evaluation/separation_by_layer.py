@@ -7,10 +7,10 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.core.files import Tree, branch
+from pipeline.core.files import KeyPath, Tree, branch
 from pipeline.core.representations import Representations
 from pipeline.core.sections import Reading
-from pipeline.evaluation.against_base import KeyPath, metrics_tree, under
+from pipeline.evaluation.against_base import metrics_tree, under
 from pipeline.evaluation.bootstrap import Estimate, Vector, as_tree, draw_prompts, estimate_chance
 from pipeline.evaluation.distances import BIASED
 from pipeline.evaluation.linear_probe import fit_probe
@@ -51,7 +51,9 @@ def separation_by_layer(
     return found
 
 
-def metrics_of(found: LayerSeparation, base: LayerSeparation | None, reading: Reading) -> Tree:
+def separation_metrics(
+    found: LayerSeparation, base: LayerSeparation | None, reading: Reading
+) -> Tree:
     """Everything with its interval; differences from the untouched model where headline numbers are
     read. `..._shuffled` is what permuted concepts give: the mean, and the range of 95 % of the
     permutations. A number that these texts do not define, such as a cosine between concepts where

@@ -35,7 +35,7 @@ def transport_by_layer(
     return found
 
 
-def correlations(variants: Mapping[str, Layers], resamples: int, seed: int) -> Tree:
+def margin_correlations(variants: Mapping[str, Layers], resamples: int, seed: int) -> Tree:
     """By held-out split: the rank correlation of margins with gaps over variants and layers, where
     both are defined; and the sign that the theory expects."""
     points: dict[str, list[tuple[str, float, float]]] = {}

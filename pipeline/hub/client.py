@@ -13,7 +13,7 @@ from pipeline.core.console import InputError
 from pipeline.hub.faults import StalledError, reason_of
 from pipeline.hub.revision import Revision
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 TRIES = 4  # of a file; only for failures that the client itself never tries again
 WAIT = 2.0  # seconds before the second try; doubled for each further one
@@ -24,8 +24,8 @@ WINDOW = 600.0
 
 
 def with_retries(
-    source: Revision, name: str, work: Callable[[], T], again: Callable[[BaseException], bool]
-) -> T:
+    source: Revision, name: str, work: Callable[[], _T], again: Callable[[BaseException], bool]
+) -> _T:
     """The result of `work`, tried up to TRIES times.
 
     again: whether a failure is worth another try. Raises InputError, one line about `name`.
@@ -65,14 +65,14 @@ def quiet_client() -> Iterator[None]:
         client.set_verbosity(level)
 
 
-def watched(source: Revision, work: Callable[[], T]) -> T:
+def watched(source: Revision, work: Callable[[], _T]) -> _T:
     """The result of `work`, given up where it makes no headway; the client would wait for ever.
 
     Headway is any change within WINDOW to a half-written file in the repository's cache. This run
     may write that file, or another run that holds its lock. A thread that was given up ends with
     the process. Raises StalledError, or what `work` raises.
     """
-    outcome: Future[T] = Future()
+    outcome: Future[_T] = Future()
 
     def run() -> None:
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.core.files import sha256_of
 from pipeline.hub.client import TRIES, quiet_client, remove_abandoned, watched, with_retries
 from pipeline.hub.faults import CorruptError, given_up_at_once
-from pipeline.hub.revision import Kind, Revision, check_request
+from pipeline.hub.revision import RepoKind, Revision, check_request
 
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -32,7 +32,7 @@ def fetch(
     repo: str,
     names: Sequence[str],
     revision: str,
-    kind: Kind,
+    kind: RepoKind,
     sha256: Mapping[str, str] | None = None,
 ) -> dict[str, Fetched]:
     """Exact files of a pinned revision, from the Hub or from its cache, by name; each verified.

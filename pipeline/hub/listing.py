@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pipeline.core.files import read_json
 from pipeline.hub.client import quiet_client, watched, with_retries
-from pipeline.hub.revision import Kind, Revision, check_request
+from pipeline.hub.revision import RepoKind, Revision, check_request
 
 
-def file_names(repo: str, revision: str, kind: Kind) -> list[str]:
+def file_names(repo: str, revision: str, kind: RepoKind) -> list[str]:
     """The names of all files of a pinned revision, sorted. Raises InputError where the Hub does not
     say."""
     source = Revision(repo, revision, kind)

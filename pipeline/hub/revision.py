@@ -8,7 +8,7 @@ from typing import Literal
 
 from pipeline.core.console import InputError
 
-Kind = Literal["dataset", "model"]
+RepoKind = Literal["dataset", "model"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RUN_WHEN_READ = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".py")
@@ -20,7 +20,7 @@ class Revision:
 
     repo: str
     revision: str
-    kind: Kind
+    kind: RepoKind
 
     @property
     def folder(self) -> Path:

@@ -17,7 +17,7 @@ from pipeline.models.encoding import Encoded, Encoder, token_batches
 from pipeline.models.hooks import config_of
 from pipeline.models.packing import pack
 from pipeline.models.reader_check import reader_for
-from pipeline.monitors.answer_states import POSITIONS, Streams
+from pipeline.monitors.answer_states import POSITIONS, AnswerStates
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def read_streams(
     names: Sequence[tuple[str, int]],
     layer: int,
     tokens_per_batch: int,
-) -> Streams:
+) -> AnswerStates:
     """The states of texts at `layer`, for every token from the prompt's end on.
 
     names: the id and sample number of each text. A batch holds at most `tokens_per_batch` tokens.
@@ -50,7 +50,7 @@ def read_streams(
             found[i] = running_states(states)[:, texts[i].prompt_end :].cpu()
     empty = torch.zeros(len(POSITIONS), 0, config_of(model).hidden_size)
     states = torch.cat([empty, *(found[i] for i in range(len(texts)))], dim=1).numpy()
-    return Streams(
+    return AnswerStates(
         layer=layer,
         states={position: np.ascontiguousarray(states[p]) for p, position in enumerate(POSITIONS)},
         ids=tuple(name for name, _ in names),

@@ -33,7 +33,7 @@ def extract(
     killed goes on from its checkpoint.
     """
     batches = list(token_batches(texts, params.tokens_per_batch))[
-        distributed.number() :: distributed.count()
+        distributed.rank() :: distributed.count()
     ]
     kept = checkpoint.load() if file.is_there() else None
     done = int(kept[1]["done"]) if kept else 0

@@ -28,7 +28,7 @@ from pipeline.models.hooks import decoder_blocks
 from pipeline.models.peft_import import LoraConfig, PeftModel, get_peft_model
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
-TEMPLATE = (
+CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
@@ -84,7 +84,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         additional_special_tokens=[USER, ASSISTANT, SLOT],
         clean_up_tokenization_spaces=False,
     )
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
 
@@ -139,7 +139,9 @@ def save_adapter(folder: Path, adapted: PeftModel) -> None:
     PEFT keeps target_modules as a set, whose order changes between processes, and the base
     model's path on this machine; both are put right. All ranks must call; the first one writes.
     """
-    trained = {n: distributed.whole(w) for n, w in adapted.named_parameters() if w.requires_grad}
+    trained = {
+        n: distributed.full_tensor(w) for n, w in adapted.named_parameters() if w.requires_grad
+    }
     if not distributed.is_first():
         return
     with whole(folder) as draft:

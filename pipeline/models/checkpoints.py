@@ -23,7 +23,7 @@ from pipeline.core.imports import ROOT, reached
 from pipeline.core.sections import Section
 from pipeline.models import distributed
 
-LIBRARIES = ("numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
+CHECKPOINT_LIBRARIES = ("numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def run_key(
     """The digest of all that a run's bytes depend on: params, inputs, machine, and the code that
     its stage reaches."""
     params = [section.model_dump(mode="json") for section in sections]
-    versions = [f"{name} {version(name)}" for name in LIBRARIES]
+    versions = [f"{name} {version(name)}" for name in CHECKPOINT_LIBRARIES]
     machine = [torch.get_num_threads(), str(device), platform.machine(), distributed.count()]
     digest = hashlib.sha256(json.dumps([seed, params, versions, machine], sort_keys=True).encode())
     code = {path.as_posix(): ROOT / path for path in reached(Path("stages", f"{stage}.py"))}

@@ -24,7 +24,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from pipeline.core.console import InputError
 from pipeline.models.hooks import decoder_blocks
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def launched(module: str, argument: str, processes: int) -> bool:
@@ -69,15 +69,15 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def number() -> int:
+def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_first() -> bool:
-    return number() == 0
+    return rank() == 0
 
 
-def share(items: Sequence[T], name: str) -> Sequence[T]:
+def share(items: Sequence[_T], name: str) -> Sequence[_T]:
     """This rank's part of a step's items, in order.
 
     Raises InputError where the ranks do not divide them: gathering needs equal parts.
@@ -85,7 +85,7 @@ def share(items: Sequence[T], name: str) -> Sequence[T]:
     if len(items) % count():
         raise InputError(f"{name} is {len(items)}, which {count()} processes do not divide")
     size = len(items) // count()
-    return items[number() * size : (number() + 1) * size]
+    return items[rank() * size : (rank() + 1) * size]
 
 
 def gather(values: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def shard(model: Any, device: torch.device) -> None:
             tensor.data = tensor.data.to(device)
 
 
-def whole(value: Tensor) -> Tensor:
+def full_tensor(value: Tensor) -> Tensor:
     """A tensor of which every rank may hold a part, put together. All ranks must ask."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 

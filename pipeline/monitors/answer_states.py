@@ -22,7 +22,7 @@ GROWING = "mean"
 
 
 @dataclass(frozen=True)
-class Streams:
+class AnswerStates:
     """The representations [T, D] of M running texts, end to end, each position's that the text
     would have if it ended there.
 
@@ -45,7 +45,7 @@ class Streams:
         return [values[ends[text] - self.lengths[text] : ends[text]] for text in texts]
 
 
-def save_streams(path: Path, streams: Streams) -> None:
+def save_streams(path: Path, streams: AnswerStates) -> None:
     """All metadata is one sorted JSON value, so that the same streams give the same bytes."""
     names = ("ids", "layer", "lengths", "samples")
     described = json.dumps({name: getattr(streams, name) for name in names}, sort_keys=True)
@@ -54,10 +54,10 @@ def save_streams(path: Path, streams: Streams) -> None:
         save_file(tensors, draft, metadata={"streams": described})
 
 
-def load_streams(path: Path) -> Streams:
+def load_streams(path: Path) -> AnswerStates:
     with safe_open(path, framework="numpy") as stored:
         described = json.loads(stored.metadata()["streams"])
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     signature = tensors.pop("signature")
     lists = {name: tuple(described[name]) for name in ("ids", "samples", "lengths")}
-    return Streams(layer=described["layer"], states=tensors, signature=signature, **lists)
+    return AnswerStates(layer=described["layer"], states=tensors, signature=signature, **lists)

@@ -13,7 +13,7 @@ from pipeline.core.records import HEADLINE, Request
 from pipeline.core.representations import Labels, Representations, Vectors
 from pipeline.core.sections import Reading
 from pipeline.evaluation.bootstrap import Counts, draw_prompts
-from pipeline.monitors.answer_states import Streams
+from pipeline.monitors.answer_states import AnswerStates
 from pipeline.monitors.classifiers import MULTILAYER, all_layers_at, new_monitors
 from pipeline.monitors.metrics import is_asked, questions_of
 
@@ -46,7 +46,7 @@ class VariantTexts:
     variant: str
     base: Mapping[str, str]
     stored: Representations
-    streams: Streams
+    streams: AnswerStates
     requests: Mapping[str, Request]
     prompts: Mapping[str, str]
     safe: tuple[str, ...]

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.files import Tree, branch, whole
+from pipeline.core.files import KeyPath, Tree, branch, whole
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import HEADLINE, Score
 from pipeline.core.representations import Vectors
-from pipeline.evaluation.against_base import KeyPath, metrics_tree, under
+from pipeline.evaluation.against_base import metrics_tree, under
 from pipeline.evaluation.bootstrap import Vector
 from pipeline.evaluation.linear_probe import new_logistic
 from pipeline.monitors.answer_states import GROWING
 from pipeline.monitors.classifiers import MULTILAYER, fit
 from pipeline.monitors.datasets import VariantTexts
-from pipeline.monitors.fitted import RATES, Fitted, fit_at, to_take_home
+from pipeline.monitors.fitted import FALSE_POSITIVE_RATES, Fitted, fit_at, to_take_home
 from pipeline.monitors.metrics import UNCHOSEN, choose_threshold, highest, stream_measures
 from pipeline.monitors.saved import SavedMonitor
 
@@ -33,7 +33,7 @@ UNDER_SHIFT = ("auroc", "fpr95", "tpr", "fpr")
 class MonitorResults:
     """What one variant's monitors showed: measures on resamples [R] and thresholds by their path in
     the tree of metrics, scores of every text, ROC curves on `test` by kind (true positive rates at
-    RATES), and monitors to take home by position."""
+    FALSE_POSITIVE_RATES), and monitors to take home by position."""
 
     measures: dict[KeyPath, Vector] = field(default_factory=dict)
     thresholds: dict[KeyPath, float] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def evaluate_monitors(data: VariantTexts) -> MonitorResults:
     return found
 
 
-def metrics_of(found: MonitorResults, base: MonitorResults | None) -> Tree:
+def monitor_metrics(found: MonitorResults, base: MonitorResults | None) -> Tree:
     """Everything measured, with intervals, and differences from the untouched model, but for the
     controls, where there is nothing to find."""
     before = base.measures if base else None
@@ -69,10 +69,11 @@ def metrics_of(found: MonitorResults, base: MonitorResults | None) -> Tree:
 
 
 def write_roc(path: Path, curves: Mapping[str, Vectors]) -> None:
-    """A column of true positive rates a kind of monitor, a row a false positive rate of RATES."""
+    """A column of true positive rates for each kind of monitor, a row for each of
+    FALSE_POSITIVE_RATES."""
     import pandas as pd  # it takes a second to import
 
-    table = pd.DataFrame({"false_positive_rate": RATES, **curves})
+    table = pd.DataFrame({"false_positive_rate": FALSE_POSITIVE_RATES, **curves})
     with whole(path) as draft:
         table.to_csv(draft, index=False, float_format="%.6g", lineterminator="\n")
 

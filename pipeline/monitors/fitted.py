@@ -22,7 +22,7 @@ from pipeline.monitors.metrics import (
 )
 from pipeline.monitors.saved import SavedMonitor
 
-RATES = np.linspace(0, 1, 101)  # false positive rates at which ROC curves are kept
+FALSE_POSITIVE_RATES = np.linspace(0, 1, 101)  # false positive rates at which ROC curves are kept
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,14 @@ class Fitted:
         ]  # fmt: skip
 
     def roc(self, texts: Texts) -> Vectors:
-        """True positive rates at RATES: of harm, or of all concepts together, each against the
-        rest (the micro average)."""
+        """True positive rates at FALSE_POSITIVE_RATES: of harm, or of all concepts together, each
+        against the rest (the micro average)."""
         if self.question == "harm":
-            return roc_at(texts.labels == HARMFUL, self.harm(texts.vectors), RATES)
+            return roc_at(texts.labels == HARMFUL, self.harm(texts.vectors), FALSE_POSITIVE_RATES)
         truth = texts.labels[:, None] == self.monitor.classes_
-        return roc_at(truth.ravel(), self.monitor.predict_proba(texts.vectors).ravel(), RATES)
+        return roc_at(
+            truth.ravel(), self.monitor.predict_proba(texts.vectors).ravel(), FALSE_POSITIVE_RATES
+        )
 
 
 def fit_at(

@@ -23,7 +23,7 @@ from pipeline.monitors.metrics import (
 )
 
 UNSCORED = ("train", "validation")
-Tree = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
+TextOnlyMetrics = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
 
 
 class BaselineText(NamedTuple):
@@ -46,7 +46,7 @@ def text_only(
     text: Text,
     resamples: int,
     seed: int,
-) -> Tree:
+) -> TextOnlyMetrics:
     """Measures with intervals of classifiers that see no model: question -> reading -> group.
 
     The questions, the texts that they are asked of, the choice of a threshold and the measures are
@@ -67,7 +67,7 @@ def text_only(
         "concept": lambda e: e.concept,
         "harm": lambda e: e.concept not in safe,
     }
-    tree: Tree = {}
+    tree: TextOnlyMetrics = {}
     for question in questions_of(learned, safe):
         for reading, words in (("prompt", prompt_of), ("whole", whole_of)):
             groups: Groups = {}

@@ -13,24 +13,24 @@ from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
 
 Marks = Mapping[str, float]  # value, low, high
-Verdict = Literal["better", "worse", "moved", "unclear"]
+Outcome = Literal["better", "worse", "moved", "unclear"]
 
 SEPARATION = "centroid_accuracy"
 COSTS = ("monitor_auroc", "monitor_fpr95", "harmful_rate", "over_refusal_rate", "perplexity",
          "kl_of_openings")  # fmt: skip
 NAMING, GUESSING = "selfie_accuracy", "selfie_control_accuracy"
-UNREAD = "selfie_input_only_accuracy"  # what the words alone would have given
+WORDS_ALONE = "selfie_input_only_accuracy"  # what the words alone would have given
 
 
 @dataclass(frozen=True)
 class Change:
-    """From one estimate to another. `verdict` is `moved` where the change is clear and the number
+    """From one estimate to another. `outcome` is `moved` where the change is clear and the number
     has no better side."""
 
     before: float
     after: float
     difference: float
-    verdict: Verdict
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ def change_of(number: str, before: Marks, after: Marks, paired: Marks | None = N
     else:
         clear = after["low"] > before["high"] or after["high"] < before["low"]
     wish = MEANINGS[number].better
-    verdict: Verdict = "unclear"
+    outcome: Outcome = "unclear"
     if clear:
         wished = {"higher": difference > 0, "lower": difference < 0}
-        verdict = "moved" if wish not in wished else "better" if wished[wish] else "worse"
-    return Change(before["value"], after["value"], difference, verdict)
+        outcome = "moved" if wish not in wished else "better" if wished[wish] else "worse"
+    return Change(before["value"], after["value"], difference, outcome)
 
 
 def changes_from_baseline(
@@ -122,7 +122,7 @@ def changes_from_baseline(
             if then is not None and f"{then:.6g}" != f"{now['value']:.6g}":
                 before = {"value": then, "low": then, "high": then}
                 found.append(BaselineChange(variant, number, change_of(number, before, now)))
-    return sorted(found, key=lambda moved: moved.change.verdict == "unclear")
+    return sorted(found, key=lambda moved: moved.change.outcome == "unclear")
 
 
 def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[Answer]:
@@ -138,8 +138,8 @@ def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[
 
 
 def _rose(beside: Beside) -> Answer:
-    verdict = beside.change(SEPARATION).verdict
-    reply = {"better": "Yes", "worse": "No, it fell"}.get(verdict, "Not clearly")
+    outcome = beside.change(SEPARATION).outcome
+    reply = {"better": "Yes", "worse": "No, it fell"}.get(outcome, "Not clearly")
     numbers = (SEPARATION, f"{SEPARATION}_novel")
     return Answer("Did separation rise?", reply, beside.lines(numbers))
 
@@ -147,7 +147,7 @@ def _rose(beside: Beside) -> Answer:
 def _cost(beside: Beside) -> Answer:
     """Every number that should not get worse, and how far the answers' first words went."""
     judged = beside.judged(COSTS)
-    worse = [number for number in judged if beside.change(number).verdict == "worse"]
+    worse = [number for number in judged if beside.change(number).outcome == "worse"]
     reply = f"{len(worse)} of {len(judged)} clearly worse" if worse else "None that is clear"
     return Answer("At what cost?", reply, beside.lines(COSTS))
 
@@ -155,12 +155,12 @@ def _cost(beside: Beside) -> Answer:
 def _names(beside: Beside, lead: Line) -> Answer:
     """Clear where the lead's interval lies above 0."""
     reply = "Yes" if lead.after["low"] > 0 else "Not clearly"
-    numbers = [*beside.lines((NAMING, GUESSING, UNREAD)), lead]
+    numbers = [*beside.lines((NAMING, GUESSING, WORDS_ALONE)), lead]
     return Answer("Can the model name what it thinks of?", reply, numbers)
 
 
 def _control(controls: Mapping[str, Beside]) -> Answer:
-    failed = any(beside.change(SEPARATION).verdict == "better" for beside in controls.values())
+    failed = any(beside.change(SEPARATION).outcome == "better" for beside in controls.values())
     return Answer(
         "Do shuffled labels separate, too?",
         "Yes: distrust the rest" if failed else "No, as it should be",

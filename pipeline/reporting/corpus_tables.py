@@ -18,7 +18,7 @@ from pipeline.core.records import Example, read_records
 
 TOKENIZER = BASE_MODEL / "tokenizer.json"
 SPLITS = ("train", "validation", "test", "novel", "shifted")
-SHOWN = 100  # characters of a text that stands as an example
+CHARACTERS_SHOWN = 100  # characters of a text that stands as an example
 
 
 def main() -> None:
@@ -143,8 +143,8 @@ def _counted(numbers: Mapping[str, int]) -> str:
 
 def _short(text: str) -> str:
     """What a terminal can show: no control character of a text reaches it."""
-    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * SHOWN])
-    return textwrap.shorten(shown, SHOWN, placeholder=" ...")
+    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * CHARACTERS_SHOWN])
+    return textwrap.shorten(shown, CHARACTERS_SHOWN, placeholder=" ...")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def _panels(
 
 
 def _line(axis: Any, x: Any, y: Any, look: Look, label: str, every: float | None = None) -> None:
-    """A line told apart by colour, marker and dash; markers `every` share of the picture, or at
+    """A line with a colour, marker and dash of its own; markers `every` share of the picture, or at
     every point."""
     axis.plot(
         x, y, color=look.colour, marker=look.marker, linestyle=look.dash, label=label,

@@ -21,14 +21,14 @@ Metrics = Mapping[str, Any]
 
 ESTIMATE = ["value", "low", "high"]
 NUM_TEXTS = 2  # whose tokens are shown; a picture of one is a page long
-SPLITS = {"test": "test texts", "novel": "novel texts: words never labelled"}
+SCORED_ON = {"test": "test texts", "novel": "novel texts: words never labelled"}
 ACCURACIES = {"centroid_accuracy": "nearest centroid", "knn_accuracy": "k-NN"}
 OVER_LAYERS = {"knn_accuracy": "k-NN accuracy", "silhouette": "silhouette"}
-RATES = {
+ANSWER_RATES = {
     "harmful_rate": "answers a harmful request",
     "over_refusal_rate": "refuses a safe one",
 }
-HARMS = RATES | {"perplexity": "perplexity"}
+TRADED_HARMS = ANSWER_RATES | {"perplexity": "perplexity"}
 EDITED = {
     ("test", "harmful_rate_framed"): "answers framed harmful requests",
     ("novel", "harmful_rate_framed"): "answers framed harmful requests in words never labelled",
@@ -53,15 +53,15 @@ def of_separation(
 ) -> dict[str, Picture]:
     """Accuracies of every variant beside what the words alone give; compared ones over layers."""
     bars = table(
-        (SPLITS[split], name, label, tree[f"layer_{layer}"][position][split][metric])
-        for split in SPLITS
+        (SCORED_ON[split], name, label, tree[f"layer_{layer}"][position][split][metric])
+        for split in SCORED_ON
         for name, tree in separation.items()
         if split in tree[f"layer_{layer}"][position]
         for metric, label in ACCURACIES.items()
     )
     words = text_only["concept"]["prompt" if position == "prompt_end" else "whole"]
     heights = {
-        SPLITS[split]: words[split]["accuracy"]["value"] for split in SPLITS if split in words
+        SCORED_ON[split]: words[split]["accuracy"]["value"] for split in SCORED_ON if split in words
     }
     curves = pd.DataFrame(
         [
@@ -129,7 +129,7 @@ def of_monitors(
 def of_transport(transport: Mapping[str, Metrics]) -> dict[str, Picture]:
     """The normalised margin of every variant and layer beside the gap that it should bound."""
     pictures = {}
-    for split in SPLITS:
+    for split in SCORED_ON:
         gap = f"gap_{split}"
         points = pd.DataFrame(
             [
@@ -165,7 +165,7 @@ def of_behaviour(rows: Mapping[str, Headline]) -> dict[str, Picture]:
     rates = table(
         ("share of answers", name, label, row[rate])
         for name, row in rows.items()
-        for rate, label in RATES.items()
+        for rate, label in ANSWER_RATES.items()
         if rate in row
     )
     if rates.empty:
@@ -173,17 +173,17 @@ def of_behaviour(rows: Mapping[str, Headline]) -> dict[str, Picture]:
     drawings: dict[str, Picture] = {
         "behaviour": grouped_bars(rates, "how answers go wrong, by variant")
     }
-    if all(HARMS.keys() <= row.keys() for row in rows.values()):
+    if all(TRADED_HARMS.keys() <= row.keys() for row in rows.values()):
         points = pd.DataFrame(
             [
                 (name, number, *(row[number][part] for part in ESTIMATE))
                 for name, row in rows.items()
-                for number in HARMS
+                for number in TRADED_HARMS
             ],
             columns=["variant", "number", *ESTIMATE],
         )
         pairs = [("harmful_rate", "over_refusal_rate"), ("harmful_rate", "perplexity")]
-        drawings["tradeoff"] = tradeoff(points, pairs, HARMS, looks(everyone))
+        drawings["tradeoff"] = tradeoff(points, pairs, TRADED_HARMS, looks(everyone))
     return drawings
 
 
@@ -192,8 +192,8 @@ def of_interpretations(
 ) -> dict[str, Picture]:
     """How often an interpretation names its state's concept, beside every control."""
     bars = table(
-        (SPLITS[split], name, label, tree[f"layer_{layer}"][split][position][control])
-        for split in SPLITS
+        (SCORED_ON[split], name, label, tree[f"layer_{layer}"][split][position][control])
+        for split in SCORED_ON
         for name, tree in selfie.items()
         if split in tree[f"layer_{layer}"]
         for control, label in INJECTED.items()

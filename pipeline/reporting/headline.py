@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.files import read_json, whole
+from pipeline.core.files import KeyPath, read_json, whole
 from pipeline.core.records import CONTROLS, HEADLINE
 from pipeline.core.sections import Asking, Reading
 
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 
 Headline = dict[str, dict[str, float]]
-KeyPath = tuple[str, ...]
 Curves = dict[str, list[tuple[int, str, float, float, float]]]
 
 
@@ -94,7 +93,7 @@ def values_of(row: Headline) -> dict[str, float]:
     return {name: estimate["value"] for name, estimate in row.items()}
 
 
-def layer_curves(trees: Mapping[str, Mapping[str, Any]], path: KeyPath) -> Curves:
+def curves_over_layers(trees: Mapping[str, Mapping[str, Any]], path: KeyPath) -> Curves:
     """Each number at the end of a path within every layer, by variant: rows (layer, variant,
     value, low, high)."""
     curves: Curves = {}

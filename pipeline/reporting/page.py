@@ -18,10 +18,10 @@ from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
 from pipeline.reporting.svg import alt_of
 
-TEMPLATE = Path(__file__).with_name("page.html.jinja")
+PAGE_TEMPLATE = Path(__file__).with_name("page.html.jinja")
 BASE = "base"
 LEAD, LEAD_CHANGE = "lead over the best control", "change from base"
-JUDGED = ("lead by the judge model", "its change from base")
+JUDGE_HEADINGS = ("lead by the judge model", "its change from base")
 
 # What stands above and below each picture, in the page's order; what a picture shows, with its
 # numbers, is inside of its file.
@@ -53,7 +53,7 @@ EVIDENCE = {
         "interpretation": "How often the model's own description of a hidden state names its "
         "concept, beside what it says where something else was injected.",
         "tokens": "One text, from top to bottom: the concept that is named when a token's state is "
-        "read aloud, layer by layer; lighter where the state was more relevant to the words.",
+        "put into words, layer by layer; lighter where the state was more relevant to the words.",
     },
     "How the finetunes went": {
         "training": "Each term over steps, for the variants that it moves; gap and kl are read on "
@@ -91,7 +91,7 @@ def render_report(run: ReportContents) -> str:
     escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
-    environment.filters |= {"spoken": spoken, "number": number, "signed": signed}
+    environment.filters |= {"spoken": spoken, "number": rounded, "signed": signed}
     beside = {
         name: Beside(run.rows[BASE], row, run.differences[name])
         for name, row in run.rows.items()
@@ -100,7 +100,7 @@ def render_report(run: ReportContents) -> str:
     shuffled = {name: beside[name] for name in run.controls}
     trusted = is_above_chance(run.judge, len(run.manifest["concepts"]))
     headings = dict.fromkeys(heading for own in run.selfie.values() for heading in own)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return environment.from_string(PAGE_TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
         answers={
             name: answers(beside[name], lead_of(run.selfie, name), shuffled)
@@ -114,7 +114,7 @@ def render_report(run: ReportContents) -> str:
         changes_from_baseline=changes_from_baseline(run.rows, run.baseline),
         evidence=evidence(run.figures),
         said=said_of_states(run.words),
-        leads=[heading for heading in headings if trusted or heading not in JUDGED],
+        leads=[heading for heading in headings if trusted or heading not in JUDGE_HEADINGS],
         trusted=trusted,
         settings=dict(flattened(run.params)),
     )
@@ -175,7 +175,7 @@ def said_of_states(
     return [
         (
             state.concept,
-            {variant: told.get((state.example, "state"), "") for variant, told in said.items()},
+            {variant: texts.get((state.example, "state"), "") for variant, texts in said.items()},
             {control: said[last].get((state.example, control), "") for control in controls},
         )
         for state in balanced(states, len({state.concept for state in states}))
@@ -195,8 +195,8 @@ def faithfulness(selfie: Mapping[str, Any], asking: Asking) -> dict[str, Mapping
     found = {
         LEAD: at(selfie).get("lead"),
         LEAD_CHANGE: at(selfie.get("difference", {})).get("lead"),
-        JUDGED[0]: at(judged).get("lead"),
-        JUDGED[1]: at(judged.get("difference", {})).get("lead"),
+        JUDGE_HEADINGS[0]: at(judged).get("lead"),
+        JUDGE_HEADINGS[1]: at(judged.get("difference", {})).get("lead"),
     }
     return {heading: estimate for heading, estimate in found.items() if estimate}
 
@@ -233,7 +233,7 @@ def read_pins(path: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: pins[name.lower()] for name in names}
 
 
-def number(value: float) -> str:
+def rounded(value: float) -> str:
     return f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
 
 

@@ -48,7 +48,7 @@ HEX = re.compile("#[0-9a-f]{6}")
 
 @dataclass(frozen=True)
 class Look:
-    """How one series is told apart, by each of these."""
+    """How one series looks: each of these sets it apart from the others."""
 
     colour: str
     marker: str
@@ -75,11 +75,11 @@ def legible(colour: Colour, theme: Theme) -> str:
     return next(
         mpl.colors.to_hex(mixed)
         for mixed in mixtures
-        if contrast(mpl.colors.to_hex(mixed), theme.paper) >= LEGIBLE
+        if contrast_ratio(mpl.colors.to_hex(mixed), theme.paper) >= LEGIBLE
     )
 
 
-def contrast(one: str, other: str) -> float:
+def contrast_ratio(one: str, other: str) -> float:
     """WCAG's contrast of two colours, 1 to 21."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)

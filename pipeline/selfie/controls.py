@@ -153,7 +153,7 @@ def logit_lens(
     """The logit lens: for each state [N, D] of a layer, the concept whose name has the likeliest
     first token, by the model's own final norm and head.
 
-    Names with the same first token cannot be told apart: they are joined by "or".
+    Names with the same first token cannot be distinguished: they are joined by "or".
     """
     opening = len(encoder.contents(asking.answer.partition("{concept}")[0].rstrip()))
     answers = [asking.answer.replace("{concept}", spoken(concept)) for concept in concepts]

@@ -82,7 +82,7 @@ def finetune(
     weights = weights_of(variant)
     steps = range(run.done + 1, variant.steps + 1)
     for step in progress(steps, "finetuning"):
-        torch.manual_seed(seed + step + 1000003 * distributed.number())  # decides dropout alone
+        torch.manual_seed(seed + step + 1000003 * distributed.rank())  # decides dropout alone
         terms = objective(step_texts(objective.finetuned.encoder, data, params, seed, step))
         run.learn(terms, weights, params)
         if step % params.watch_every == 0 or step == variant.steps:
@@ -144,7 +144,7 @@ class FinetuneRun:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         distributed.average_gradients(self.trained.values())
-        norm = distributed.whole(
+        norm = distributed.full_tensor(
             torch.nn.utils.clip_grad_norm_(self.trained.values(), params.clip_norm)
         )
         if not torch.isfinite(norm):
@@ -168,11 +168,12 @@ class FinetuneRun:
 
     def keep(self, checkpoint: Checkpoint) -> None:
         tensors = {
-            f"weight.{name}": distributed.whole(weight) for name, weight in self.trained.items()
+            f"weight.{name}": distributed.full_tensor(weight)
+            for name, weight in self.trained.items()
         }
         for name, weight in self.trained.items():
             for part, value in self.optimizer.state[weight].items():
-                tensors[f"{part}.{name}"] = distributed.whole(value)
+                tensors[f"{part}.{name}"] = distributed.full_tensor(value)
         notes = {
             "done": self.done,
             "first_loss": self.first_loss,

@@ -94,7 +94,7 @@ def _wide(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
-def retain(distances: Tensor, lengths: Tensor) -> Tensor:
+def relative_movement(distances: Tensor, lengths: Tensor) -> Tensor:
     """How far states moved, relative to their length: the mean over layers and real tokens.
 
     distances: token_distance at every layer, and lengths: the norms of the frozen states, both

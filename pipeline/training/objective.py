@@ -21,13 +21,13 @@ from pipeline.training import losses
 from pipeline.training.fused_lora import fuse, switched_off
 from pipeline.training.recompute import replayed
 from pipeline.training.step import (
-    KINDS,
     NOTHING,
+    STEP_TEXT_KINDS,
     Depth,
     Finetuned,
     Frozen,
-    Kind,
     StepRead,
+    StepTextKind,
     StepTexts,
     TermParams,
 )
@@ -49,7 +49,7 @@ class Layout:
     first on, are read at least so far."""
 
     row: list[Encoded]
-    texts: dict[Kind, slice]
+    texts: dict[StepTextKind, slice]
     reaching: dict[Depth, int]
 
 
@@ -205,14 +205,16 @@ class Objective:
 
 def lay_out(texts: StepTexts, terms: Iterable[Term]) -> Layout:
     """A row of the texts that terms need, those that are read furthest first."""
-    depths: dict[Kind, Depth] = {}
+    depths: dict[StepTextKind, Depth] = {}
     for term in terms:
         for kind, depth in term.needs.items():
             depths[kind] = max(depth, depths.get(kind, depth))
     row: list[Encoded] = []
-    slices: dict[Kind, slice] = {}
+    slices: dict[StepTextKind, slice] = {}
     reaching = dict.fromkeys(Depth, 0)
-    for kind in sorted((kind for kind in KINDS if kind in depths), key=lambda kind: -depths[kind]):
+    for kind in sorted(
+        (kind for kind in STEP_TEXT_KINDS if kind in depths), key=lambda kind: -depths[kind]
+    ):
         start = len(row)
         row += getattr(texts, kind)
         slices[kind] = slice(start, len(row))

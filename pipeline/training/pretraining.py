@@ -1,7 +1,7 @@
 """The embedded base model: a tokenizer and a small Llama, trained here on the corpora's texts.
 
 Besides the language, the model learns two things that a large chat model brings along: to say
-what a message is about, and to read a hidden state aloud when one is put in a message's place.
+what a message is about, and to put a hidden state into words when one stands where a message would.
 Without the second, a model of this size cannot interpret its own states at all.
 """
 
@@ -89,7 +89,7 @@ def language_loss(model: PreTrainedModel, encoder: Encoder, texts: Sequence[Enco
 
 
 class InterpretationLesson:
-    """Read a message's hidden state aloud: the state goes where the message would stand."""
+    """Put a message's hidden state into words: the state goes where the message would stand."""
 
     def __init__(
         self,

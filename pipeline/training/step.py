@@ -14,9 +14,14 @@ from pipeline.models.logits import ChunkValue, chunk_size, logits_of, summed_chu
 from pipeline.models.packing import PackedRow
 from pipeline.models.peft_import import PeftModel
 
-Kind = Literal["retained", "first", "answered", "second"]
+StepTextKind = Literal["retained", "first", "answered", "second"]
 NOTHING = torch.empty(0)
-KINDS: tuple[Kind, ...] = ("retained", "first", "answered", "second")  # their order in a row
+STEP_TEXT_KINDS: tuple[StepTextKind, ...] = (
+    "retained",
+    "first",
+    "answered",
+    "second",
+)  # their order in a row
 
 
 @dataclass(frozen=True)
@@ -103,18 +108,18 @@ class StepRead:
 
     finetuned: Finetuned
     row: PackedRow
-    texts: Mapping[Kind, slice]
+    texts: Mapping[StepTextKind, slice]
     labels: Tensor
     states: Mapping[int, Tensor]
     final: Tensor
     frozen: Frozen
     distances: Tensor
 
-    def tokens(self, kind: Kind) -> slice:
+    def tokens(self, kind: StepTextKind) -> slice:
         """Where in the row the tokens of a kind of text stand."""
         return self.row.tokens(self.texts[kind])
 
-    def at_targets(self, kind: Kind) -> Tensor:
+    def at_targets(self, kind: StepTextKind) -> Tensor:
         """The hidden states of texts at each of the P pairs of a target layer and a position:
         [N, P, D], in float32."""
         params = self.finetuned.params

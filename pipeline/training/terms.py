@@ -17,7 +17,7 @@ from pipeline.models.hooks import read_injected
 from pipeline.models.logits import kl, next_token_nll, token_kl
 from pipeline.training import losses
 from pipeline.training.fused_lora import switched_off
-from pipeline.training.step import Depth, Finetuned, Kind, StepRead, TermParams
+from pipeline.training.step import Depth, Finetuned, StepRead, StepTextKind, TermParams
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Term:
     distances of retained texts' states."""
 
     value: Callable[[StepRead], Tensor]
-    needs: Mapping[Kind, Depth]
+    needs: Mapping[StepTextKind, Depth]
     distances: bool = False
 
 
@@ -57,16 +57,16 @@ def retain(read: StepRead) -> Tensor:
     norms = [torch.linalg.vector_norm(h[own].float(), dim=-1) for h in read.frozen.states[1:]]
     tokens = read.distances.shape[1]
     part = tokens / distributed.mean_count(tokens, read.finetuned.device)
-    return part * losses.retain(read.distances, torch.stack(norms))
+    return part * losses.relative_movement(read.distances, torch.stack(norms))
 
 
-def penalty(kind: Kind, read: StepRead) -> Tensor:
+def penalty(kind: StepTextKind, read: StepRead) -> Tensor:
     """How far the predictions at real tokens of a kind of text moved, on average."""
     lengths = read.row.lengths[read.texts[kind]]
     return summed_penalty(kind, read) / penalty_count(read.finetuned, lengths)
 
 
-def summed_penalty(kind: Kind, read: StepRead) -> Tensor:
+def summed_penalty(kind: StepTextKind, read: StepRead) -> Tensor:
     """The same, summed: the KL of every token, or the published code's weighted likelihood."""
     finetuned, row = read.finetuned, read.row
     if finetuned.params.penalty == "kl":
@@ -95,8 +95,8 @@ def penalty_count(finetuned: Finetuned, lengths: Sequence[int]) -> float:
 
 
 def interpretation_penalty(read: StepRead) -> Tensor:
-    """How differently the tuned model reads its own states aloud from how the frozen model
-    reads its own of the same texts: KL over the answer's opening, at every position of asking.
+    """How differently the tuned and the frozen model put their own states of the same texts into
+    words: KL over the answer's opening, at every position of asking.
 
     Without it the finetune moves states to where the model was never taught to read them.
     Only the reading learns: states are not moved towards what is easy to read, so that this

@@ -40,7 +40,7 @@ def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None
 
 def test_shifted_texts_are_told_in_sentences_of_their_own(corpora: EmbeddedCorpora) -> None:
     """Of every concept as many as asked for, of known words, and of no form that another has."""
-    texts = embedded_corpus.gather(corpora, 0)
+    texts = embedded_corpus.draw_corpus(corpora, 0)
     counts = Counter(e.concept for e in texts.shifted)
     assert counts == dict.fromkeys(CONCEPTS[corpora.concepts], corpora.shifted)
     own, others = (set(map(str, every_form(register))) for register in (REPORTED, DIRECT))
@@ -65,8 +65,10 @@ def every_form(register: Register) -> list[object]:
 
 
 def test_shifted_texts_change_no_other(corpora: EmbeddedCorpora) -> None:
-    one = embedded_corpus.gather(corpora, 0)
-    more = embedded_corpus.gather(corpora.model_copy(update={"shifted": corpora.shifted + 5}), 0)
+    one = embedded_corpus.draw_corpus(corpora, 0)
+    more = embedded_corpus.draw_corpus(
+        corpora.model_copy(update={"shifted": corpora.shifted + 5}), 0
+    )
     for name in ("examples", "documents", "requests", "described"):
         assert getattr(one, name) == getattr(more, name)
     assert len(one.shifted) < len(more.shifted)
@@ -104,7 +106,7 @@ def test_content_words() -> None:
 
 
 def test_held_out_prompts_are_nowhere_learned(corpora: EmbeddedCorpora) -> None:
-    texts = embedded_corpus.gather(corpora, 0)
+    texts = embedded_corpus.draw_corpus(corpora, 0)
     learned = {d.prompt for d in texts.documents if d.split == "pretrain"}
     learned |= {e.prompt for e in texts.described}
     trained = learned | {e.prompt for e in texts.examples if e.split == "train"}
@@ -117,7 +119,9 @@ def test_held_out_prompts_are_nowhere_learned(corpora: EmbeddedCorpora) -> None:
 
 def test_requests_are_the_same_whichever_set_is_labelled(params: Params) -> None:
     one, other = (
-        embedded_corpus.gather(params.corpora.embedded.model_copy(update={"concepts": concepts}), 0)
+        embedded_corpus.draw_corpus(
+            params.corpora.embedded.model_copy(update={"concepts": concepts}), 0
+        )
         for concepts in ("safety", "topics")
     )
     assert one.requests == other.requests

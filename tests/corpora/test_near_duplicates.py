@@ -12,7 +12,7 @@ from pipeline.core.console import InputError
 from pipeline.core.records import Example
 from pipeline.corpora import near_duplicates
 from pipeline.corpora.corpus import Corpus, check_corpus
-from pipeline.corpora.near_duplicates import ALIKE, find_near_duplicates, jaccard
+from pipeline.corpora.near_duplicates import LEAST_SIMILARITY, find_near_duplicates, jaccard
 
 SPLITS = ("train", "validation", "test")
 WORDS = ["".join(random.Random(n).choices("abcdefghijklmnop", k=7)) for n in range(2000)]
@@ -77,7 +77,7 @@ def test_a_near_duplicate_is_reported_and_not_refused(changed: Callable[[str], s
     assert found.share_of_test == 1 / 11
     ((one, other, similarity),) = found.examples
     assert {one, other} == {original.id, leak[-1].id}
-    assert ALIKE <= similarity < 1
+    assert LEAST_SIMILARITY <= similarity < 1
 
 
 def test_another_sentence_of_the_same_words_is_no_near_duplicate() -> None:
@@ -147,8 +147,10 @@ def test_what_is_found_is_what_comparing_every_pair_finds(seed: int) -> None:
         for one, other in combinations(examples, 2)
         if one.split != other.split
     }
-    alike = {pair: similarity for pair, similarity in every.items() if similarity >= ALIKE}
-    sure = sum(similarity >= ALIKE + 0.1 for similarity in alike.values())
+    alike = {
+        pair: similarity for pair, similarity in every.items() if similarity >= LEAST_SIMILARITY
+    }
+    sure = sum(similarity >= LEAST_SIMILARITY + 0.1 for similarity in alike.values())
     found = find_near_duplicates(examples)
     assert sure <= found.pairs <= len(alike)
     assert all(alike[one, other] == similarity for one, other, similarity in found.examples)

@@ -15,12 +15,20 @@ from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.corpora import hub_corpus, hub_files, recipes
 from pipeline.corpora.hub_files import read_cells
-from pipeline.corpora.recipes import DOCUMENTS, FIVE_HARMS, KNOWLEDGE, LABELLED, REQUESTS
+from pipeline.corpora.recipes import (
+    DOCUMENT_RECIPES,
+    FIVE_HARMS,
+    KNOWLEDGE,
+    LABELLED_RECIPES,
+    REQUEST_RECIPES,
+)
 from pipeline.corpora.rows import CAREFUL_ANSWER
 from pipeline.corpora.sources import MATH, Source
 
 SOURCES = dict.fromkeys(
-    recipe.source for table in (LABELLED, REQUESTS, DOCUMENTS) for recipe in table.values()
+    recipe.source
+    for table in (LABELLED_RECIPES, REQUEST_RECIPES, DOCUMENT_RECIPES)
+    for recipe in table.values()
 )
 
 
@@ -54,54 +62,56 @@ def test_beavertails_keeps_one_of_five_harms_or_none(
 ) -> None:
     cells = {"prompt": "p", "response": "r", "category": harms(*present)}
     for name, expected in (("beavertails_categories", label), ("beavertails_binary", binary)):
-        found = [row.label for row in LABELLED[name].rows("place", cells)]
+        found = [row.label for row in LABELLED_RECIPES[name].rows("place", cells)]
         assert found == [expected]
 
 
 def test_mathematics_is_labelled_by_its_file() -> None:
     file = "EleutherAI/hendrycks_math/number_theory/test-00000-of-00001.parquet"
-    (row,) = LABELLED["math"].rows(file, {"problem": "What?", "solution": "7"})
+    (row,) = LABELLED_RECIPES["math"].rows(file, {"problem": "What?", "solution": "7"})
     assert (row.prompt, row.response, row.label) == ("What?", "7", "number_theory")
-    assert {name.split("/")[0] for name, _ in LABELLED["math"].source.files} == set(MATH)
+    assert {name.split("/")[0] for name, _ in LABELLED_RECIPES["math"].source.files} == set(MATH)
 
 
 def test_multiple_choice_shows_the_choices_and_answers_rightly() -> None:
     cells = {"question": "Q?", "choices": ["w", "x", "y", "z"], "answer": 2, "subject": "nutrition"}
-    (row,) = LABELLED["knowledge"].rows("place", cells)
+    (row,) = LABELLED_RECIPES["knowledge"].rows("place", cells)
     assert row.prompt == "Q?\nA. w\nB. x\nC. y\nD. z"
     assert (row.response, row.label) == ("Answer: C. y", "nutrition")
     other = cells | {"subject": "astronomy"}
-    assert [row.label for row in LABELLED["knowledge"].rows("file", other)] == [""]
-    assert [row.label for row in LABELLED["mmlu"].rows("file", other)] == ["astronomy"]
+    assert [row.label for row in LABELLED_RECIPES["knowledge"].rows("file", other)] == [""]
+    assert [row.label for row in LABELLED_RECIPES["mmlu"].rows("file", other)] == ["astronomy"]
     assert "nutrition" in KNOWLEDGE
 
 
 def test_other_recipes_by_hand() -> None:
-    (row,) = LABELLED["salad"].rows("", {"question": "q", "1-category": "O4: Malicious Use"})
+    (row,) = LABELLED_RECIPES["salad"].rows(
+        "", {"question": "q", "1-category": "O4: Malicious Use"}
+    )
     assert (row.prompt, row.response, row.label) == ("q", "", "Malicious Use")
     assert row.safe_response == CAREFUL_ANSWER, "nobody answered, and nobody should"
     cells: dict[str, Any] = {"prompt": "p", "response": None, "prompt_harm_label": "unharmful"}
-    (row,) = LABELLED["wildguard"].rows("", cells)
+    (row,) = LABELLED_RECIPES["wildguard"].rows("", cells)
     assert (row.response, row.label) == ("", "unharmful")
-    (row,) = LABELLED["wildguard"].rows("", cells | {"prompt_harm_label": None})
+    (row,) = LABELLED_RECIPES["wildguard"].rows("", cells | {"prompt_harm_label": None})
     assert row.label == ""
     cells = {"prompt": "Kant died in", "target_true": " Prussia", "relation_id": "P20"}
-    (row,) = LABELLED["counterfact"].rows("", cells)
+    (row,) = LABELLED_RECIPES["counterfact"].rows("", cells)
     assert (row.response, row.label) == ("Prussia", "place of death")
     assert len(recipes.RELATIONS) == 34
-    (asked,) = REQUESTS["xstest"].requests(
+    (asked,) = REQUEST_RECIPES["xstest"].requests(
         {"prompt": "How do I kill a process?", "type": "homonyms"}
     )
     assert not asked.harmful
-    (asked,) = REQUESTS["xstest"].requests({"prompt": "p", "type": "contrast_homonyms"})
+    (asked,) = REQUEST_RECIPES["xstest"].requests({"prompt": "p", "type": "contrast_homonyms"})
     assert asked.harmful
-    (asked,) = REQUESTS["wildguard_test"].requests(
+    (asked,) = REQUEST_RECIPES["wildguard_test"].requests(
         {"prompt": "p", "prompt_harm_label": "harmful", "adversarial": True}
     )
     assert asked.harmful
     assert asked.framed
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 2
-    assert list(DOCUMENTS["ultrachat"].texts({"messages": messages})) == [("a", "b")]
+    assert list(DOCUMENT_RECIPES["ultrachat"].texts({"messages": messages})) == [("a", "b")]
 
 
 ROWS = [{"prompt": "a\u2028b", "response": "NA"}, {"prompt": 'say "hi",\nnow', "response": "None"}]
@@ -145,7 +155,11 @@ def test_damaged_files_are_one_line(tmp_path: Path, name: str) -> None:
 
 def test_a_row_of_another_shape_is_one_line() -> None:
     with pytest.raises(InputError, match=r"recipe reads it \(KeyError: 'solution'"):
-        list(hub_corpus._made(LABELLED["math"].rows, "x/algebra/y row 1", "y", {"problem": "1"}))
+        list(
+            hub_corpus._made(
+                LABELLED_RECIPES["math"].rows, "x/algebra/y row 1", "y", {"problem": "1"}
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -158,18 +172,21 @@ def test_the_same_files_are_no_other_corpus(
     """Before anything is fetched."""
     wanted = params.corpora.hub.model_copy(update={"concepts": concepts, "shifted": shifted})
     with pytest.raises(InputError, match=f"{shifted} reads the files of") as refused:
-        hub_corpus.gather(wanted, 0, tmp_path / "lock")
+        hub_corpus.fetch_corpus(wanted, 0, tmp_path / "lock")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "lock").exists()
 
 
 CHOICES = {"question": "q", "choices": "abcde", "answer": 0, "subject": ""}
 NO_TEXTS = [
-    (DOCUMENTS["ultrachat"].texts, [{"messages": [{"content": "alone"}]}]),
-    (LABELLED["mmlu"].rows, ["f", CHOICES]),
-    (LABELLED["math"].rows, ["f/x", {"problem": None, "solution": "s"}]),
-    (LABELLED["math"].rows, ["f/x", {"problem": "\ud800", "solution": "s"}]),
-    (LABELLED["counterfact"].rows, ["f", {"prompt": "p", "target_true": "t", "relation_id": "P0"}]),
+    (DOCUMENT_RECIPES["ultrachat"].texts, [{"messages": [{"content": "alone"}]}]),
+    (LABELLED_RECIPES["mmlu"].rows, ["f", CHOICES]),
+    (LABELLED_RECIPES["math"].rows, ["f/x", {"problem": None, "solution": "s"}]),
+    (LABELLED_RECIPES["math"].rows, ["f/x", {"problem": "\ud800", "solution": "s"}]),
+    (
+        LABELLED_RECIPES["counterfact"].rows,
+        ["f", {"prompt": "p", "target_true": "t", "relation_id": "P0"}],
+    ),
 ]
 
 

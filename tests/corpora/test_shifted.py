@@ -16,7 +16,7 @@ from pipeline.core.sections import CsvCorpora
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.folder_corpus import read_tables
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
-from pipeline.corpora.recipes import LABELLED
+from pipeline.corpora.recipes import LABELLED_RECIPES
 from pipeline.corpora.rows import CAREFUL_ANSWER, Row
 from pipeline.corpora.shifted import beside
 from pipeline.reporting.corpus_tables import summary
@@ -190,8 +190,8 @@ def test_a_subfolder_without_tables_is_refused(folder: CsvCorpora) -> None:
 
 def test_recipes_know_what_is_harmless() -> None:
     """Of a corpus of harms alone nothing is; of one that knows no harm, everything."""
-    assert LABELLED["beavertails_binary"].harmless("safe")
-    assert not LABELLED["beavertails_binary"].harmless("unsafe")
-    assert LABELLED["wildguard"].harmless("unharmful")
-    assert not LABELLED["salad"].harmless("Malicious Use")
-    assert LABELLED["math"].harmless("algebra")
+    assert LABELLED_RECIPES["beavertails_binary"].harmless("safe")
+    assert not LABELLED_RECIPES["beavertails_binary"].harmless("unsafe")
+    assert LABELLED_RECIPES["wildguard"].harmless("unharmful")
+    assert not LABELLED_RECIPES["salad"].harmless("Malicious Use")
+    assert LABELLED_RECIPES["math"].harmless("algebra")

@@ -18,7 +18,11 @@ from pipeline.core.records import (
     write_records,
 )
 from pipeline.evaluation.bootstrap import draw_resamples, estimate, estimate_mean
-from pipeline.evaluation.interpretation_accuracy import accuracies, judge_measures, metrics_of
+from pipeline.evaluation.interpretation_accuracy import (
+    accuracies,
+    interpretation_metrics,
+    judge_measures,
+)
 from stages import selfie
 from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
@@ -55,7 +59,7 @@ def at(tree: Any, *places: str) -> Any:
 def test_accuracy_is_read_beside_controls() -> None:
     """Every text with a prompt of its own: the plain mean's interval."""
     rights, prompts = drawn(40), own_prompts(40)
-    tree = at(metrics_of(shares_of(rights, prompts), None), *PLACE)
+    tree = at(interpretation_metrics(shares_of(rights, prompts), None), *PLACE)
     assert set(tree) == {*KINDS, "lead"}
     counts = draw_resamples(40, 200, 0)
     for kind, right in rights.items():
@@ -67,11 +71,13 @@ def test_texts_of_one_prompt_come_and_go_together() -> None:
     few, many = drawn(10), own_prompts(10)
     repeated = {f"{name}-{copy}": prompt for name, prompt in many.items() for copy in range(4)}
     rights = {kind: np.repeat(right, 4) for kind, right in few.items()}
-    alone = metrics_of(shares_of(few, many), None)
-    together = metrics_of(shares_of(rights, repeated), None)
+    alone = interpretation_metrics(shares_of(few, many), None)
+    together = interpretation_metrics(shares_of(rights, repeated), None)
     for kind in (*KINDS, "lead"):
         assert at(together, *PLACE, kind) == pytest.approx(at(alone, *PLACE, kind))
-    apart = metrics_of(shares_of(rights, dict(zip(repeated, repeated, strict=True))), None)
+    apart = interpretation_metrics(
+        shares_of(rights, dict(zip(repeated, repeated, strict=True))), None
+    )
     wide, narrow = (at(tree, *PLACE, "state") for tree in (together, apart))
     assert wide["high"] - wide["low"] > 1.5 * (narrow["high"] - narrow["low"])
 
@@ -90,7 +96,9 @@ def test_the_lead_is_over_the_best_control_text_by_text() -> None:
 
 def test_a_state_that_is_no_better_than_a_control_leads_by_nothing() -> None:
     same = (1, 0, 1, 0, 0)
-    tree = at(metrics_of(shares_of(dict.fromkeys(KINDS, same), own_prompts(5)), None), *PLACE)
+    tree = at(
+        interpretation_metrics(shares_of(dict.fromkeys(KINDS, same), own_prompts(5)), None), *PLACE
+    )
     assert tree["lead"] == {"value": 0, "low": 0, "high": 0}
 
 
@@ -99,7 +107,7 @@ def test_changes_are_paired_with_the_untouched_model() -> None:
     after["state"] = before["state"].copy()
     after["state"][:5] = ~after["state"][:5]
     then, now = shares_of(before, prompts), shares_of(after, prompts)
-    tree = metrics_of(now, then)
+    tree = interpretation_metrics(now, then)
     change = at(tree, "difference", *PLACE)
     assert set(change) == {"state", "lead", *BASELINES}
     assert change["input_only"] == {"value": 0, "low": 0, "high": 0}, "the same answers"
@@ -109,9 +117,9 @@ def test_changes_are_paired_with_the_untouched_model() -> None:
     width = at(tree, *PLACE, "state")
     assert change["state"]["high"] - change["state"]["low"] < width["high"] - width["low"]
     assert change["lead"]["value"] == pytest.approx(change["state"]["value"])
-    nothing = at(metrics_of(then, then), "difference", *PLACE)
+    nothing = at(interpretation_metrics(then, then), "difference", *PLACE)
     assert nothing["state"] == nothing["lead"] == {"value": 0, "low": 0, "high": 0}
-    assert "difference" not in metrics_of(then, None)
+    assert "difference" not in interpretation_metrics(then, None)
 
 
 def text(number: int, concept: str) -> Example:

@@ -29,7 +29,7 @@ from pipeline.evaluation.coding_rates import (
 )
 from pipeline.evaluation.distances import concept_distances, hausdorff
 from pipeline.evaluation.linear_probe import fit_probe
-from pipeline.evaluation.separation_by_layer import LayerSeparation, metrics_of
+from pipeline.evaluation.separation_by_layer import LayerSeparation, separation_metrics
 from tests.support.clouds import clouds
 
 Texts = tuple[NDArray[np.float64], NDArray[np.str_]]
@@ -63,7 +63,7 @@ def estimates(
     """What the stage writes of one layer and position, or of a branch such as `difference`."""
     both = [LayerSeparation(under(PATH, own.resampled), under(PATH, own.chance))
             for own in (found, base) if own]  # fmt: skip
-    tree: Any = metrics_of(both[0], both[1] if base else None, READING)
+    tree: Any = separation_metrics(both[0], both[1] if base else None, READING)
     for name in (*branch, *PATH):
         tree = tree[name]
     return {name: Estimate(**marks) for name, marks in tree.items()}

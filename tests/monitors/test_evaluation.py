@@ -19,7 +19,7 @@ from pipeline.core.representations import Representations
 from pipeline.core.sections import Reading
 from pipeline.evaluation.linear_probe import linear_map, new_logistic
 from pipeline.inference.live_monitor import LiveMonitor
-from pipeline.monitors.answer_states import POSITIONS, Streams, load_streams, save_streams
+from pipeline.monitors.answer_states import POSITIONS, AnswerStates, load_streams, save_streams
 from pipeline.monitors.classifiers import (
     MULTILAYER,
     Prototype,
@@ -28,7 +28,7 @@ from pipeline.monitors.classifiers import (
     new_monitors,
 )
 from pipeline.monitors.datasets import VariantTexts
-from pipeline.monitors.evaluation import MonitorResults, evaluate_monitors, metrics_of
+from pipeline.monitors.evaluation import MonitorResults, evaluate_monitors, monitor_metrics
 from pipeline.monitors.metrics import UNCHOSEN
 from pipeline.monitors.saved import identity_of, load_monitor, save_monitor
 
@@ -69,7 +69,7 @@ def variant_texts(
     ]
     lengths = tuple(1 + place % 3 for place in range(len(names)))
     along = np.repeat(labels, lengths)
-    streams = Streams(
+    streams = AnswerStates(
         1, {p: clouds(gap, along, 9).astype(np.float32) for p in ("last", "mean")}, tuple(names),
         tuple(n % 2 for n in range(16)) + (0,) * len(known), lengths, np.ones(WIDTH, np.float32),
     )  # fmt: skip
@@ -86,10 +86,10 @@ def found() -> MonitorResults:
 
 
 def tree_of(found: MonitorResults) -> Any:
-    return metrics_of(found, None)
+    return monitor_metrics(found, None)
 
 
-def part(streams: Streams, places: Sequence[int]) -> Streams:
+def part(streams: AnswerStates, places: Sequence[int]) -> AnswerStates:
     """The streams of some texts, given by their numbers."""
     states = {p: np.concatenate(streams.at(p, places)).astype(np.float32) for p in POSITIONS}
     lists = {name: tuple(getattr(streams, name)[i] for i in places)
@@ -151,10 +151,10 @@ def test_scores_are_those_that_measures_are_made_of(found: MonitorResults) -> No
 
 def test_differences_are_paired(found: MonitorResults) -> None:
     """The same texts are resampled: a variant does not differ from itself at all."""
-    same = metrics_of(found, found)["difference"]["harm"]["logistic"]["test"]["auroc"]  # type: ignore[index,call-overload]
+    same = monitor_metrics(found, found)["difference"]["harm"]["logistic"]["test"]["auroc"]  # type: ignore[index,call-overload]
     assert same == {"value": 0, "low": 0, "high": 0}
     other = evaluate_monitors(variant_texts(gap=1.0))
-    moved: Any = metrics_of(other, found)
+    moved: Any = monitor_metrics(other, found)
     for name, difference in moved["difference"]["harm"]["knn"]["test"].items():
         before = tree_of(found)["harm"]["knn"]["test"][name]["value"]
         after = moved["harm"]["knn"]["test"][name]["value"]
@@ -261,7 +261,7 @@ def test_another_corpus_is_scored_and_changes_nothing_else(found: MonitorResults
     assert after == before
     assert both.thresholds == found.thresholds
     blurred = evaluate_monitors(with_shifted(variant_texts(gap=0.0), CONCEPTS))
-    moved: Any = metrics_of(blurred, both)
+    moved: Any = monitor_metrics(blurred, both)
     for question in ("harm", "concept"):
         change = moved["difference"][question]["knn"]["shifted"]["auroc"]
         own, sharp = (tree[question]["knn"]["shifted"]["auroc"] for tree in (moved, told))

@@ -18,7 +18,7 @@ from pipeline.core.records import Score, TokenInterpretation
 from pipeline.core.representations import Representations
 from pipeline.reporting import bars, curves, figures, maps
 from pipeline.reporting.glossary import INJECTED
-from pipeline.reporting.headline import Headline, layer_curves, write_curves
+from pipeline.reporting.headline import Headline, curves_over_layers, write_curves
 from pipeline.reporting.picture_files import write_figures
 from pipeline.reporting.style import (
     DARK,
@@ -26,7 +26,7 @@ from pipeline.reporting.style import (
     LEGIBLE,
     LIGHT,
     Theme,
-    contrast,
+    contrast_ratio,
     hues,
     looks,
     luminance,
@@ -215,14 +215,14 @@ def test_what_a_corpus_cannot_have_is_not_drawn() -> None:
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_every_ink_stands_out_from_its_paper(theme: Theme) -> None:
-    assert min(contrast(hue, theme.paper) for hue in hues(theme)) >= LEGIBLE
-    assert contrast(theme.ink, theme.paper) >= 7
-    assert contrast(theme.quiet, theme.paper) >= 4.5, "labels are text"
+    assert min(contrast_ratio(hue, theme.paper) for hue in hues(theme)) >= LEGIBLE
+    assert contrast_ratio(theme.ink, theme.paper) >= 7
+    assert contrast_ratio(theme.quiet, theme.paper) >= 4.5, "labels are text"
 
 
 def test_contrast_is_wcags() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+    assert contrast_ratio("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast_ratio("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
     assert luminance("#ff0000") == pytest.approx(0.2126)
 
 
@@ -329,7 +329,7 @@ def test_a_file_that_says_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_curves_are_small_tables(tmp_path: Path) -> None:
-    write_curves(tmp_path / "curves", layer_curves(both(separation), ("last", "test")))
+    write_curves(tmp_path / "curves", curves_over_layers(both(separation), ("last", "test")))
     assert {path.name for path in tmp_path.rglob("*.csv")} == {
         "centroid_accuracy.csv", "knn_accuracy.csv", "silhouette.csv",
     }  # fmt: skip

@@ -8,7 +8,7 @@ from pipeline.core.records import (
     Interpretation,
 )
 from pipeline.core.sections import Asking, Reading
-from pipeline.evaluation.interpretation_accuracy import accuracies, metrics_of
+from pipeline.evaluation.interpretation_accuracy import accuracies, interpretation_metrics
 from pipeline.reporting.headline import differences, headline, values_of
 from tests.support.tiny import tiny_params
 
@@ -26,7 +26,7 @@ def self_interpretation(asking: Asking, base: str, tuned: str) -> Any:
                    prompts, 50, 0)
         for right in (base, tuned)
     )  # fmt: skip
-    return metrics_of(now, then)
+    return interpretation_metrics(now, then)
 
 
 def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:

@@ -31,7 +31,7 @@ from pipeline.reporting.comparison import (
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
 from pipeline.reporting.page import EVIDENCE, ReportContents, read_pins, render_report
-from pipeline.reporting.style import contrast
+from pipeline.reporting.style import contrast_ratio
 from pipeline.reporting.svg import Picture, write_picture
 from tests.support.dag import ROOT
 
@@ -113,27 +113,27 @@ def test_a_change_is_clear_where_the_paired_interval_excludes_zero() -> None:
     verdicts = {
         (0.01, 0.03): "better", (0.0, 0.04): "unclear", (-0.01, 0.05): "unclear",
     }  # fmt: skip
-    for (low, high), verdict in verdicts.items():
+    for (low, high), outcome in verdicts.items():
         moved = {"value": 0.02, "low": low, "high": high}
-        assert change_of("knn_accuracy", before, after, moved).verdict == verdict
+        assert change_of("knn_accuracy", before, after, moved).outcome == outcome
         backwards = {"value": -0.02, "low": -high, "high": -low}
-        other = {"better": "worse"}.get(verdict, verdict)
-        assert change_of("knn_accuracy", after, before, backwards).verdict == other
-    assert change_of("knn_accuracy", before, after).verdict == "unclear", "intervals overlap"
+        other = {"better": "worse"}.get(outcome, outcome)
+        assert change_of("knn_accuracy", after, before, backwards).outcome == other
+    assert change_of("knn_accuracy", before, after).outcome == "unclear", "intervals overlap"
     apart = row(0.2)["knn_accuracy"]
-    assert change_of("knn_accuracy", before, apart, paired(0.2, 0.3)["silhouette"]).verdict == (
+    assert change_of("knn_accuracy", before, apart, paired(0.2, 0.3)["silhouette"]).outcome == (
         "unclear"
     ), "apart, and yet not clear: the pairs say so"
 
 
 def test_unpaired_a_change_is_clear_where_intervals_are_apart() -> None:
     near, far, low = row()["knn_accuracy"], row(0.2)["knn_accuracy"], row(-0.2)["knn_accuracy"]
-    assert change_of("knn_accuracy", near, far).verdict == "better"
-    assert change_of("knn_accuracy", near, low).verdict == "worse"
-    assert change_of("harmful_rate", near, low).verdict == "better"
-    assert change_of("harmful_rate", near, far).verdict == "worse"
-    assert change_of("kl_to_base", near, far).verdict == "moved"
-    assert change_of("knn_accuracy", near, row(0.09)["knn_accuracy"]).verdict == "unclear"
+    assert change_of("knn_accuracy", near, far).outcome == "better"
+    assert change_of("knn_accuracy", near, low).outcome == "worse"
+    assert change_of("harmful_rate", near, low).outcome == "better"
+    assert change_of("harmful_rate", near, far).outcome == "worse"
+    assert change_of("kl_to_base", near, far).outcome == "moved"
+    assert change_of("knn_accuracy", near, row(0.09)["knn_accuracy"]).outcome == "unclear"
     assert change_of("knn_accuracy", near, far).difference == pytest.approx(0.2)
 
 
@@ -219,13 +219,13 @@ def test_a_divergence_from_base_is_a_size(run: ReportContents) -> None:
         assert "clear" not in cells
     assert "clearly worse" in table.split('href="#means-perplexity"')[1].split("</tr>")[0]
     (moved,) = changes_from_baseline({"tuned": row()}, {"tuned": {"kl_of_openings": 0.4}})
-    assert moved.change.verdict == "worse"
+    assert moved.change.outcome == "worse"
 
 
 def test_a_change_from_the_baseline_is_what_the_baseline_does_not_say(run: ReportContents) -> None:
     first, second = changes_from_baseline(run.rows, run.baseline)
-    assert (first.variant, first.change.verdict) == ("base", "worse"), "outside of the interval"
-    assert (second.variant, second.change.verdict) == ("tuned", "unclear")
+    assert (first.variant, first.change.outcome) == ("base", "worse"), "outside of the interval"
+    assert (second.variant, second.change.outcome) == ("tuned", "unclear")
     assert (
         changes_from_baseline(
             {"base": row()}, {"base": {"perplexity": 0.5000001}, "gone": {"x": 1}}
@@ -273,7 +273,7 @@ def test_leads_are_shown_of_what_was_measured(run: ReportContents) -> None:
 def test_a_judge_that_agrees_by_chance_is_not_heard(run: ReportContents) -> None:
     """Its columns stand on the page only where agreement's interval lies above 1 in 3 concepts."""
     marks = row()["perplexity"]
-    own = dict.fromkeys((report.LEAD, report.LEAD_CHANGE, *report.JUDGED), marks)
+    own = dict.fromkeys((report.LEAD, report.LEAD_CHANGE, *report.JUDGE_HEADINGS), marks)
     judged = replace(run, selfie=dict.fromkeys(run.selfie, own))
 
     def page(low: float) -> str:
@@ -284,10 +284,10 @@ def test_a_judge_that_agrees_by_chance_is_not_heard(run: ReportContents) -> None
     without = render_report(
         replace(judged, judge={k: run.judge[k] for k in ("words", "words_shuffled")})
     )
-    assert all(f">{heading}</th>" in page(0.34) for heading in report.JUDGED)
+    assert all(f">{heading}</th>" in page(0.34) for heading in report.JUDGE_HEADINGS)
     assert "its leads are left out" not in page(0.34)
     for unheard in (page(0.33), without):
-        assert not any(f">{heading}</th>" in unheard for heading in report.JUDGED)
+        assert not any(f">{heading}</th>" in unheard for heading in report.JUDGE_HEADINGS)
         assert f">{report.LEAD}</th>" in unheard
         assert "chance, 1 in 3, is not shown: its leads are left out" in unheard
         assert "Trust it no further" not in unheard
@@ -420,7 +420,7 @@ def test_every_text_stands_out_from_its_ground(page: Page) -> None:
     pairs = [pair.split(",") for pair in page.evaluate(TEXTS)]
     assert len(pairs) >= 4
     for text, ground in pairs:
-        assert contrast(text, ground) >= 4.5, (text, ground)
+        assert contrast_ratio(text, ground) >= 4.5, (text, ground)
 
 
 def test_a_keyboard_reaches_everything_that_scrolls(page: Page) -> None:
@@ -455,5 +455,5 @@ def test_on_paper_it_is_light_and_whole(browser: Browser, address: str) -> None:
 
 
 def test_figures_know_their_metrics() -> None:
-    assert set(figures.HARMS) <= MEANINGS.keys()
+    assert set(figures.TRADED_HARMS) <= MEANINGS.keys()
     assert set(figures.ACCURACIES) <= MEANINGS.keys()

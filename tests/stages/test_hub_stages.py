@@ -32,7 +32,7 @@ import json, os, sys
 from dataclasses import replace
 from pipeline.corpora import recipes
 revisions = json.loads(os.environ["REVISIONS"])
-for table in (recipes.LABELLED, recipes.DOCUMENTS, recipes.REQUESTS):
+for table in (recipes.LABELLED_RECIPES, recipes.DOCUMENT_RECIPES, recipes.REQUEST_RECIPES):
     for name, recipe in table.items():
         names = [file.replace("test.jsonl.xz", "test.jsonl.gz") for file, _ in recipe.source.files]
         files = tuple((file, "") for file in names)

@@ -90,7 +90,9 @@ def one_step(objective: Objective) -> dict[str, Tensor]:
     torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
     trained = trained_of(objective)
     distributed.average_gradients(trained.values())
-    found = {f"gradient.{name}": distributed.whole(weight.grad) for name, weight in trained.items()}
+    found = {
+        f"gradient.{name}": distributed.full_tensor(weight.grad) for name, weight in trained.items()
+    }
     return found | {f"term.{name}": distributed.mean(term.detach()) for name, term in terms.items()}
 
 
@@ -108,7 +110,7 @@ def two_steps(objective: Objective, scenario: str, checkpoint: Checkpoint) -> di
     data = FinetuneData(examples, pairs, documents)
     finetune(objective, data, finetune_params(scenario), 0, checkpoint)
     return {
-        f"weight.{name}": distributed.whole(weight).detach().clone()
+        f"weight.{name}": distributed.full_tensor(weight).detach().clone()
         for name, weight in trained_of(objective).items()
     }
 
@@ -125,7 +127,7 @@ def extracted(folder: Path) -> Tensor:
         folder / f"space-{distributed.count()}", knobs.layers, knobs.positions, names, names, names,
         config_of(model).hidden_size,
     )  # fmt: skip
-    checkpoint = Checkpoint(folder / f"reading-{distributed.number()}", "key", every=1)
+    checkpoint = Checkpoint(folder / f"reading-{distributed.rank()}", "key", every=1)
     texts = [encoder(*said(number)) for number in range(24)]
     extract(model, encoder, texts, knobs, space, checkpoint)
     return torch.from_numpy(load_representations(space.path).values)

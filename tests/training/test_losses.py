@@ -195,7 +195,7 @@ def test_retain_is_relative_to_the_length() -> None:
 
     def relative_move(tuned: Tensor, untouched: Tensor) -> float:
         distances = losses.token_distance(tuned, untouched)
-        return float(losses.retain(distances, untouched.norm(dim=-1)))
+        return float(losses.relative_movement(distances, untouched.norm(dim=-1)))
 
     assert relative_move(moved, frozen) == pytest.approx((0.1 + 0.05) / 2)
     assert relative_move(7 * moved, 7 * frozen) == pytest.approx(0.075)
