@@ -5,9 +5,9 @@ frozen model makes of them is kept for as long as the step lasts. The terms them
 of what was read, in pipeline/training/terms.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -30,17 +30,9 @@ from pipeline.training.step import (
     StepTextKind,
     StepTexts,
     TermParams,
+    ViewsInPasses,
 )
-from pipeline.training.terms import (
-    TERMS,
-    Term,
-    contrast_of,
-    penalties,
-    penalty_count,
-    summed_penalty,
-    used_terms,
-    weights_of,
-)
+from pipeline.training.terms import Term, penalties, used_terms, weights_of
 
 
 @dataclass(frozen=True)
@@ -81,9 +73,11 @@ class Objective:
 
     def __call__(self, texts: StepTexts) -> dict[str, Tensor]:
         """The unweighted terms, by name."""
-        apart = bool(self.pairs_per_pass) and len(texts.first) > self.pairs_per_pass
-        values = self.in_passes(texts) if apart else {}
-        rest = {name: term for name, term in self.used.items() if name not in values}
+        rest, values = dict(self.used), {}
+        if 0 < self.pairs_per_pass < len(texts.first):
+            apart = {name: rest.pop(name) for name, term in self.used.items() if term.of_views}
+            views = self.in_passes(texts, apart.values())
+            values = {name: term.value(views) for name, term in apart.items()}
         layout = lay_out(texts, rest.values())
         if layout.row:
             measured = any(term.distances for term in rest.values())
@@ -101,56 +95,62 @@ class Objective:
         for name, module in self.adapted.named_modules():
             module.training = used and "lora_dropout" in name
 
-    def in_passes(self, texts: StepTexts) -> dict[str, Tensor]:
-        """The terms of pairs alone, whose texts are read a few at a time, and again in the backward
-        pass."""
-        values: dict[str, Tensor] = {}
-        if "contrast" in self.used:
-            parts = [
-                replayed(partial(self.contrasted, part), self.trained)
-                for part in self.passes([*texts.first, *texts.second])
-            ]
-            values["contrast"] = contrast_of(self.finetuned, torch.cat(parts), texts.labels)
-        if "penalty on pairs" in self.used:
-            parts = [
-                summed_penalty("first", self.read_alone(part)) for part in self.passes(texts.first)
-            ]
-            count = penalty_count(self.finetuned, [len(text.ids) for text in texts.first])
-            values["penalty on pairs"] = torch.stack(parts).sum() / count
-        return values
+    def in_passes(self, texts: StepTexts, terms: Iterable[Term]) -> ViewsInPasses:
+        """The views that terms need, read a few at a time, and again in the backward pass."""
+        needed = {kind for term in terms for kind in term.needs}
+        views = {kind: getattr(texts, kind) for kind in STEP_TEXT_KINDS if kind in needed}
+        return ViewsInPasses(
+            self.finetuned,
+            texts.labels,
+            views,
+            targets=cache(lambda: self.targets(views)),
+            rows=lambda kind: self.rows(kind, views[kind]),
+        )
+
+    def targets(
+        self, views: Mapping[StepTextKind, Sequence[Encoded]]
+    ) -> dict[StepTextKind, Tensor]:
+        """The states of all views at their targets, read in passes: [N, P, D] of each kind."""
+        states = [
+            replayed(partial(self.targets_of, part), self.trained)
+            for part in self.passes([text for own in views.values() for text in own])
+        ]
+        parts = torch.cat(states).split([len(own) for own in views.values()])
+        return dict(zip(views, parts, strict=True))
 
     def passes(self, texts: Sequence[Encoded]) -> list[Sequence[Encoded]]:
         """The texts in parts that are read one after the other."""
         size = 2 * self.pairs_per_pass
         return [texts[start : start + size] for start in range(0, len(texts), size)]
 
-    def contrasted(self, texts: Sequence[Encoded]) -> Tensor:
-        """The states of texts that are contrasted: [N, P, D], as StepRead.at_targets gives them."""
-        layout = lay_out(StepTexts(first=texts), [TERMS["contrast"]])
+    def targets_of(self, texts: Sequence[Encoded]) -> Tensor:
+        """The states of texts of any kind at their targets: [N, P, D]."""
+        none_beyond = dict.fromkeys(Depth, 0)
+        layout = Layout(list(texts), {"first": slice(0, len(texts))}, none_beyond)
         return self.read(layout).at_targets("first")
 
-    def read_alone(self, texts: Sequence[Encoded]) -> StepRead:
-        """First views by themselves, compared with the frozen model. What is read again in the
-        backward pass ends below the logits, whose gradient is taken on the way forward."""
-        row = pack(texts, self.device)
-
-        def final_states() -> Tensor:
-            final = self.read_row(
-                self.adapted, row, lambda *_: None, checkpointing=self.checkpointing
+    def rows(self, kind: StepTextKind, texts: Sequence[Encoded]) -> Iterator[StepRead]:
+        """Texts of a kind, a few at a time, compared with the frozen model. What is read again in
+        the backward pass ends below the logits, whose gradient is taken on the way forward."""
+        for part in self.passes(texts):
+            row = pack(part, self.device)
+            final = replayed(partial(self.final_states, row), self.trained)
+            yield StepRead(
+                self.finetuned,
+                row,
+                {kind: slice(0, len(part))},
+                labels=NOTHING,
+                states={},
+                final=final,
+                frozen=self.frozen(row, kept=0),
+                distances=NOTHING,
             )
-            assert final is not None
-            return final
 
-        return StepRead(
-            self.finetuned,
-            row,
-            {"first": slice(0, len(texts))},
-            labels=NOTHING,
-            states={},
-            final=replayed(final_states, self.trained),
-            frozen=self.frozen(row, kept=0),
-            distances=NOTHING,
-        )
+    def final_states(self, row: PackedRow) -> Tensor:
+        """The tuned model's final states of all texts of a row: [T, D]."""
+        final = self.read_row(self.adapted, row, lambda *_: None, checkpointing=self.checkpointing)
+        assert final is not None
+        return final
 
     def read(self, layout: Layout, labels: Tensor = NOTHING, measured: bool = False) -> StepRead:
         """Read a row, each text as far as the layout says; measured: with the distances of retained

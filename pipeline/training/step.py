@@ -1,6 +1,6 @@
 """What one finetune step reads, and what the tuned and the frozen model make of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, Protocol
@@ -16,12 +16,9 @@ from pipeline.models.peft_import import PeftModel
 
 StepTextKind = Literal["retained", "first", "answered", "second"]
 NOTHING = torch.empty(0)
-STEP_TEXT_KINDS: tuple[StepTextKind, ...] = (
-    "retained",
-    "first",
-    "answered",
-    "second",
-)  # their order in a row
+# In their order in a row.
+STEP_TEXT_KINDS: tuple[StepTextKind, ...] = ("retained", "first", "answered", "second")
+VIEWS = {"first", "second"}  # of pairs
 
 
 @dataclass(frozen=True)
@@ -96,9 +93,27 @@ class Frozen:
     final: Tensor = NOTHING
 
 
+class TextsRead(Protocol):
+    """What a term may ask of texts that were read in one row or in several."""
+
+    @property
+    def finetuned(self) -> Finetuned: ...
+    @property
+    def labels(self) -> Tensor: ...
+    def lengths(self, kind: StepTextKind) -> Sequence[int]:
+        """The numbers of tokens of texts of a kind."""
+
+    def at_targets(self, kind: StepTextKind) -> Tensor:
+        """The hidden states of texts at each of the P pairs of a target layer and a position:
+        [N, P, D], in float32."""
+
+    def summed(self, kind: StepTextKind, value: Callable[["StepRead"], Tensor]) -> Tensor:
+        """The sum of a scalar over the rows in which texts of a kind were read."""
+
+
 @dataclass(frozen=True)
 class StepRead:
-    """What the tuned and the frozen model made of a step's texts, in one packed row.
+    """What the tuned and the frozen model made of a step's texts, in one packed row: a TextsRead.
 
     texts: where in the row each kind of text stands, counted in texts; labels: [B]; states: the
     tuned model's [T, D], of the target layers and asking.layer; final: its final ones, of the
@@ -119,9 +134,13 @@ class StepRead:
         """Where in the row the tokens of a kind of text stand."""
         return self.row.tokens(self.texts[kind])
 
+    def lengths(self, kind: StepTextKind) -> Sequence[int]:
+        return self.row.lengths[self.texts[kind]]
+
+    def summed(self, kind: StepTextKind, value: Callable[["StepRead"], Tensor]) -> Tensor:
+        return value(self)
+
     def at_targets(self, kind: StepTextKind) -> Tensor:
-        """The hidden states of texts at each of the P pairs of a target layer and a position:
-        [N, P, D], in float32."""
         params = self.finetuned.params
         read = [
             self.row.at(self.states[layer], position, self.texts[kind])
@@ -129,3 +148,28 @@ class StepRead:
             for position in params.positions
         ]
         return torch.stack(read, dim=1).float()
+
+
+@dataclass(frozen=True)
+class ViewsInPasses:
+    """Views of pairs that were read a few at a time, in a row each: a TextsRead.
+
+    views: the texts of each kind that a term needs; targets: gives their states, as at_targets has
+    them; rows: reads texts of a kind to their final states, row by row. Nothing is read before a
+    term asks for it.
+    """
+
+    finetuned: Finetuned
+    labels: Tensor
+    views: Mapping[StepTextKind, Sequence[Encoded]]
+    targets: Callable[[], Mapping[StepTextKind, Tensor]]
+    rows: Callable[[StepTextKind], Iterator[StepRead]]
+
+    def lengths(self, kind: StepTextKind) -> Sequence[int]:
+        return [len(text.ids) for text in self.views[kind]]
+
+    def at_targets(self, kind: StepTextKind) -> Tensor:
+        return self.targets()[kind]
+
+    def summed(self, kind: StepTextKind, value: Callable[[StepRead], Tensor]) -> Tensor:
+        return torch.stack([value(row) for row in self.rows(kind)]).sum()

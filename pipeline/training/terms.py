@@ -1,12 +1,14 @@
 """The terms of the objective, each a function of what one step read.
 
 A new term is a function of a StepRead here, its entry in TERMS, which says how far it needs which
-texts read, and a weight in `weights_of`.
+texts read, and a weight in `weights_of`. A term of views alone is a function of a TextsRead: it
+asks for nothing else, so that views may be read in passes (`runtime.pairs_per_pass`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from pipeline.models.hooks import read_injected
 from pipeline.models.logits import kl, next_token_nll, token_kl
 from pipeline.training import losses
 from pipeline.training.fused_lora import switched_off
-from pipeline.training.step import Depth, Finetuned, StepRead, StepTextKind, TermParams
+from pipeline.training.step import VIEWS, Depth, StepRead, StepTextKind, TermParams, TextsRead
 
 
 @dataclass(frozen=True)
@@ -25,25 +27,24 @@ class Term:
     """The value of a term, how far it needs each kind of text read, and whether it needs the
     distances of retained texts' states."""
 
-    value: Callable[[StepRead], Tensor]
+    value: Callable[[Any], Tensor]  # of a StepRead, or for views alone of a TextsRead
     needs: Mapping[StepTextKind, Depth]
     distances: bool = False
 
+    @property
+    def of_views(self) -> bool:
+        """Whether it needs views alone, and no layer of the frozen model's between the first and
+        the last: then they may be read in passes."""
+        return self.needs.keys() <= VIEWS and max(self.needs.values()) < Depth.EVERY_LAYER
 
-def contrast(read: StepRead) -> Tensor:
-    """The contrastive loss of the views read."""
-    states = torch.cat([read.at_targets("first"), read.at_targets("second")])
-    return contrast_of(read.finetuned, states, read.labels)
 
-
-def contrast_of(finetuned: Finetuned, states: Tensor, labels: Tensor) -> Tensor:
-    """The contrastive loss, averaged over layers and positions, over all ranks.
-
-    states: [2B, P, D], view 1 of every pair and then view 2; labels: [B].
-    """
+def contrast(read: TextsRead) -> Tensor:
+    """The contrastive loss of the views, averaged over layers and positions, over all ranks."""
+    finetuned = read.finetuned
     loss = losses.CONTRASTS[finetuned.variant.contrast]
-    first, second = (distributed.gather(view) for view in states.chunk(2))
-    labels = distributed.gather(labels.to(finetuned.device))
+    first = distributed.gather(read.at_targets("first"))
+    second = distributed.gather(read.at_targets("second"))
+    labels = distributed.gather(read.labels.to(finetuned.device))
     by_target = zip(first.unbind(1), second.unbind(1), strict=True)
     temperature = finetuned.params.temperature
     return torch.stack([loss(z1, z2, labels, temperature) for z1, z2 in by_target]).mean()
@@ -60,14 +61,18 @@ def retain(read: StepRead) -> Tensor:
     return part * losses.relative_movement(read.distances, torch.stack(norms))
 
 
-def penalty(kind: StepTextKind, read: StepRead) -> Tensor:
-    """How far the predictions at real tokens of a kind of text moved, on average."""
-    lengths = read.row.lengths[read.texts[kind]]
-    return summed_penalty(kind, read) / penalty_count(read.finetuned, lengths)
+def penalty(kind: StepTextKind, read: TextsRead) -> Tensor:
+    """How far the predictions at real tokens of a kind of text moved, averaged over their tokens,
+    or for the published penalty over the texts, on all ranks."""
+    finetuned, lengths = read.finetuned, read.lengths(kind)
+    number = sum(lengths) if finetuned.params.penalty == "kl" else len(lengths)
+    count = distributed.mean_count(number, finetuned.device)
+    return read.summed(kind, partial(summed_penalty, kind)) / count
 
 
 def summed_penalty(kind: StepTextKind, read: StepRead) -> Tensor:
-    """The same, summed: the KL of every token, or the published code's weighted likelihood."""
+    """The same, summed over a row: the KL of every token, or the published code's weighted
+    likelihood."""
     finetuned, row = read.finetuned, read.row
     if finetuned.params.penalty == "kl":
         own = read.tokens(kind)
@@ -85,13 +90,6 @@ def summed_penalty(kind: StepTextKind, read: StepRead) -> Tensor:
         return losses.weighted_nll(*logits, following[part], texts=1)
 
     return finetuned.summed(read.final[tokens], likelihood)
-
-
-def penalty_count(finetuned: Finetuned, lengths: Sequence[int]) -> float:
-    """What a penalty on texts of these lengths is averaged over, on all ranks: their tokens, or for
-    the published penalty the texts."""
-    number = sum(lengths) if finetuned.params.penalty == "kl" else len(lengths)
-    return distributed.mean_count(number, finetuned.device)
 
 
 def interpretation_penalty(read: StepRead) -> Tensor:

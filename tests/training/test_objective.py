@@ -15,8 +15,9 @@ from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import decoder_blocks
 from pipeline.training import losses
 from pipeline.training.fused_lora import switched_off
-from pipeline.training.objective import Objective
-from pipeline.training.step import StepTexts
+from pipeline.training.objective import Objective, lay_out
+from pipeline.training.step import Depth, StepRead, StepTexts, TextsRead
+from pipeline.training.terms import Term
 from tests.support.objectives import gap, moved_objective
 
 
@@ -137,6 +138,45 @@ def test_what_saves_memory_changes_no_gradient(
     again, gradient = outcome()
     assert again == {name: pytest.approx(value, rel=1e-5) for name, value in values.items()}
     assert float((gradient - expected).norm() / expected.norm()) < 1e-5
+
+
+def longest_state(read: TextsRead) -> Tensor:
+    """A made-up term: neither a mean nor a sum over texts."""
+    states = torch.cat([read.at_targets("second"), read.at_targets("first")])
+    return torch.linalg.vector_norm(states, dim=-1).max()
+
+
+def confidence(read: TextsRead) -> Tensor:
+    """Another: the mean log-sum-exp of logits over view 2's tokens."""
+
+    def of_row(row: StepRead) -> Tensor:
+        return row.finetuned.logits(row.final[row.tokens("second")]).logsumexp(-1).sum()
+
+    return read.summed("second", of_row) / sum(read.lengths("second"))
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        Term(longest_state, {"first": Depth.TARGET, "second": Depth.TARGET}),
+        Term(confidence, {"second": Depth.END}),
+    ],
+    ids=["of states at targets", "of final states"],
+)
+def test_a_new_term_of_views_is_the_same_in_passes(
+    params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel, term: Term
+) -> None:
+    """Nothing but the term itself says how its texts may be read."""
+    objective = moved_objective(params, encoder, model)
+    views = [encoder(e.prompt, e.response) for e in examples[:10]]
+    texts = StepTexts(views[:5], views[5:], torch.arange(5))
+    assert term.of_views
+    whole = term.value(objective.read(lay_out(texts, [term]), texts.labels))
+    objective.pairs_per_pass = 1
+    apart = term.value(objective.in_passes(texts, [term]))
+    assert float(apart.detach()) == pytest.approx(float(whole.detach()), rel=1e-5)
+    weights = [w for w in objective.adapted.parameters() if w.requires_grad]
+    assert gap(apart, whole, weights) < 1e-5
 
 
 @dataclasses.dataclass(eq=False)
