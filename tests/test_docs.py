@@ -2,10 +2,8 @@
 
 import ast
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import networkx
@@ -22,7 +20,6 @@ from tests.support.pages import (
     PAGES,
     PARAMS,
     PROJECT,
-    SCRIPTS,
     STAGES,
     check_shell,
     fixed,
@@ -30,6 +27,7 @@ from tests.support.pages import (
     is_knob,
     is_there,
     module_of,
+    run_shell,
     written_by,
 )  # fmt: skip
 
@@ -95,19 +93,9 @@ def test_a_block_has_a_kind_and_what_it_names_exists(kind: str, code: str, why: 
 def test_shell_blocks_run(tmp_path: Path) -> None:
     """Those without a reason not to, one after the other, in a copy of the project."""
     clone = new_clone(tmp_path)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    scripts = "".join(  # of this code, whatever is installed
-        f'{name}() {{ python -m {target.partition(":")[0]} "$@"; }}\n'
-        for name, target in SCRIPTS.items()
-    )
     for kind, code, why in (block.values for block in BLOCKS):
         if kind == "sh" and why is None:
-            done = subprocess.run(
-                ["bash", "-euc", scripts + code], cwd=clone, check=False,
-                capture_output=True, text=True,
-                env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "GIT_PAGER": "cat"},
-            )  # fmt: skip
-            assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
+            run_shell(code, clone)
             subprocess.run(["git", "checkout", "-q", "."], cwd=clone, check=True)
 
 

@@ -6,6 +6,8 @@ All tests here share one clone, and run in their order on one worker (`--dist lo
 
 import json
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.clones import EVERY_STAGE, Edit, digests, dvc, repro
+from tests.support.pages import AFTER_A_RUN, FENCE, PAGES, run_shell
 from tests.support.tiny import VARIANTS
 
 HEADLINE = {
@@ -90,6 +93,43 @@ def test_the_example_reads_the_base_model(clone: Path) -> None:
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["layer", "token", "interpretation", "relevancy"]
     assert [row.split()[0] for row in rows] == ["0", "1", "2"]
+
+
+MONITORED = """
+from pathlib import Path
+
+from pipeline.inference.monitor_cli import load_monitored_model
+from pipeline.monitors.saved import load_monitor
+
+own = load_monitor(Path("models/monitors/true_negatives/mean.json"))
+model, encoder = load_monitored_model(None, own)
+tokenizer = encoder.tokenizer
+"""  # what a page means by "your own program": a model that monitors are of, and its tokenizer
+BLOCKS = [
+    pytest.param(found["kind"], found["code"], id=f"{page.stem}-{count}")
+    for page, text in PAGES.items()
+    for count, found in enumerate(FENCE.finditer(text))
+    if found["why"] == AFTER_A_RUN
+]
+
+
+@pytest.fixture(scope="module")
+def followed(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run that has what pages name: prompts, a model, and the monitors of a variant
+    that the tiny run does not train."""
+    run = Path(shutil.copytree(clone, tmp_path_factory.mktemp("followed") / "run", symlinks=True))
+    shutil.copytree(run / "models/monitors/sft_contrast", run / "models/monitors/true_negatives")
+    shutil.copytree(run / "models/base", run / "my/model")
+    (run / "prompts.txt").write_text("Tell me how to bake bread.\n", encoding="utf-8")
+    return run
+
+
+@pytest.mark.parametrize(("kind", "code"), BLOCKS)
+def test_code_on_the_pages_runs_after_a_run(followed: Path, kind: str, code: str) -> None:
+    if kind == "python":
+        given = "" if "tokenizer = " in code else MONITORED
+        code = f"python -c {shlex.quote(given + code)}"
+    run_shell(code, followed)
 
 
 def test_results_hold_no_machine(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

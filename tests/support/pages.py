@@ -1,7 +1,10 @@
 """README.md and docs/ taken apart: their blocks of code, and whether what they name is there."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +26,25 @@ SCRIPTS: dict[str, str] = PROJECT["project"]["scripts"]
 FENCE = re.compile(
     r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<kind>\w*)\n(?P<code>.*?)```", re.S
 )
+AFTER_A_RUN = "needs a finished run"  # why a block runs in tests/stages/test_pipeline.py alone
 YOURS = ("my/", "prompts.txt", "work/")  # what a reader has or makes
 ENDINGS = (".py", ".yaml", ".json", ".md", ".csv", ".lock", ".html", ".toml", ".jinja", ".txt", "/")
 DVC_COMMANDS = ("repro", "exp run", "metrics diff", "plots diff", "dag")
+
+
+def run_shell(code: str, folder: Path) -> None:
+    """Run a block of shell in a copy of the project, whose console scripts are of this code,
+    whatever is installed. Fails with what was printed where a command does."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    scripts = "".join(
+        f'{name}() {{ python -m {target.partition(":")[0]} "$@"; }}\n'
+        for name, target in SCRIPTS.items()
+    )
+    done = subprocess.run(
+        ["bash", "-euc", scripts + code], cwd=folder, check=False, capture_output=True, text=True,
+        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "GIT_PAGER": "cat"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
 
 
 def fixed(path: str) -> str:
