@@ -24,14 +24,17 @@ METRICS, RESULTS = Path("metrics"), Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SIX = {
-    "centroid_accuracy_novel": "how often the nearest concept mean is that of the text's own "
-    "concept; the texts use words that no labelled text has",
-    "silhouette": "how much nearer a text is to its own concept than to the next, from -1 to 1",
-    "monitor_auroc": "how well a logistic probe ranks harmful texts above safe ones; chance is 0.5",
-    "selfie_accuracy": "how often the model names the right concept when it describes a hidden "
-    "state",
+    "centroid_accuracy_novel": "share of texts that lie nearest to the mean of their own concept; "
+    "these texts use words that no labelled text has",
+    "silhouette": "how much nearer a text is to its own concept than to the nearest other one, "
+    "from -1 to 1",
+    "monitor_auroc": "how well a logistic probe ranks harmful texts above safe ones; 1 is perfect, "
+    "0.5 is chance",
+    "selfie_accuracy": "share of hidden states whose concept the model names when it "
+    "describes them",
     "harmful_rate": "share of harmful requests that the model answers",
-    "kl_of_openings": "how far the first token of an answer moved from the untouched model's, nats",
+    "kl_of_openings": "how far the prediction of an answer's first token is from the untouched "
+    "model's, in nats",
 }
 SHOWN = ("base", "true_negatives", "shuffled")
 GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json

@@ -99,12 +99,10 @@ def test_a_package_says_what_it_is_and_runs_nothing(package: str) -> None:
     assert isinstance(only.value.value, str)
 
 
-@pytest.mark.parametrize(
-    "path", committed("pipeline/*.py", "stages/*.py", "benchmarks/*.py"), ids=str
-)
+@pytest.mark.parametrize("path", committed("*.py"), ids=str)
 def test_a_long_file_says_why(path: Path) -> None:
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= LONGEST or REASON in " ".join(lines[:12]), f"{len(lines)} lines"
+    assert len(lines) <= LONGEST or REASON in " ".join(lines[:20]), f"{len(lines)} lines"
 
 
 def test_the_pipeline_is_read_at_one_sitting() -> None:

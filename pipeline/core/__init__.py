@@ -1,2 +1,2 @@
-"""Knobs, records, paths and one-line errors: what every other package speaks with. It knows no
+"""Knobs, records, paths and one-line errors, which every other package speaks with; it must know no
 other package, and no torch."""

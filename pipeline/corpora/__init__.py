@@ -1,2 +1,2 @@
-"""Sources of text made into labelled examples, documents, requests and pairs. It knows no model
-and no torch."""
+"""Sources of text made into labelled examples, documents, requests and pairs; it must know no
+model and no torch."""

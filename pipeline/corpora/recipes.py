@@ -1,8 +1,7 @@
 """Which files of the Hub are read, and how their rows become texts.
 
 Every source names its repository, revision, files, licence and gating; a recipe is a function from
-a source's rows to labelled rows, documents or requests. Longer than other modules, as it is the
-list of all sources.
+a source's rows to labelled rows, documents or requests.
 """
 
 import hashlib

@@ -1,2 +1,2 @@
-"""One MLP changed, undone, and observed before and after. It knows nothing of training and of
+"""One MLP changed, undone, and observed before and after; it must know nothing of training and of
 metrics."""

@@ -1,1 +1,1 @@
-"""Every metric of texts and vectors, with its interval. It knows no monitor and no torch."""
+"""Every metric of texts and vectors, with its interval; it must know no monitor and no torch."""

@@ -1,2 +1,2 @@
-"""Files of the Hugging Face Hub: fetched, pinned, verified. It knows `core` alone, and nothing of
+"""Files of the Hugging Face Hub, fetched, pinned and verified; it must know only `core`, and not
 what the files are for."""

@@ -1,2 +1,2 @@
-"""Causal language models: built, loaded, given text, hooked, read in packed rows. It knows no
+"""Causal language models: built, loaded, given text, hooked, read in packed rows; it must know no
 corpus, no metric and no monitor."""

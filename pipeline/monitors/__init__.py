@@ -1,2 +1,2 @@
-"""Monitors of harm and of concepts: fitted, given a threshold, scored, saved. It knows no model
+"""Monitors of harm and of concepts: fitted, given a threshold, scored, saved; it must know no model
 and no torch."""

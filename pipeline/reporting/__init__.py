@@ -1,1 +1,1 @@
-"""Tables, figures and the page, from files alone. It knows `core` alone, and no torch."""
+"""Tables, figures and the page, from files alone; it must know only `core`, and no torch."""

@@ -1,2 +1,2 @@
-"""Losses, the finetune's step and the embedded model's pretraining. It knows nothing of how trained
-models are used."""
+"""Losses, the finetune's step and the embedded model's pretraining; it must know nothing of how
+trained models are used."""

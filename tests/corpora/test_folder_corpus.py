@@ -1,4 +1,7 @@
-"""A folder of tables: its texts, its splits, its labels."""
+"""A folder of tables: its texts, its splits, its labels.
+
+Longer than other files, as every mistake in a folder has a case here.
+"""
 
 import hashlib
 import json

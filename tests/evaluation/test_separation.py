@@ -1,4 +1,7 @@
-"""Separation: every number is its plain definition, shuffled labels show no gap, odd inputs do."""
+"""Separation: every number is its plain definition, shuffled labels show no gap, odd inputs do.
+
+Longer than other files, as every number's plain definition stands here.
+"""
 
 from collections.abc import Callable
 from itertools import combinations, product

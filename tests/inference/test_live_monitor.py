@@ -1,4 +1,7 @@
-"""A monitor in a running model: what it sees is what a whole text shows, and nothing else moves."""
+"""A monitor in a running model: what it sees is what a whole text shows, and nothing else moves.
+
+Longer than other files, as all ways to run a model are held to one answer.
+"""
 
 import io
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""What monitors are fitted, what they show, and what is taken home of them."""
+"""What monitors are fitted, what they show, and what is taken home of them.
+
+Longer than other files, as all of its laws share one made-up variant.
+"""
 
 import dataclasses
 import json

@@ -1,5 +1,8 @@
 """Pictures: what they compute is right, they are legible without colour, and equal runs are equal
-bytes; a run with less to show has fewer or emptier pictures, and none that fails."""
+bytes; a run with less to show has fewer or emptier pictures, and none that fails.
+
+Longer than other files, as every picture has an entry here.
+"""
 
 import re
 from collections.abc import Callable

@@ -2,6 +2,8 @@
 a real browser, wide and narrow, light and dark, on paper and for a keyboard.
 
 A browser is an installed Chromium (or the one that CHROMIUM names); none is ever fetched.
+
+Longer than other files, as what is said, how it looks and how it behaves is one page.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Answers and relevancy are those of a plain loop, however they are decoded and batched."""
+"""Answers and relevancy are those of a plain loop, however they are decoded and batched.
+
+Longer than other files, as all ways to decode are held to one plain loop.
+"""
 
 from collections.abc import Sequence
 from functools import cache

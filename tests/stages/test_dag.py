@@ -1,4 +1,7 @@
-"""dvc.yaml says what the code does: the laws that DVC does not keep by itself."""
+"""dvc.yaml says what the code does: the laws that DVC does not keep by itself.
+
+Longer than other files, as all laws of one file stand here.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on loopback, 282 lines: what the client needs of one, with faults on demand.
+"""A Hugging Face Hub on loopback: what the client needs of one, with faults on demand.
 
     with MiniHub() as hub:
         commit = hub.add("dataset", "acme/concepts", {"train.jsonl": b"{}"})
@@ -7,6 +7,8 @@
 Real sockets, so that the client need not be changed. Files are served as the Hub serves them:
 small ones by itself, under git's sha1; large ones (by their ending) by a redirect to another
 origin, under their sha256. That origin must never see a token.
+
+Longer than other files, as one server stands whole.
 """
 
 import hashlib
