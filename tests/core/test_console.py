@@ -28,7 +28,7 @@ CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't 
         (ValueError("out of memory"), False),
     ],
 )
-def test_want_of_memory_is_told_from_other_errors(error: Exception, ran_out: bool) -> None:
+def test_want_of_memory_is_distinguished_from_other_errors(error: Exception, ran_out: bool) -> None:
     assert is_out_of_memory(error) == ran_out
 
 

@@ -17,7 +17,7 @@ from tests.support.dag import ROOT
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_failure_leaves_what_was_there(tmp_path: Path, kind: str) -> None:
-    place = tmp_path / "out"
+    path = tmp_path / "out"
 
     def write(path: Path, text: str) -> None:
         if kind == "folder":
@@ -25,15 +25,15 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, kind: str) -> None:
         (path / "x" if kind == "folder" else path).write_text(text, encoding="utf-8")
 
     def read() -> str:
-        return (place / "x" if kind == "folder" else place).read_text(encoding="utf-8")
+        return (path / "x" if kind == "folder" else path).read_text(encoding="utf-8")
 
-    with whole(place) as draft:
+    with whole(path) as draft:
         write(draft, "first")
-    with pytest.raises(KeyboardInterrupt), whole(place) as draft:  # noqa: PT012 - half a file
+    with pytest.raises(KeyboardInterrupt), whole(path) as draft:  # noqa: PT012 - half a file
         write(draft, "half")
         raise KeyboardInterrupt
     assert read() == "first"
-    with whole(place) as draft:
+    with whole(path) as draft:
         write(draft, "second")
     assert read() == "second"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

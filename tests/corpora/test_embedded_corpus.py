@@ -38,7 +38,7 @@ def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None
     check_corpus(Corpus(tuple(labelled), (), (), (), (), {}, ""))
 
 
-def test_shifted_texts_are_told_in_sentences_of_their_own(corpora: EmbeddedCorpora) -> None:
+def test_shifted_texts_are_worded_in_sentences_of_their_own(corpora: EmbeddedCorpora) -> None:
     """Of every concept as many as asked for, of known words, and of no form that another has."""
     texts = embedded_corpus.draw_corpus(corpora, 0)
     counts = Counter(e.concept for e in texts.shifted)
@@ -59,8 +59,8 @@ def test_shifted_texts_are_told_in_sentences_of_their_own(corpora: EmbeddedCorpo
 
 
 def every_form(register: Register) -> list[object]:
-    told = [f.name for f in fields(register) if f.name not in ("reasons", "greetings", "closings")]
-    forms = [form for name in told for form in getattr(register, name) if form]
+    names = [f.name for f in fields(register) if f.name not in ("reasons", "greetings", "closings")]
+    forms = [form for name in names for form in getattr(register, name) if form]
     return [*forms, *register.reasons.values()]
 
 

@@ -83,7 +83,7 @@ def test_a_bound_that_is_not_reached_drops_nothing(per_concept: int) -> None:
     assert gathered(some, per_concept=per_concept).examples == gathered(some).examples
 
 
-def test_documents_of_their_own_take_the_place_of_the_texts() -> None:
+def test_documents_of_their_own_replace_the_texts() -> None:
     document = Document("d", "p", "r", "pretrain")
     some = [row(f"p {n}", "ab"[n % 2]) for n in range(9)]
     assert gathered(some, documents=[document]).documents == (document,)

@@ -92,7 +92,7 @@ def test_a_concept_with_one_text_is_refused() -> None:
 
 
 def test_lengths_are_a_concept_of_their_own() -> None:
-    """The drift control pairs short with short and long with long, in equal groups."""
+    """The length control pairs short with short and long with long, in equal groups."""
     corpus = [
         Example(f"train-{n}", "x" * n, "r", "s", "ab"[n % 2], "train", "t") for n in range(40)
     ]

@@ -62,7 +62,7 @@ def test_beavertails_keeps_one_of_five_harms_or_none(
 ) -> None:
     cells = {"prompt": "p", "response": "r", "category": harms(*present)}
     for name, expected in (("beavertails_categories", label), ("beavertails_binary", binary)):
-        found = [row.label for row in LABELLED_RECIPES[name].rows("place", cells)]
+        found = [row.label for row in LABELLED_RECIPES[name].rows("file row 1", cells)]
         assert found == [expected]
 
 
@@ -75,7 +75,7 @@ def test_mathematics_is_labelled_by_its_file() -> None:
 
 def test_multiple_choice_shows_the_choices_and_answers_rightly() -> None:
     cells = {"question": "Q?", "choices": ["w", "x", "y", "z"], "answer": 2, "subject": "nutrition"}
-    (row,) = LABELLED_RECIPES["knowledge"].rows("place", cells)
+    (row,) = LABELLED_RECIPES["knowledge"].rows("file row 1", cells)
     assert row.prompt == "Q?\nA. w\nB. x\nC. y\nD. z"
     assert (row.response, row.label) == ("Answer: C. y", "nutrition")
     other = cells | {"subject": "astronomy"}

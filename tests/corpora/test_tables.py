@@ -170,12 +170,12 @@ def test_an_optional_column_may_be_absent(
     assert cells["safe_response"] == expected
 
 
-def test_rows_know_their_place_and_blank_lines_are_none(tmp_path: Path) -> None:
+def test_rows_know_where_they_stand_and_blank_lines_are_none(tmp_path: Path) -> None:
     path = written(tmp_path, f'\n{HEAD}\na,"b\n\nb",c\n\n\na,b,c\n\n')
-    assert [place for place, _ in read_table(path, COLUMNS)] == [f"{path} row 1", f"{path} row 2"]
+    assert [where for where, _ in read_table(path, COLUMNS)] == [f"{path} row 1", f"{path} row 2"]
     line = '{"prompt":"a","response":"b","concept":"c"}'
     path = written(tmp_path, f"{line}\n\n  \n{line}\n", "t.jsonl")
-    assert [place for place, _ in read_table(path, COLUMNS)] == [f"{path} line 1", f"{path} line 4"]
+    assert [where for where, _ in read_table(path, COLUMNS)] == [f"{path} line 1", f"{path} line 4"]
 
 
 def test_tables_are_found_by_their_endings_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ MISTAKES: dict[str, tuple[str, bytes | str, str]] = {
 
 
 @pytest.mark.parametrize(("name", "content", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_one_line_that_names_the_place(
+def test_mistakes_are_one_line_that_names_where(
     tmp_path: Path, name: str, content: bytes | str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as mistake:

@@ -102,7 +102,7 @@ def test_intervals_hold_their_values_and_changes_are_paired() -> None:
 
 
 def test_texts_that_share_a_prompt_are_drawn_together() -> None:
-    """Told twice, every prompt is as sure as told once; as so many prompts it would be surer."""
+    """Given twice, every prompt is as sure as given once; as so many prompts it would be surer."""
 
     def intervals(prompts: list[str]) -> Any:
         names = [f"{number}" for number in range(len(prompts))]

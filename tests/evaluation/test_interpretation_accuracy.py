@@ -27,39 +27,39 @@ from stages import selfie
 from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
 KINDS = ("state", *CONTROLS, *BASELINES)
-PLACE = ("layer_1", "test", "last")
+BRANCH = ("layer_1", "test", "last")
 
 
-def told(example: str, control: str = "state") -> Interpretation:
+def said(example: str, control: str = "state") -> Interpretation:
     return Interpretation(example, "law", "test", 1, "last", control, "", (), ())
 
 
 def shares_of(rights: Mapping[str, Any], prompts: Mapping[str, str], resamples: int = 200) -> Any:
     """Verdicts by kind, one for each of the prompts' examples."""
-    records = [told(example, kind) for kind in rights for example in prompts]
+    records = [said(example, kind) for kind in rights for example in prompts]
     right = [bool(verdict) for kind in rights for verdict in rights[kind]]
     return accuracies(records, right, prompts, resamples, 0)
 
 
 def drawn(count: int, seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
-    return {kind: rng.random(count) < 0.1 + 0.1 * place for place, kind in enumerate(KINDS)}
+    return {kind: rng.random(count) < 0.1 + 0.1 * index for index, kind in enumerate(KINDS)}
 
 
 def own_prompts(count: int) -> dict[str, str]:
     return {f"e{number}": f"p{number}" for number in range(count)}
 
 
-def at(tree: Any, *places: str) -> Any:
-    for place in places:
-        tree = tree[place]
+def at(tree: Any, *keys: str) -> Any:
+    for key in keys:
+        tree = tree[key]
     return tree
 
 
 def test_accuracy_is_read_beside_controls() -> None:
     """Every text with a prompt of its own: the plain mean's interval."""
     rights, prompts = drawn(40), own_prompts(40)
-    tree = at(interpretation_metrics(shares_of(rights, prompts), None), *PLACE)
+    tree = at(interpretation_metrics(shares_of(rights, prompts), None), *BRANCH)
     assert set(tree) == {*KINDS, "lead"}
     counts = draw_resamples(40, 200, 0)
     for kind, right in rights.items():
@@ -74,11 +74,11 @@ def test_texts_of_one_prompt_come_and_go_together() -> None:
     alone = interpretation_metrics(shares_of(few, many), None)
     together = interpretation_metrics(shares_of(rights, repeated), None)
     for kind in (*KINDS, "lead"):
-        assert at(together, *PLACE, kind) == pytest.approx(at(alone, *PLACE, kind))
+        assert at(together, *BRANCH, kind) == pytest.approx(at(alone, *BRANCH, kind))
     apart = interpretation_metrics(
         shares_of(rights, dict(zip(repeated, repeated, strict=True))), None
     )
-    wide, narrow = (at(tree, *PLACE, "state") for tree in (together, apart))
+    wide, narrow = (at(tree, *BRANCH, "state") for tree in (together, apart))
     assert wide["high"] - wide["low"] > 1.5 * (narrow["high"] - narrow["low"])
 
 
@@ -89,15 +89,15 @@ def test_the_lead_is_over_the_best_control_text_by_text() -> None:
         "input_only": (1, 1, 1, 1),
     }  # fmt: skip
     shares = shares_of(rights, own_prompts(4))
-    assert shares[*PLACE, "lead"][0] == 0.25
+    assert shares[*BRANCH, "lead"][0] == 0.25
     expected = draw_resamples(4, 200, 0) @ np.array([0, 0, 1, 0]) / 4
-    np.testing.assert_allclose(shares[*PLACE, "lead"], expected)
+    np.testing.assert_allclose(shares[*BRANCH, "lead"], expected)
 
 
 def test_a_state_that_is_no_better_than_a_control_leads_by_nothing() -> None:
     same = (1, 0, 1, 0, 0)
     tree = at(
-        interpretation_metrics(shares_of(dict.fromkeys(KINDS, same), own_prompts(5)), None), *PLACE
+        interpretation_metrics(shares_of(dict.fromkeys(KINDS, same), own_prompts(5)), None), *BRANCH
     )
     assert tree["lead"] == {"value": 0, "low": 0, "high": 0}
 
@@ -108,16 +108,16 @@ def test_changes_are_paired_with_the_untouched_model() -> None:
     after["state"][:5] = ~after["state"][:5]
     then, now = shares_of(before, prompts), shares_of(after, prompts)
     tree = interpretation_metrics(now, then)
-    change = at(tree, "difference", *PLACE)
+    change = at(tree, "difference", *BRANCH)
     assert set(change) == {"state", "lead", *BASELINES}
     assert change["input_only"] == {"value": 0, "low": 0, "high": 0}, "the same answers"
     counts = draw_resamples(60, 200, 0)
     moved = after["state"].astype(float) - before["state"]
     assert change["state"] == pytest.approx(estimate(counts @ moved / 60).as_tree())
-    width = at(tree, *PLACE, "state")
+    width = at(tree, *BRANCH, "state")
     assert change["state"]["high"] - change["state"]["low"] < width["high"] - width["low"]
     assert change["lead"]["value"] == pytest.approx(change["state"]["value"])
-    nothing = at(interpretation_metrics(then, then), "difference", *PLACE)
+    nothing = at(interpretation_metrics(then, then), "difference", *BRANCH)
     assert nothing["state"] == nothing["lead"] == {"value": 0, "low": 0, "high": 0}
     assert "difference" not in interpretation_metrics(then, None)
 
@@ -211,13 +211,13 @@ def test_the_stage_keeps_rule_and_judge_apart(
     write_records(JUDGED, [Judged(*entry, ()) for entry in known.items()] if judge else [])
     selfie.main()
     base, tuned = (read_json(METRICS / "selfie" / f"{name}.json") for name in VARIANTS)
-    assert at(tuned, *PLACE, "state", "value") == 0
-    assert at(tuned, "difference", *PLACE, "lead", "value") == 0
+    assert at(tuned, *BRANCH, "state", "value") == 0
+    assert at(tuned, "difference", *BRANCH, "lead", "value") == 0
     worth = read_json(METRICS / "judge.json")
     if judge:
-        assert at(base, "judged", *PLACE, "state", "value") == 0
-        assert at(tuned, "judged", *PLACE, "state", "value") == 1
-        assert at(tuned, "judged", "difference", *PLACE, "lead", "value") == 1
+        assert at(base, "judged", *BRANCH, "state", "value") == 0
+        assert at(tuned, "judged", *BRANCH, "state", "value") == 1
+        assert at(tuned, "judged", "difference", *BRANCH, "lead", "value") == 1
         assert set(worth) == {"words", "words_shuffled"}, "the rule decides nothing here"
         assert at(worth, "words", "value") == 0.5
     else:

@@ -298,9 +298,11 @@ def test_resamples_are_right_to_first_order(
     values = found(z, labels, np.vstack([once, more]))
     for number, of_resamples in enumerate(values):
         assert of_resamples[0] == pytest.approx(expected(z, labels, once)[number])
-        slopes = [(expected(z, labels, held)[number] - of_resamples[0]) / step for held in more]
+        differences = [
+            (expected(z, labels, held)[number] - of_resamples[0]) / step for held in more
+        ]
         np.testing.assert_allclose(
-            (of_resamples[1:] - of_resamples[0]) / step, slopes, rtol=1e-3, atol=1e-4
+            (of_resamples[1:] - of_resamples[0]) / step, differences, rtol=1e-3, atol=1e-4
         )
 
 
@@ -497,6 +499,6 @@ def test_the_probe_is_scikit_learns(concepts: str) -> None:
     new = clouds(1.5, seed=1)[0]
     assert (probe.predict(new) == expected.predict(new)).all()
     scores = probe.scores(new)
-    odds = np.exp(scores - scores.max(1, keepdims=True))
-    shares = odds / odds.sum(1, keepdims=True)
+    exponentials = np.exp(scores - scores.max(1, keepdims=True))
+    shares = exponentials / exponentials.sum(1, keepdims=True)
     np.testing.assert_allclose(shares, expected.predict_proba(new), atol=1e-9)

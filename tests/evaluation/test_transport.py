@@ -207,7 +207,7 @@ def test_rank_correlation_is_scipys(seed: int) -> None:
     assert spearman(one, other) == pytest.approx(spearmanr(one, other).statistic)
 
 
-def test_margins_that_bound_the_gap_are_told_from_those_that_do_not() -> None:
+def test_margins_that_bound_the_gap_are_distinguished_from_those_that_do_not() -> None:
     margin = np.random.default_rng(0).random(30)
     noise = np.random.default_rng(1).random(30)
     variants = [f"v{number}" for number in range(30)]

@@ -164,7 +164,7 @@ FAILURES = {
     "something else": Failure(
         unknown_fault, ("the client failed with RuntimeError; try again",), {BODY: 0}
     ),
-    "no place": Failure(file_for_a_cache, ("cannot be written", "HF_HOME")),
+    "no folder for a cache": Failure(file_for_a_cache, ("cannot be written", "HF_HOME")),
     "offline": Failure(Bench.go_offline, (f"{LARGE} is not in the cache", "OFFLINE"), {".": 0}),
 }
 

@@ -96,11 +96,11 @@ def test_injecting_the_own_state_changes_nothing(
     batch = encoder.batch([encoder(*TEXTS[0])])
     expected = decoder_of(model)(input_ids=batch.ids).last_hidden_state
     own = hidden_states(model, batch.ids, None, [1])[1]
-    places = torch.zeros_like(batch.ids, dtype=torch.bool)
-    places[0, 4] = True
-    found = read_injected(model, batch.ids, params.asking, places, own[:, 4])
+    slots = torch.zeros_like(batch.ids, dtype=torch.bool)
+    slots[0, 4] = True
+    found = read_injected(model, batch.ids, params.asking, slots, own[:, 4])
     assert torch.allclose(found, expected, atol=1e-6)
-    other = read_injected(model, batch.ids, params.asking, places, -own[:, 4])
+    other = read_injected(model, batch.ids, params.asking, slots, -own[:, 4])
     assert torch.allclose(other[:, :4], expected[:, :4], atol=1e-6)  # causal: the past stays
     assert not torch.allclose(other[:, 4:], expected[:, 4:], atol=1e-3)
 

@@ -72,7 +72,7 @@ def test_a_folder_becomes_the_base_model(
 
 
 def test_adopted_twice_is_the_same_bytes(tmp_path: Path, wanted: Params) -> None:
-    """What the stage writes says nothing of the place that it was read from."""
+    """What the stage writes says nothing of the folder that it was read from."""
     for name in ("one", "two"):
         adopt(tmp_path / name, wanted)
     one, two = (

@@ -78,7 +78,7 @@ def test_where_no_text_goes_on_no_block_runs() -> None:
 @pytest.mark.parametrize("stop", [1, 3, 4])
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_a_block_that_few_places_need_runs_for_them_alone(name: str, stop: int) -> None:
+def test_a_block_that_few_tokens_need_runs_for_them_alone(name: str, stop: int) -> None:
     model, texts = family(name), some_texts(9, 1, 14, 6)
     row, block = pack(texts), decoder_blocks(model)[stop - 1]
     needed = torch.cat([row.prompt_end, row.last]).unique()

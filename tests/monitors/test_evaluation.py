@@ -59,7 +59,7 @@ def variant_texts(
     texts = [(split, concept, f"{split}-{concept}-{n}") for split, count in SPLITS.items()
              for concept in CONCEPTS for n in range(count)]  # fmt: skip
     splits, concepts, ids = zip(*texts, strict=True)
-    values = np.stack([[clouds(gap, concepts, 3 * layer + place) for place in range(3)]
+    values = np.stack([[clouds(gap, concepts, 3 * layer + position) for position in range(3)]
                        for layer in range(2)])  # fmt: skip
     stored = Representations(
         values.astype(np.float32), (0, 1), ("prompt_end", "last", "mean"), ids, concepts, splits
@@ -70,7 +70,7 @@ def variant_texts(
     labels = ["theft" if int(n[1:]) % 2 == 0 else "safe" for n in names[:16]] + [
         name.split("-")[1] for name in known
     ]
-    lengths = tuple(1 + place % 3 for place in range(len(names)))
+    lengths = tuple(1 + text % 3 for text in range(len(names)))
     along = np.repeat(labels, lengths)
     streams = AnswerStates(
         1, {p: clouds(gap, along, 9).astype(np.float32) for p in ("last", "mean")}, tuple(names),
@@ -92,17 +92,17 @@ def tree_of(found: MonitorResults) -> Any:
     return monitor_metrics(found, None)
 
 
-def part(streams: AnswerStates, places: Sequence[int]) -> AnswerStates:
+def part(streams: AnswerStates, texts_kept: Sequence[int]) -> AnswerStates:
     """The streams of some texts, given by their numbers."""
-    states = {p: np.concatenate(streams.at(p, places)).astype(np.float32) for p in POSITIONS}
-    lists = {name: tuple(getattr(streams, name)[i] for i in places)
+    states = {p: np.concatenate(streams.at(p, texts_kept)).astype(np.float32) for p in POSITIONS}
+    lists = {name: tuple(getattr(streams, name)[i] for i in texts_kept)
              for name in ("ids", "samples", "lengths")}  # fmt: skip
     return dataclasses.replace(streams, states=states, **lists)
 
 
 def without(stored: Representations, kept: Any) -> Representations:
     """The texts [N] that are kept."""
-    chosen = [place for place in range(len(stored.ids)) if kept(place)]
+    chosen = [index for index in range(len(stored.ids)) if kept(index)]
     lists = {name: tuple(getattr(stored, name)[i] for i in chosen)
              for name in ("ids", "concepts", "splits")}  # fmt: skip
     return dataclasses.replace(stored, values=stored.values[:, :, chosen], **lists)
@@ -222,8 +222,8 @@ def test_answers_to_one_request_are_drawn_together() -> None:
     """Twice the same answer is no more evidence than once."""
     whole = variant_texts(gap=1.0)
     streams = whole.streams
-    first = [place for place in range(len(streams.ids)) if streams.samples[place] == 0]
-    chosen = [place for place in first for _ in range(2 if streams.ids[place][0] == "r" else 1)]
+    first = [index for index in range(len(streams.ids)) if streams.samples[index] == 0]
+    chosen = [index for index in first for _ in range(2 if streams.ids[index][0] == "r" else 1)]
 
     once, twice = (
         tree_of(evaluate_monitors(dataclasses.replace(whole, streams=part(streams, numbers))))
@@ -253,7 +253,7 @@ def with_shifted(whole: VariantTexts, concepts: Sequence[str]) -> VariantTexts:
 
 def test_another_corpus_is_scored_and_changes_nothing_else(found: MonitorResults) -> None:
     both = evaluate_monitors(with_shifted(variant_texts(), CONCEPTS))
-    before, after, told = tree_of(found), tree_of(both), tree_of(both)
+    before, after, sharp_tree = tree_of(found), tree_of(both), tree_of(both)
     for question in ("harm", "concept"):
         for kind, splits in after[question].items():
             assert splits.pop("shifted")["auroc"]["value"] > 0.95, (question, kind)
@@ -267,7 +267,7 @@ def test_another_corpus_is_scored_and_changes_nothing_else(found: MonitorResults
     moved: Any = monitor_metrics(blurred, both)
     for question in ("harm", "concept"):
         change = moved["difference"][question]["knn"]["shifted"]["auroc"]
-        own, sharp = (tree[question]["knn"]["shifted"]["auroc"] for tree in (moved, told))
+        own, sharp = (tree[question]["knn"]["shifted"]["auroc"] for tree in (moved, sharp_tree))
         assert change["value"] == pytest.approx(own["value"] - sharp["value"]), question
         assert change["high"] < 0, "what is learned of noise says nothing of another corpus"
 
@@ -290,13 +290,13 @@ def test_texts_of_one_prompt_are_drawn_together() -> None:
     whole = variant_texts(gap=1.0)
     stored = whole.stored
     again = [i for i in range(len(stored.ids)) if stored.splits[i] in ("test", "novel")]
-    places = [*range(len(stored.ids)), *again]
+    texts_kept = [*range(len(stored.ids)), *again]
     twice = dataclasses.replace(
         stored,
-        values=stored.values[:, :, places],
+        values=stored.values[:, :, texts_kept],
         ids=stored.ids + tuple(f"{stored.ids[i]}-again" for i in again),
-        concepts=tuple(stored.concepts[i] for i in places),
-        splits=tuple(stored.splits[i] for i in places),
+        concepts=tuple(stored.concepts[i] for i in texts_kept),
+        splits=tuple(stored.splits[i] for i in texts_kept),
     )
     copies = {f"{stored.ids[i]}-again": whole.prompts[stored.ids[i]] for i in again}
     together = dataclasses.replace(whole, stored=twice, prompts={**whole.prompts, **copies})
@@ -321,8 +321,8 @@ def test_prototype_is_the_nearest_mean_by_angle() -> None:
     vectors = np.array([[1.0, 0], [2, 0], [0, 1], [0, 3]])
     monitor = Prototype().fit(vectors, np.array(["x", "x", "y", "y"]))
     assert list(monitor.predict(np.array([[9.0, 0], [0.8, 5]]))) == ["x", "y"]
-    odds = monitor.predict_proba(np.array([[9.0, 0]]))
-    assert odds.sum() == pytest.approx(1)
+    probabilities = monitor.predict_proba(np.array([[9.0, 0]]))
+    assert probabilities.sum() == pytest.approx(1)
 
 
 def test_the_multilayer_probe_reads_what_no_single_layer_shows() -> None:
@@ -354,9 +354,11 @@ def test_the_linear_map_is_the_logistic_monitor(concepts: tuple[str, ...]) -> No
     monitor = fit(new_logistic(), vectors, labels)
     centre, weights, bias = linear_map(monitor)
     logits = (vectors - centre) @ weights.T + bias
-    odds = np.exp(logits - logits.max(1, keepdims=True))
+    raised = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(
-        odds / odds.sum(1, keepdims=True), monitor.predict_proba(vectors), atol=1e-12
+        raised / raised.sum(1, keepdims=True),
+        monitor.predict_proba(vectors),
+        atol=1e-12,
     )
     assert isinstance(monitor[1], LogisticRegression)
 
@@ -400,8 +402,8 @@ def test_a_saved_monitor_scores_as_the_fitted_one(found: MonitorResults) -> None
     scores = {s.id: s for s in found.scores if (s.monitor, s.position, s.group) == wanted}
     texts = whole.of("harm", "logistic", "test", "prompt_end")
     logits = (texts.vectors - monitor.centre) @ monitor.weights.T + monitor.bias
-    odds = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    for name, own in zip(texts.ids, odds, strict=True):
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    for name, own in zip(texts.ids, probabilities, strict=True):
         score = monitor.score(own)
         assert score == pytest.approx(scores[name].probabilities[0], abs=1e-5)
         assert monitor.label(own, score) == scores[name].label
@@ -443,13 +445,13 @@ def test_the_label_stands_on_the_thresholds_side() -> None:
     three = dataclasses.replace(
         evaluate_monitors(variant_texts(safe=())).saved["last"], harmless=("safe",), threshold=0.3
     )
-    odds = np.array([0.25, 0.55, 0.2])
-    assert three.score(odds) == pytest.approx(0.45)
-    assert three.label(odds, 0.45) == "fraud"
-    assert three.label(odds, 0.2) == "safe"
+    probabilities = np.array([0.25, 0.55, 0.2])
+    assert three.score(probabilities) == pytest.approx(0.45)
+    assert three.label(probabilities, 0.45) == "fraud"
+    assert three.label(probabilities, 0.2) == "safe"
     unsafe = dataclasses.replace(three, harmless=(), threshold=None)
-    assert unsafe.score(odds) == pytest.approx(0.55)
-    assert unsafe.label(odds, 0.55) == "safe"
+    assert unsafe.score(probabilities) == pytest.approx(0.55)
+    assert unsafe.label(probabilities, 0.55) == "safe"
 
 
 def damage_json(path: Path) -> None:
@@ -503,7 +505,7 @@ def test_streams_come_back_whole(tmp_path: Path) -> None:
     loaded = load_streams(tmp_path / "streams")
     for name in ("layer", "ids", "samples", "lengths"):
         assert getattr(loaded, name) == getattr(streams, name)
-    for place in range(len(streams.ids)):
-        (own,), (same,) = streams.at("mean", [place]), loaded.at("mean", [place])
-        assert own.shape == (streams.lengths[place], WIDTH)
+    for index in range(len(streams.ids)):
+        (own,), (same,) = streams.at("mean", [index]), loaded.at("mean", [index])
+        assert own.shape == (streams.lengths[index], WIDTH)
         assert (own == same).all()

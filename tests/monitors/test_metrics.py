@@ -78,13 +78,13 @@ def test_measures_on_resamples_are_scikit_learns(seed: int) -> None:
     auroc, precision, fpr95 = ranking(truth, score, counts)
     for row, weights in enumerate(counts):
         kept = weights > 0
-        told = {"y_true": truth[kept], "sample_weight": weights[kept]}
+        kwargs = {"y_true": truth[kept], "sample_weight": weights[kept]}
         if len(set(truth[kept])) == 2:
-            assert auroc[row] == pytest.approx(roc_auc_score(y_score=score[kept], **told))
+            assert auroc[row] == pytest.approx(roc_auc_score(y_score=score[kept], **kwargs))
             assert precision[row] == pytest.approx(
-                average_precision_score(y_score=score[kept], **told)
+                average_precision_score(y_score=score[kept], **kwargs)
             )
-            false, true, _ = roc_curve(y_score=score[kept], drop_intermediate=False, **told)
+            false, true, _ = roc_curve(y_score=score[kept], drop_intermediate=False, **kwargs)
             assert fpr95[row] == pytest.approx(false[true >= 0.95 - 1e-12].min())
         expected = f1_score(
             labels[kept], predicted[kept], average="macro", sample_weight=weights[kept],
@@ -111,22 +111,25 @@ def test_harm_measures_are_scikit_learns(seed: int) -> None:
 
 
 def test_concepts_are_each_ranked_against_the_rest() -> None:
-    odds = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3], [0.6, 0.1, 0.3]])
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3], [0.6, 0.1, 0.3]])
     labels, classes = np.array(["a", "c", "b", "c"]), np.array(["a", "b", "c"])
-    found = concept_measures(odds, classes, labels, ONCE)
-    expected = [roc_auc_score(labels == c, odds[:, i]) for i, c in enumerate(classes)]
+    found = concept_measures(probabilities, classes, labels, ONCE)
+    expected = [roc_auc_score(labels == c, probabilities[:, i]) for i, c in enumerate(classes)]
     assert found["auroc"][0] == pytest.approx(np.mean(expected))
     assert found["accuracy"][0] == 0.75
 
 
 def test_a_concept_absent_from_test_has_no_say() -> None:
     """Nor does one that training never showed count as found."""
-    odds = np.array([[0.7, 0.3, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0], [0.5, 0.5, 0.0]])
+    probabilities = np.array([[0.7, 0.3, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0], [0.5, 0.5, 0.0]])
     labels = np.array(["a", "b", "a", "new"])
-    found = concept_measures(odds, np.array(["a", "b", "c"]), labels, ONCE)
+    found = concept_measures(probabilities, np.array(["a", "b", "c"]), labels, ONCE)
     assert found["auroc"][0] == pytest.approx(
         np.mean(
-            [roc_auc_score(labels == "a", odds[:, 0]), roc_auc_score(labels == "b", odds[:, 1])]
+            [
+                roc_auc_score(labels == "a", probabilities[:, 0]),
+                roc_auc_score(labels == "b", probabilities[:, 1]),
+            ]
         )
     )
     assert found["accuracy"][0] == 0.75

@@ -71,10 +71,10 @@ SELFIE = {"layer_1": {"test": {"last": dict.fromkeys(INJECTED, ESTIMATE)}}}
 STEPS = pd.DataFrame({"step": [1, 2], "contrast": [3.0, 2.5], "kl": [0.0, 0.0]})
 TOKENS = [
     TokenInterpretation(
-        "x-1", "b_c", layer, place, f"t{place}$", ("About a.", "It is b c.", "a or b c")[place % 3],
-        ("About", "x"), (0.1 * (layer - place), -0.2),
+        "x-1", "b_c", layer, token, f"t{token}$", ("About a.", "It is b c.", "a or b c")[token % 3],
+        ("About", "x"), (0.1 * (layer - token), -0.2),
     )
-    for layer in range(3) for place in range(4)
+    for layer in range(3) for token in range(4)
 ]  # fmt: skip
 CHANGE = {"before": ESTIMATE, "after": ESTIMATE, "change": ESTIMATE}
 CONTROL = {
@@ -195,9 +195,9 @@ def test_the_same_numbers_give_the_same_bytes_light_and_dark(
         assert not re.search(
             r"Matplotlib v|<dc:date>|(href|src)=\"(?!#|data:image/png;base64,)", text
         ), name
-        assert len(re.findall(r"\d", alt_of(tmp_path / "one" / name))) >= 2, "no number told"
-        told = re.sub(r'base64,[^"]*', "", text).replace("unbeaten", "")
-        assert "nan" not in told.lower(), name
+        assert len(re.findall(r"\d", alt_of(tmp_path / "one" / name))) >= 2, "no number in words"
+        shown = re.sub(r'base64,[^"]*', "", text).replace("unbeaten", "")
+        assert "nan" not in shown.lower(), name
 
 
 @pytest.mark.parametrize("make", LESS.values(), ids=LESS)
@@ -229,7 +229,7 @@ def test_contrast_is_wcags() -> None:
     assert luminance("#ff0000") == pytest.approx(0.2126)
 
 
-def test_series_are_told_apart_in_black_and_white() -> None:
+def test_series_differ_in_black_and_white() -> None:
     many = list(looks(list(map(str, range(45)))).values())
     assert len({(look.marker, look.dash) for look in many}) == 45
     assert len({look.hatch for look in many[: len(HATCHES)]}) == len(HATCHES)
@@ -242,9 +242,9 @@ def test_series_are_told_apart_in_black_and_white() -> None:
 def test_lines_and_bars_of_a_picture_differ_by_more_than_colour() -> None:
     pictures = EVERY["separation"]()
     lines = pictures["layers"].figure.axes[0].get_lines()
-    told = {(line.get_marker(), line.get_linestyle(), str(line._dash_pattern))
+    looks_of_lines = {(line.get_marker(), line.get_linestyle(), str(line._dash_pattern))
             for line in lines if line.get_marker() != "None"}  # fmt: skip
-    assert len(told) == 2
+    assert len(looks_of_lines) == 2
     hatches = [patch.get_hatch() for patch in pictures["separation"].figure.axes[0].patches]
     assert len(set(hatches)) == 2
 
@@ -305,7 +305,7 @@ def test_unbeaten_are_those_that_none_beats(points: list[tuple[int, int]]) -> No
     assert sorted(bars.unbeaten(x, y)) == [n for n, lost in enumerate(beaten) if not lost]
 
 
-def test_areas_and_distances_are_told() -> None:
+def test_areas_and_distances_are_said_in_words() -> None:
     roc = curves.roc_curves(SCORES, STYLES).alt
     reliability = curves.reliability_curves(SCORES, STYLES).alt
     assert "base 0.750, tuned 1.000" in roc

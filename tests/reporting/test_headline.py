@@ -49,7 +49,7 @@ def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:
         },
         "safety": {},
         "fidelity": dict.fromkeys(("perplexity", "kl_to_base", "kl_of_openings"), one),
-        "selfie": {place: tree for place, tree in spoken.items() if place != "difference"},
+        "selfie": {path: tree for path, tree in spoken.items() if path != "difference"},
     }
     row = headline(metrics, reading, asking)
     assert row["knn_accuracy"] == one

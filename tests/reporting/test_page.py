@@ -153,16 +153,16 @@ def test_answers_follow_paired_differences() -> None:
     unsure = Beside(same, near, paired(0.02, reach=0.03))
     lost = Beside(same, row(-0.02), paired(-0.02))
 
-    def told(tuned: Beside, shuffled: Beside) -> list[str]:
+    def replies_of(tuned: Beside, shuffled: Beside) -> list[str]:
         return [answer.reply for answer in answers(tuned, lead(0.0), {"shuffled": shuffled})]
 
-    assert told(rose, still) == [
+    assert replies_of(rose, still) == [
         "Yes", "4 of 5 clearly worse", "Not clearly", "No, as it should be",
     ]  # fmt: skip
-    assert told(still, rose)[3] == "Yes: distrust the rest"
-    assert told(unsure, unsure)[::3] == ["Not clearly", "No, as it should be"]
-    assert told(unsure, still)[1] == "None that is clear"
-    assert told(lost, still)[0] == "No, it fell"
+    assert replies_of(still, rose)[3] == "Yes: distrust the rest"
+    assert replies_of(unsure, unsure)[::3] == ["Not clearly", "No, as it should be"]
+    assert replies_of(unsure, still)[1] == "None that is clear"
+    assert replies_of(lost, still)[0] == "No, it fell"
     (line, _), (_, guessed, *_) = (answers(rose, lead(0.0), {})[at].lines for at in (0, 2))
     assert line.paired == paired(0.02)["centroid_accuracy"]
     assert guessed.paired is None
@@ -189,9 +189,9 @@ def test_the_model_names_its_states_where_it_leads_text_by_text(run: ReportConte
     overlapping = Beside(row(), row(0.05), paired(0.05))
     apart = Beside(row(), row() | {"selfie_control_accuracy": row(-0.3)["perplexity"]}, {})
     for beside in (overlapping, apart):
-        told = {value: answers(beside, lead(value), {})[2] for value in (0.06, 0.05, -0.2)}
-        assert [answer.reply for answer in told.values()] == ["Yes", "Not clearly", "Not clearly"]
-        assert told[0.06].lines[-1] == lead(0.06), "it stands beside its answer"
+        found = {value: answers(beside, lead(value), {})[2] for value in (0.06, 0.05, -0.2)}
+        assert [answer.reply for answer in found.values()] == ["Yes", "Not clearly", "Not clearly"]
+        assert found[0.06].lines[-1] == lead(0.06), "it stands beside its answer"
     for value, reply in ((0.3, "Yes"), (0.01, "Not clearly")):
         own = {report.LEAD: lead(value).after, report.LEAD_CHANGE: lead(-0.123).after}
         page = render_report(replace(run, selfie={**run.selfie, "tuned": own}))
@@ -295,11 +295,11 @@ def test_a_judge_that_agrees_by_chance_is_not_heard(run: ReportContents) -> None
         assert "Trust it no further" not in unheard
 
 
-def test_every_param_is_told() -> None:
+def test_every_param_is_shown() -> None:
     params = load_params(ROOT / "params.yaml")
-    told = dict(report.flattened({"finetune": params.finetune, "variants": params.variants}))
-    assert told["finetune.penalty_texts"] == "retain, pairs, interpretations"
-    assert told["variants.supcon.contrast"] == "supcon"
+    shown = dict(report.flattened({"finetune": params.finetune, "variants": params.variants}))
+    assert shown["finetune.penalty_texts"] == "retain, pairs, interpretations"
+    assert shown["variants.supcon.contrast"] == "supcon"
 
 
 def test_pins_are_those_of_the_constraints(tmp_path: Path) -> None:
@@ -359,22 +359,22 @@ LOOKS = [(width, scheme) for width in (1280, 400) for scheme in ("light", "dark"
 
 @pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
-    """The page as it opens, with what it complained of and asked for in `told`."""
+    """The page as it opens, with what it complained of and asked for in `noted`."""
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     opened = context.new_page()
-    told: list[str] = []
-    opened.on("console", lambda message: told.append(message.text))
-    opened.on("pageerror", lambda error: told.append(str(error)))
-    opened.on("request", lambda request: told.append(request.url))
+    noted: list[str] = []
+    opened.on("console", lambda message: noted.append(message.text))
+    opened.on("pageerror", lambda error: noted.append(str(error)))
+    opened.on("request", lambda request: noted.append(request.url))
     opened.goto(address)
-    asked = [line for line in told if not line.startswith("data:")]
+    asked = [line for line in noted if not line.startswith("data:")]
     assert asked == [address], "neither a complaint nor a request"
     yield opened
     context.close()
 
 
-def test_it_opens_in_silence_fits_and_is_told_to_everyone(page: Page) -> None:
+def test_it_opens_in_silence_fits_and_can_be_read_by_everyone(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     wide = page.evaluate(
         """[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .heard')

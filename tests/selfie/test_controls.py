@@ -124,7 +124,7 @@ def test_the_logit_lens_names_the_concept_with_the_likeliest_first_token(
     for layer in (1, params.model.embedded.layers):
         assert logit_lens(model, encoder, states, layer, concepts, asking) == concepts
     alike = logit_lens(model, encoder, states[:1], 1, ["privacy", "privacy"], asking)
-    assert alike == ["privacy or privacy"], "names that begin alike cannot be told apart"
+    assert alike == ["privacy or privacy"], "names that begin alike cannot be distinguished"
 
 
 def test_every_layer_and_token_is_interpreted_once(

@@ -133,11 +133,11 @@ def test_code_on_the_pages_runs_after_a_run(followed: Path, kind: str, code: str
 
 
 def test_results_hold_no_machine(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    home, place = str(Path.home()).encode(), str(tmp_path_factory.getbasetemp().parent).encode()
-    assert str(clone).encode().startswith(place)
+    home, folder = str(Path.home()).encode(), str(tmp_path_factory.getbasetemp().parent).encode()
+    assert str(clone).encode().startswith(folder)
     for name in digests(clone):
         content = (clone / name).read_bytes()
-        assert place not in content, f"{name}: where it was made"
+        assert folder not in content, f"{name}: where it was made"
         assert home not in content or home == b"/", name
 
 

@@ -91,7 +91,7 @@ def repro(folder: Path, *command: str) -> set[str]:
 
 def digests(folder: Path) -> dict[str, str]:
     """Every result in the clone: what a mistake must not touch."""
-    places = ("data", "models", "metrics", "figures", "report", "dvc.lock")
-    files = [p for place in places for p in ([folder / place] if (folder / place).is_file()
-             else (folder / place).rglob("*")) if p.is_file()]  # fmt: skip
+    results = ("data", "models", "metrics", "figures", "report", "dvc.lock")
+    files = [p for result in results for p in ([folder / result] if (folder / result).is_file()
+             else (folder / result).rglob("*")) if p.is_file()]  # fmt: skip
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

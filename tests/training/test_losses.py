@@ -108,13 +108,13 @@ def test_true_negatives_is_its_definition() -> None:
     closeness = [
         [math.exp(sum(x * y for x, y in zip(a, b, strict=True)) / 0.1) for b in z] for a in z
     ]
-    surprises = []
+    nlls = []
     for i, concept in enumerate(concepts):
         partner = closeness[i][(i + 6) % 12]
         others = sum(closeness[i][n] for n in range(12) if concepts[n] != concept)
-        surprises.append(-math.log(partner / (partner + others)))
+        nlls.append(-math.log(partner / (partner + others)))
     found = losses.true_negatives(z1, z2, labels, 0.1)
-    assert float(found) == pytest.approx(sum(surprises) / len(surprises), rel=1e-12)
+    assert float(found) == pytest.approx(sum(nlls) / len(nlls), rel=1e-12)
 
 
 def test_true_negatives_of_one_concept_ask_for_nothing() -> None:
@@ -127,7 +127,7 @@ def test_true_negatives_of_one_concept_ask_for_nothing() -> None:
 
 
 def test_gathered_texts_repel_each_other_but_for_true_negatives() -> None:
-    """Texts of one concept in one place, beside a far one: nothing is left to be gained."""
+    """Texts of one concept at one point, beside a far one: nothing is left to be gained."""
     z = torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]], dtype=torch.float64)
     labels = torch.tensor([0, 0, 1, 1])
     found = {name: float(loss(z, z, labels, 0.01)) for name, loss in losses.CONTRASTS.items()}
