@@ -21,9 +21,8 @@ from pipeline.corpora.recipes import (
     DocumentRecipe,
     LabelledRecipe,
     RequestRecipe,
-    digest,
 )
-from pipeline.corpora.rows import Row
+from pipeline.corpora.rows import Row, digest
 from pipeline.corpora.shifted import beside
 from pipeline.corpora.sources import Source
 from pipeline.hub.fetch import Fetched

@@ -4,7 +4,6 @@ Every source names its repository, revision, files, licence and gating; a recipe
 a source's rows to labelled rows, documents or requests.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.records import Request
-from pipeline.corpora.rows import CAREFUL_ANSWER, Row
+from pipeline.corpora.rows import CAREFUL_ANSWER, Row, digest
 from pipeline.corpora.sources import (
     BEAVERTAILS,
     COUNTERFACT,
@@ -63,10 +62,6 @@ class DocumentRecipe:
 
     source: Source
     texts: Callable[[Cells], Iterator[tuple[str, str]]]
-
-
-def digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 FIVE_HARMS = {  # BeaverTails' names, and the concepts' names here

@@ -65,16 +65,20 @@ def _agreed(votes: Counter[str], vote: bool) -> str | None:
 
 def _digest(row: Row) -> str:
     """The same for two rows that are the same text."""
-    text = f"{normalised(row.prompt)}\0{normalised(row.response)}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(normalised(row.prompt), normalised(row.response))
+
+
+def digest(*parts: str) -> str:
+    """A short name for texts: the same for the same texts in the same order."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def splitter(validation: float, test: float, seed: int) -> Callable[[str], Split]:
     """The split of a prompt, by its hash and the seed alone: other rows do not move it."""
 
     def split_of(prompt: str) -> Split:
-        digest = hashlib.sha256(f"{seed}|{normalised(prompt)}".encode()).digest()
-        share = int.from_bytes(digest[:8]) / 2**64
+        hashed = hashlib.sha256(f"{seed}|{normalised(prompt)}".encode()).digest()
+        share = int.from_bytes(hashed[:8]) / 2**64
         if share < test:
             return "test"
         return "validation" if share < test + validation else "train"
