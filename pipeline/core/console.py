@@ -39,10 +39,15 @@ def run(stage: Callable[[], None]) -> None:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        code = fail(f"{OUT_OF_MEMORY} ({type(error).__name__}: {str(error)[:200]})")
+        code = fail(f"{OUT_OF_MEMORY} ({one_line(error)})")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def one_line(error: Exception) -> str:
+    """What a library says of its own failure, short enough to stand within a line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def is_out_of_memory(error: Exception) -> bool:

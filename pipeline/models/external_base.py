@@ -11,12 +11,20 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pipeline.core.console import InputError, is_out_of_memory
+from pipeline.core.console import InputError, is_out_of_memory, one_line
 from pipeline.core.files import read_json, whole
 from pipeline.core.params import Params, misfits_of
 from pipeline.hub import models as hub_models
 from pipeline.models.encoding import Encoder
-from pipeline.models.loading import LOCAL, Card, digest_and_size, new_card, only, write_card
+from pipeline.models.loading import (
+    LOCAL,
+    Card,
+    digest_and_size,
+    new_card,
+    only,
+    read_weights,
+    write_card,
+)
 
 
 def adopt(folder: Path, params: Params) -> Card:
@@ -35,10 +43,11 @@ def adopt(folder: Path, params: Params) -> Card:
         files = _digests(home)
     with only(home, files) as clean:
         config, tokenizer = _read_small(clean, origin)
-    card = new_card(wanted, origin, revision, config, tokenizer, files)
-    encoder = Encoder(tokenizer, params.text)
-    for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
-        raise InputError(f"params.yaml: {problem}")
+        read_weights(clean, origin, device_map="meta")  # their names and shapes alone
+        card = new_card(wanted, origin, revision, config, tokenizer, files)
+        encoder = Encoder(tokenizer, params.text)
+        for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
+            raise InputError(f"params.yaml: {problem}")
     with whole(folder) as draft:
         config.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
@@ -75,7 +84,7 @@ def _read_small(folder: Path, origin: str) -> tuple[Any, PreTrainedTokenizerBase
             raise
         raise InputError(
             f"{origin} cannot be read without running its publisher's code or is damaged "
-            f"({' '.join(str(error).split())[:200]}); choose another model"
+            f"({one_line(error)}); choose another model"
         ) from None
     known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     if not (known and hasattr(config.get_text_config(decoder=True), "max_position_embeddings")):

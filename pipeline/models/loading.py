@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from huggingface_hub import try_to_load_from_cache
 from transformers import (
     AutoModelForCausalLM,
@@ -24,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pipeline.core.console import InputError
+from pipeline.core.console import InputError, is_out_of_memory, one_line
 from pipeline.core.files import read_json, sha256_of, whole, write_json
 from pipeline.core.sections import DType, Model
 from pipeline.models import nf4
@@ -93,9 +94,7 @@ def load_base(
                 "`dvc repro --force base_model`"
             )
     with only(home, sizes) as clean:
-        model = AutoModelForCausalLM.from_pretrained(
-            clean, use_safetensors=True, **_loading(card["dtype"], device), **LOCAL
-        )
+        model = read_weights(clean, card["origin"] or folder, **_loading(card["dtype"], device))
     nf4.keep_layout(model)
     # What its publisher would sample with (top_p, penalties) is not what is measured here.
     ends = model.generation_config.eos_token_id
@@ -113,6 +112,61 @@ def load_variant(
     adapted: Any = PeftModel.from_pretrained(model, adapter, local_files_only=True)
     merged = adapted.merge_and_unload() if model.dtype == torch.float32 else adapted
     return merged.eval(), tokenizer
+
+
+def read_weights(folder: Path, name: str | Path, **options: Any) -> PreTrainedModel:
+    """The model of a folder, whose weights are all of its tensors and no others.
+
+    A library would draw what is missing at random, anew at every load. Raises InputError that names
+    the first tensor in question, or says why there is no reading the folder.
+    """
+    try:
+        with _quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **options,
+                **LOCAL,
+            )
+    except Exception as error:  # whatever a publisher's files make of a library
+        if is_out_of_memory(error):
+            raise
+        raise InputError(f"{name} cannot be loaded ({one_line(error)}); choose another") from None
+    model, report = loaded
+    problem = _first_misfit(report)
+    if problem:
+        raise InputError(
+            f"{name} is no {type(model).__name__} as its config describes it: its weights "
+            f"{problem}; save that very model with save_pretrained, or choose another"
+        )
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's own table of misfits."""
+    level = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(level)
+
+
+def _first_misfit(report: Mapping[str, Any]) -> str | None:
+    """What is wrong with the first tensor that is missing, unexpected or of another shape; None
+    where weights and model have the same tensors."""
+    missing, unexpected, mismatched = (
+        sorted(report[f"{kind}_keys"]) for kind in ("missing", "unexpected", "mismatched")
+    )
+    faults = [f"lack {missing[0]}"] if missing else []
+    faults += [f"hold {unexpected[0]}, which is none of its tensors"] if unexpected else []
+    for tensor, held, wanted in mismatched[:1]:
+        faults.append(f"hold {tensor} of shape {[*held]} where it has {[*wanted]}")
+    return " and ".join(faults) or None
 
 
 def _loading(dtype: DType, device: torch.device) -> dict[str, Any]:

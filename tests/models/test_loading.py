@@ -1,6 +1,5 @@
 """The base model of a folder: its card, its own files alone, and whatever it must refuse."""
 
-import copy
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +11,6 @@ from transformers import PreTrainedModel
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json
 from pipeline.core.params import Params
-from pipeline.models import external_base
 from pipeline.models.building import save_adapter, with_lora
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.external_base import adopt
@@ -20,34 +18,6 @@ from pipeline.models.loading import card_of, load_base, load_variant
 from tests.support.tiny import move
 
 CPU = torch.device("cpu")
-ELSEWHERE = (
-    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{{ eos_token }}\n"
-    "{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
-)
-
-
-@pytest.fixture
-def encoder(encoder: Encoder, params: Params) -> Encoder:
-    """One whose tokenizer a test may change."""
-    return Encoder(copy.deepcopy(encoder.tokenizer), params.text)
-
-
-@pytest.fixture
-def mine(tmp_path: Path, model: PreTrainedModel, encoder: Encoder) -> Path:
-    """A model folder as a user has one, without the tokens that an embedded model is given."""
-    folder = tmp_path / "mine"
-    model.save_pretrained(folder)
-    encoder.tokenizer.chat_template = ELSEWHERE
-    encoder.tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def wanted(mine: Path, params: Params) -> Params:
-    """Params that name the folder."""
-    path = params.model.path.model_copy(update={"folder": str(mine)})
-    model = params.model.model_copy(update={"source": "path", "path": path})
-    return params.model_copy(update={"model": model})
 
 
 def test_a_folder_becomes_the_base_model(
@@ -149,74 +119,3 @@ def test_files_that_changed_are_noticed(
     change(mine)  # type: ignore[operator]
     with pytest.raises(InputError, match="dvc repro --force base_model"):
         load_base(tmp_path / "base", CPU)
-
-
-def edit_config(**values: object) -> object:
-    def change(folder: Path) -> None:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        text = json.dumps(config | values)
-        (folder / "config.json").write_text(text, encoding="utf-8")
-
-    return change
-
-
-def pickled(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def canary(folder: Path) -> None:
-    """Code that a loader would have to run."""
-    (folder / "evil.py").write_text(
-        f"open({str(folder / 'CANARY')!r}, 'w')\nfrom transformers import LlamaConfig as C\n",
-        encoding="utf-8",
-    )
-    edit_config(model_type="evil", auto_map={"AutoConfig": "evil.C"})(folder)  # type: ignore[operator]
-
-
-BAD_FOLDERS = {
-    "no folder": (shutil.rmtree, "is no folder"),
-    "an adapter": (lambda f: (f / "adapter_config.json").write_text("{}"), "holds an adapter"),
-    "pickled weights": (pickled, "no safetensors weights"),
-    "its own code": (canary, "without running its publisher's code"),
-    "no tokenizer": (lambda f: [p.unlink() for p in f.glob("token*")], "cannot be read"),
-    "a damaged header": (
-        lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 64), "damaged",
-    ),
-    "a damaged config": (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
-    "an index that leads out": (
-        lambda f: (f / "model.safetensors.index.json").write_text(
-            '{"weight_map": {"a": "../x.safetensors"}}'
-        ),
-        "names '../x.safetensors'",
-    ),
-    "another kind of model": (edit_config(model_type="t5"), "is a t5"),
-    "too few layers": (edit_config(num_hidden_layers=0), "beyond the model's last layer 0"),
-    "too short a context": (
-        edit_config(max_position_embeddings=9), "more than the model's context 9",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("change", "message"), BAD_FOLDERS.values(), ids=BAD_FOLDERS)
-def test_bad_folders_are_one_line_and_write_nothing(
-    tmp_path: Path, wanted: Params, mine: Path, change: object, message: str
-) -> None:
-    change(mine)  # type: ignore[operator]
-    with pytest.raises(InputError) as refused:
-        adopt(tmp_path / "base", wanted)
-    assert message in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert not (tmp_path / "base").exists()
-    assert not card_of(tmp_path / "base").exists()
-    assert not (mine / "CANARY").exists()
-
-
-def test_want_of_memory_is_no_fault_of_a_model(
-    tmp_path: Path, wanted: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def too_large(*_: object, **__: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(external_base.AutoTokenizer, "from_pretrained", too_large)
-    with pytest.raises(MemoryError):
-        adopt(tmp_path / "base", wanted)
