@@ -176,10 +176,10 @@ class Variant(Section):
 
     @model_validator(mode="after")
     def says_what_it_trains(self) -> "Variant":
-        weights = self.contrast_weight + self.response_weight
-        if self.steps == 0 and weights + self.retain_weight + self.penalty_weight > 0:
+        weights = {name: value for name, value in self if name.endswith("_weight")}
+        if self.steps == 0 and any(weights.values()):
             raise ValueError("steps is 0 but a weight is not; set every weight to 0 or give steps")
-        if self.steps > 0 and weights == 0:
+        if self.steps > 0 and not (self.contrast_weight or self.response_weight):
             raise ValueError("contrast_weight and response_weight are both 0: nothing to learn")
         if (self.contrast == "none") != (self.contrast_weight == 0):
             raise ValueError("contrast is none exactly where contrast_weight is 0")
