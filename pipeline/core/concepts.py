@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pipeline.core.files import read_json
 from pipeline.core.records import Example, Interpretation, Request, Split
+from pipeline.core.text_identity import normalised
 
 Labelled = TypeVar("Labelled", Example, Interpretation)
 
@@ -88,8 +89,3 @@ def requests_of(examples: Sequence[Example], safe: Sequence[str], split: Split) 
             harmful = example.concept not in safe
             asked.setdefault(prompt, Request(example.id, example.prompt, harmful, False, split))
     return list(asked.values())
-
-
-def normalised(text: str) -> str:
-    """A text in lower case with single spaces: two texts are the same where these are."""
-    return " ".join(text.lower().split())

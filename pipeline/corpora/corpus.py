@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.concepts import concepts_of, normalised, spoken
+from pipeline.core.concepts import concepts_of, spoken
 from pipeline.core.console import InputError
 from pipeline.core.files import sha256_of, write_json
 from pipeline.core.records import Document, Example, Request, Split
+from pipeline.core.text_identity import normalised
 
 # A pair needs two texts, and so does a cosine within a concept.
 LEAST_TEXTS: dict[Split, int] = {"train": 2, "validation": 1, "test": 2}
@@ -22,7 +23,8 @@ class Corpus:
     examples: learned from and measured. shifted: of another corpus, only scored. described:
     labelled texts that teach an embedded base model what concepts are called. documents: unlabelled
     texts. requests: prompts whose answers are judged. safe: the harmless concepts. dropped: the
-    number of rows that were left out, by reason. sources: repo, revision, sha256 and licence, as
+    number of rows that were left out, by reason. as_meant: the number of things that were read
+    otherwise than they were written, by kind. sources: repo, revision, sha256 and licence, as
     far as known, of every file that was read.
     """
 
@@ -35,6 +37,7 @@ class Corpus:
     licence: str
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     shifted: tuple[Example, ...] = ()
+    as_meant: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def labelled(self) -> tuple[Example, ...]:
@@ -62,7 +65,7 @@ def check_corpus(corpus: Corpus) -> None:
         raise InputError(f"the corpus has {len(concepts)} concept(s); separation needs two")
     names: dict[str, str] = {}
     for concept in concepts_of(corpus.labelled):
-        first = names.setdefault(spoken(concept).lower(), concept)
+        first = names.setdefault(normalised(spoken(concept)), concept)
         if first != concept:
             raise InputError(f"concepts {first!r} and {concept!r} are said alike; rename one")
     for concept in concepts:
@@ -78,12 +81,14 @@ def write_manifest(path: Path, corpus: Corpus, near_duplicates: Mapping[str, Any
     """Describe the corpora beside `path`: texts per concept and split, dropped rows,
     near-duplicates across splits, the digest of every file, the sources, the licence.
 
-    `harm_only` are concepts that only shifted texts have: monitors are asked whether these texts
-    are harmful, but not which concept they have.
+    `as_meant` counts what was read otherwise than it was written, and is there only where anything
+    was. `harm_only` are concepts that only shifted texts have: monitors are asked whether these
+    texts are harmful, but not which concept they have.
     """
     counts = Counter((e.concept, e.split) for e in corpus.labelled)
     concepts = concepts_of(corpus.examples)
     files = sorted(path.parent.glob("*.jsonl"))
+    as_meant = {kind: count for kind, count in corpus.as_meant.items() if count}
     table: dict[str, dict[str, int]] = {}
     for (concept, split), number in sorted(counts.items()):
         table.setdefault(concept, {})[split] = number
@@ -98,6 +103,7 @@ def write_manifest(path: Path, corpus: Corpus, near_duplicates: Mapping[str, Any
             "documents": dict(sorted(Counter(d.split for d in corpus.documents).items())),
             "requests": len(corpus.requests),
             "dropped": corpus.dropped,
+            **({"as_meant": as_meant} if as_meant else {}),
             "near_duplicates": near_duplicates,
             "licence": corpus.licence,
             "sources": corpus.sources,

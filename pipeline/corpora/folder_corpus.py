@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.core.console import InputError, nearest, spelt_like
 from pipeline.core.files import sha256_of
 from pipeline.core.sections import CsvCorpora
+from pipeline.core.text_identity import LabelForms, is_among, is_blank
 from pipeline.corpora.corpus import LEAST_TEXTS, Corpus
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.rows import Row
@@ -21,12 +22,15 @@ FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label of fewer rows can't be a conc
 
 @dataclass
 class LabelCounts:
-    """The labels read so far: the number of rows of each, and where it stands first."""
+    """The labels read so far: the number of rows of each, and where it stands first. Labels that
+    are the same to a reader are one, in the form that came first."""
 
+    forms: LabelForms = field(default_factory=LabelForms)
     rows: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
-    def note(self, label: str, where: str) -> None:
+    def note(self, typed: str, where: str) -> None:
+        label = self.forms.of(typed)
         self.rows[label] += 1
         self.first.setdefault(label, where)
 
@@ -55,7 +59,7 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
         corpus = beside(
             corpus,
             (row for path in others for row in read_rows(path, params.label, other_labels)),
-            lambda label: label in params.safe or not params.safe,
+            lambda label: is_among(label, params.safe) or not params.safe,
         )
     _check_safe(params.safe, labels, other_labels)
     _check_spelling(labels, labels)
@@ -80,10 +84,10 @@ def read_rows(path: Path, label: str, labels: LabelCounts) -> Iterator[Row]:
     """
     for where, cells in read_table(path, ("prompt", "response", label), ("safe_response",)):
         for column in ("prompt", "response"):
-            if not cells[column].strip():
+            if is_blank(cells[column]):
                 raise InputError(f"{where} has no {column}; fill it or remove the row")
         concept = cells[label].strip()
-        if not concept or any(mark in cells[label] for mark in "/\\\0\n"):
+        if is_blank(concept) or any(mark in cells[label] for mark in "/\\\0\n"):
             raise InputError(
                 f"{where} is labelled {cells[label]!r}; a label is a name without path separators"
             )
@@ -93,10 +97,13 @@ def read_rows(path: Path, label: str, labels: LabelCounts) -> Iterator[Row]:
 
 def _check_safe(safe: Sequence[str], labels: LabelCounts, others: LabelCounts) -> None:
     known = labels.rows.keys() | others.rows.keys()
-    for name in sorted(set(safe) - known):
-        hint = nearest(name, known)
-        raise InputError(f"corpora.csv.safe names {name!r}, which no row is labelled with{hint}")
-    if safe and labels.rows.keys() <= set(safe):
+    for name in safe:
+        if not is_among(name, known):
+            raise InputError(
+                f"corpora.csv.safe names {name!r}, which no row is labelled with"
+                f"{nearest(name, known)}"
+            )
+    if safe and all(is_among(label, safe) for label in labels.rows):
         raise InputError("corpora.csv.safe names every label; leave it empty where none means harm")
 
 
@@ -106,7 +113,7 @@ def _check_spelling(labels: LabelCounts, known: LabelCounts) -> None:
     frequent = [label for label, rows in known.rows.items() if rows >= FEWEST_ROWS]
     for label, rows in labels.rows.items():
         close = spelt_like(label, frequent)
-        if rows < FEWEST_ROWS and close and label != close:
+        if rows < FEWEST_ROWS and close and not is_among(label, [close]):
             raise InputError(
                 f"{labels.first[label]} is labelled {label!r}, as only {rows} row(s) are; "
                 f"did you mean {close!r}? If not, add texts or remove them"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.core.concepts import normalised
 from pipeline.core.console import InputError, nearest
 from pipeline.core.records import Document, Request
 from pipeline.core.sections import HubCorpora
+from pipeline.core.text_identity import first_of_each, normalised
 from pipeline.corpora.corpus import Corpus
 from pipeline.corpora.hub_files import Lock, read_cells
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
@@ -114,12 +114,13 @@ def _documents(
     """The recipes' texts, each once; None where no recipe was chosen.
 
     Raises InputError where they are too few for both splits."""
-    texts = dict.fromkeys(
+    made = (
         text
         for recipe in recipes
         for _, where, cells in _cells(recipe, files)
         for text in _made(recipe.texts, where, cells)
     )
+    texts = first_of_each(made, "\n".join)
     documents = [
         Document(f"retain-{digest(*text)}", *text, _split(text[0], seed)) for text in texts
     ]

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.core.concepts import normalised, requests_of
+from pipeline.core.concepts import requests_of
 from pipeline.core.records import Document, Example, Request, Split
+from pipeline.core.text_identity import LabelForms, first_of_each, normalised
 from pipeline.corpora.corpus import Corpus
-from pipeline.corpora.rows import Row, at_most, distinct, splitter, text_of
+from pipeline.corpora.rows import Row, at_most, distinct, in_one_form, splitter, text_of
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,21 @@ def labelled_corpus(
 ) -> Corpus:
     """Labelled rows as a corpus: every row is kept, or counted as dropped.
 
-    Repeated texts are dropped. Texts are split by prompt, so that no prompt stands in two splits.
-    Without `documents`, training and validation texts are the documents. `requests` are asked
-    beside the test prompts. Documents of held-out prompts are dropped, and so are requests whose
-    prompts are trained on, validated on, or asked already.
+    Repeated texts are dropped, and labels that are the same to a reader are one. Texts are split by
+    prompt, so that no prompt stands in two splits. Without `documents`, training and validation
+    texts are the documents. `requests` are asked beside the test prompts. Documents of held-out
+    prompts are dropped, and so are requests whose prompts are trained on, validated on, or asked
+    already.
     """
-    examples, dropped = _texts(rows, rules)
-    own = requests_of(examples, rules.safe, "test")
+    forms = LabelForms(rules.safe)
+    safe = tuple(dict.fromkeys(map(forms.of, rules.safe)))
+    examples, dropped = _texts(in_one_form(rows, forms), safe, rules)
+    own = requests_of(examples, safe, "test")
     held_out = _prompts(examples) - _prompts(e for e in examples if e.split == "train")
     known = _prompts(e for e in examples if e.split != "test") | _prompts(own)
     to_read = [d for d in documents or () if normalised(d.prompt) not in held_out]
-    asked = [request for request in requests if normalised(request.prompt) not in known]
+    new = [request for request in requests if normalised(request.prompt) not in known]
+    asked = first_of_each(new, lambda request: request.prompt)
     if documents:
         dropped["documents_held_out"] = len(documents) - len(to_read)
     if requests:
@@ -67,19 +72,22 @@ def labelled_corpus(
         described=tuple(_described(e) for e in examples if e.split == "train"),
         documents=tuple(_documents(examples) if documents is None else to_read),
         requests=(*own, *asked),
-        safe=tuple(rules.safe),
+        safe=safe,
         dropped=dropped,
+        as_meant={"labels_in_another_form": forms.merged},
         licence=licence,
         sources=sources or {},
     )
 
 
-def _texts(rows: Iterable[Row], rules: Rules) -> tuple[list[Example], dict[str, int]]:
+def _texts(
+    rows: Iterable[Row], safe: Sequence[str], rules: Rules
+) -> tuple[list[Example], dict[str, int]]:
     """The texts that are kept, and the number of dropped rows by reason."""
     kept, dropped = distinct(rows, rules.vote)
     split_of = splitter(rules.validation, rules.test, rules.seed)
     examples = [
-        text_of(name, row, split_of(row.prompt), row.label in rules.safe or not rules.safe)
+        text_of(name, row, split_of(row.prompt), row.label in safe or not safe)
         for name, row in kept.items()
     ]
     if rules.per_concept:

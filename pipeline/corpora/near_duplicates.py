@@ -9,9 +9,9 @@ from itertools import islice
 
 from datasketch import MinHash, MinHashLSH
 
-from pipeline.core.concepts import normalised
 from pipeline.core.console import progress
 from pipeline.core.records import Example, Split
+from pipeline.core.text_identity import normalised
 
 # Two prompts are near-duplicates where their sets of runs of RUN characters have at least this
 # Jaccard index. Of a sentence of ten words, one word may differ.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.records import Request
+from pipeline.core.text_identity import is_among
 from pipeline.corpora.rows import CAREFUL_ANSWER, Row, digest
 from pipeline.corpora.sources import (
     BEAVERTAILS,
@@ -45,7 +46,7 @@ class LabelledRecipe:
     only_harm: bool = False
 
     def harmless(self, concept: str) -> bool:
-        return concept in self.safe if self.safe else not self.only_harm
+        return is_among(concept, self.safe) if self.safe else not self.only_harm
 
 
 @dataclass(frozen=True)

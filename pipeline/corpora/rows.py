@@ -4,11 +4,11 @@ import hashlib
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.core.concepts import normalised
 from pipeline.core.records import Example, Split
+from pipeline.core.text_identity import LabelForms, normalised
 
 CAREFUL_ANSWER = "Sorry, I cannot assist with this."
 
@@ -23,6 +23,11 @@ class Row:
     safe_response: str
     label: str
     source: str
+
+
+def in_one_form(rows: Iterable[Row], forms: LabelForms) -> Iterator[Row]:
+    """The rows, with one form of labels that are the same to a reader."""
+    return (replace(row, label=forms.of(row.label)) for row in rows)
 
 
 def distinct(rows: Iterable[Row], vote: bool) -> tuple[dict[str, Row], dict[str, int]]:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from pipeline.core.concepts import concepts_of, normalised
+from pipeline.core.concepts import concepts_of
 from pipeline.core.console import InputError
+from pipeline.core.text_identity import LabelForms, normalised
 from pipeline.corpora.corpus import Corpus
-from pipeline.corpora.rows import Row, at_most, distinct, text_of
+from pipeline.corpora.rows import Row, at_most, distinct, in_one_form, text_of
 
 
 def beside(
@@ -22,12 +23,13 @@ def beside(
     Rows are kept or dropped as those of the first corpus are, and counted under `shifted_...`.
     Rows with a prompt of the first corpus are dropped too, and so are documents with a prompt of
     a shifted text. per_concept: at most so many texts of a concept, 0 for all. harmless: whether a
-    label is. Concepts of one name are one concept. Of a concept that the first corpus lacks,
-    monitors are asked only whether it is harmful.
+    label is. Concepts of one name are one concept, in the first corpus' form. Of a concept that the
+    first corpus lacks, monitors are asked only whether it is harmful.
 
     Raises InputError where no text is left, or where monitors could be asked nothing about them.
     """
-    kept, dropped = distinct(rows, vote)
+    forms = LabelForms((*corpus.safe, *concepts_of(corpus.examples)))
+    kept, dropped = distinct(in_one_form(rows, forms), vote)
     known = {normalised(example.prompt) for example in corpus.examples}
     texts = [
         text_of(name, row, "shifted", harmless(row.label))
@@ -64,5 +66,6 @@ def beside(
         documents=tuple(documents),
         safe=(*corpus.safe, *safe),
         dropped=corpus.dropped | counts,
+        as_meant={**corpus.as_meant, "shifted_labels_in_another_form": forms.merged},
         shifted=tuple(texts),
     )

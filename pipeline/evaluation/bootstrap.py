@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.random_streams import RandomStream, rng_of
+from pipeline.core.text_identity import normalised
 
 Counts = NDArray[np.float64]
 Vector = NDArray[np.floating]
@@ -37,9 +38,10 @@ def draw_resamples(count: int, number: int, seed: int) -> Counts:
 
 
 def draw_prompts(prompts: Iterable[str], number: int, seed: int) -> Counts:
-    """As draw_resamples, but drawn by prompt: texts that share one come and go together."""
+    """As draw_resamples, but drawn by prompt: texts that share one, to a reader, come and go
+    together."""
     numbers: dict[str, int] = {}
-    of_texts = [numbers.setdefault(prompt, len(numbers)) for prompt in prompts]
+    of_texts = [numbers.setdefault(normalised(prompt), len(numbers)) for prompt in prompts]
     return draw_resamples(len(numbers), number, seed)[:, of_texts]
 
 

@@ -5,6 +5,7 @@ Longer than other files, as every mistake in a folder has a case here.
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.concepts import normalised, requests_of
+from pipeline.core.concepts import requests_of
 from pipeline.core.console import InputError
 from pipeline.core.records import Example, Request, Split
 from pipeline.core.sections import CsvCorpora
+from pipeline.core.text_identity import normalised
 from pipeline.corpora.corpus import check_corpus
 from pipeline.corpora.folder_corpus import FEWEST_ROWS, read_tables, spelt_like
 from pipeline.corpora.rows import CAREFUL_ANSWER
@@ -195,7 +197,7 @@ def test_any_bytes_are_a_corpus_or_one_line(tmp_path: Path, content: bytes, kind
 
 @pytest.mark.parametrize(
     ("label", "meant"),
-    [("hrm", "harm"), ("Harm", "harm"), ("harmm", "harm"), ("saef", "safe"), ("sfae", "safe")],
+    [("hrm", "harm"), ("harmm", "harm"), ("saef", "safe"), ("sfae", "safe")],
 )
 def test_a_rare_label_that_is_nearly_another_is_taken_for_a_slip(
     table: Write, label: str, meant: str
@@ -227,7 +229,7 @@ def test_one_wrong_letter_is_recognised(label: str, where: int, slip: str) -> No
 @pytest.mark.parametrize(
     ("safe", "said"),
     [
-        (("Safe",), "names 'Safe', which no row is labelled with; did you mean 'safe'?"),
+        (("Saef",), "names 'Saef', which no row is labelled with; did you mean 'safe'?"),
         (("safe", "hamr"), "names 'hamr', which no row is labelled with; did you mean 'harm'?"),
         (("fine",), "names 'fine', which no row is labelled with"),
         (("harm", "safe"), "names every label"),
@@ -261,3 +263,45 @@ def test_the_example_folder_is_a_corpus() -> None:
         folder=str(ROOT / "examples/corpus"), label="concept", safe=(), validation=0.1, test=0.3
     )
     check_corpus(read_tables(params, seed=0))
+
+
+@given(st.lists(st.sampled_from(["NFC", "NFD", "mark", "case"]), min_size=30, max_size=30))
+def test_one_text_in_several_forms_is_one_text_of_one_split_and_its_labels_are_one(
+    tmp_path_factory: pytest.TempPathFactory, forms: list[str]
+) -> None:
+    """Composed and decomposed, with a zero-width mark, in capitals."""
+
+    def written(text: str, form: str) -> str:
+        if form in ("mark", "case"):
+            return f"\u200b{text}" if form == "mark" else text.upper()
+        return unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+    labels = ("sûr", "nuisible")
+    first = [
+        {"prompt": f"Où est le café {n} ?", "response": f"à {n}", "concept": labels[n % 2]}
+        for n in range(30)
+    ]
+    again = [
+        {name: written(cell, form) for name, cell in row.items()}
+        for row, form in zip(first, forms, strict=True)
+    ]
+    folder = tmp_path_factory.mktemp("forms")
+    pd.DataFrame(first + again).to_csv(folder / "t.csv", index=False)
+    params = CsvCorpora(
+        folder=str(folder), label="concept", safe=("su\u0302r",), validation=0.2, test=0.3
+    )
+    corpus = read_tables(params, seed=0)
+    assert corpus.dropped == {"contradicting_labels": 0, "duplicates": 30}
+    assert {e.prompt for e in corpus.examples} == {row["prompt"] for row in first}  # as it is
+    assert corpus.safe == ("su\u0302r",)
+    assert {e.concept for e in corpus.examples} == {"su\u0302r", "nuisible"}
+    assert {
+        e.safe_response == CAREFUL_ANSWER for e in corpus.examples if e.concept in corpus.safe
+    } == {False}
+
+
+def test_contradictions_are_seen_through_the_forms_of_a_text(table: Write) -> None:
+    against = {"prompt": "a\u200bsk 3", "response": "SAY 3", "concept": "safe"}
+    corpus = read_tables(table([*rows(), against]), seed=0)
+    assert corpus.dropped == {"contradicting_labels": 2, "duplicates": 0}
+    assert corpus.as_meant == {"labels_in_another_form": 0}

@@ -7,9 +7,9 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from pipeline.core.concepts import normalised
 from pipeline.core.console import InputError
 from pipeline.core.records import Example
+from pipeline.core.text_identity import normalised
 from pipeline.corpora import near_duplicates
 from pipeline.corpora.corpus import Corpus, check_corpus
 from pipeline.corpora.near_duplicates import LEAST_SIMILARITY, find_near_duplicates, jaccard

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.concepts import concepts_of, normalised
+from pipeline.core.concepts import concepts_of
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json
 from pipeline.core.records import Document
 from pipeline.core.sections import CsvCorpora
+from pipeline.core.text_identity import normalised
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.folder_corpus import read_tables
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
@@ -125,8 +126,17 @@ def test_concepts_of_its_own_are_neither_learned_nor_demanded(tmp_path: Path) ->
 
 
 def test_concepts_of_both_that_are_said_alike_are_refused() -> None:
+    rows = [row(f"ask {n}", ("safe", "do_harm")[n % 2]) for n in range(40)]
+    corpus = labelled_corpus(rows, Rules(("safe",), 0.2, 0.3, 0), "free")
     with pytest.raises(InputError, match="said alike"):
-        check_corpus(beside(first(), [row("other", "Harm")], is_safe))
+        check_corpus(beside(corpus, [row("other", "do-harm")], is_safe))
+
+
+def test_a_concept_of_both_has_the_first_corpus_form_and_keeps_its_harmlessness() -> None:
+    whole = beside(first(), [row("other", "Harm"), row("else", "s\u200bafe")], is_safe)
+    assert [(e.prompt, e.concept) for e in whole.shifted] == [("other", "harm"), ("else", "safe")]
+    assert whole.safe == ("safe",)
+    assert whole.as_meant["shifted_labels_in_another_form"] == 2
 
 
 # A folder of tables

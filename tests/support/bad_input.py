@@ -98,7 +98,7 @@ BAD_DATA: dict[str, tuple[bytes | None, str]] = {
     "an empty prompt": ((HEAD + ROWS + ",b,safe\n").encode(), "row 41 has no prompt"),
     "an empty response": ((HEAD + ROWS + "a,,safe\n").encode(), "row 41 has no response"),
     "cells without a column": (b"prompt,response,concept\na,b,safe,d\ne,f,harm,h\n", "texts.csv has rows with more cells than the header"),
-    "names said alike": ((HEAD + ROWS + ROWS.replace("ask", "beg").replace("harm", "Harm")).encode(), "concepts 'Harm' and 'harm' are said alike; rename one"),
+    "names said alike": ((HEAD + ROWS.replace("harm", "do_harm") + ROWS.replace("ask", "beg").replace("harm", "do-harm")).encode(), "concepts 'do-harm' and 'do_harm' are said alike; rename one"),
     "a short row": ((HEAD + ROWS + "a\n").encode(), "row 41 has no response"),
     "a long row": ((HEAD + ROWS + "a,b,safe,d,e\n").encode(), "texts.csv is not a regular CSV"),
     "nothing but safe texts": ((HEAD + ROWS.replace("harm", "safe")).encode(), "corpora.csv.safe names every label"),
