@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pipeline.core.console import InputError, run
 from pipeline.core.files import whole
@@ -42,7 +42,7 @@ def apply(names: list[str]) -> None:
     """
     load_params(PARAMS)
     yaml = YAML()
-    yaml.width = 200
+    yaml.width = 300
     tree = yaml.load(PARAMS.read_text(encoding="utf-8"))
     for name in names:
         if name not in known():
@@ -57,18 +57,27 @@ def apply(names: list[str]) -> None:
 
 
 def lay_over(tree: Any, preset: Mapping[str, Any]) -> None:
-    """Set every leaf of a preset in the tree, which is changed. Lists are written in one line."""
+    """Set every leaf of a preset in the tree, which is changed. Lists are written in one line, and
+    of a list of mappings each."""
     for key, value in preset.items():
         if key in ROWS:  # a row that was removed is not brought back
             value = {name: row for name, row in value.items() if name in tree[key]}
         if isinstance(value, Mapping):
             lay_over(tree[key], value)
         elif isinstance(value, list):
-            listed = CommentedSeq(value)
-            listed.fa.set_flow_style()
-            tree[key] = listed
+            tree[key] = _listed(value)
         else:
             tree[key] = value
+
+
+def _listed(values: list[Any]) -> CommentedSeq:
+    rows = [CommentedMap(value) for value in values if isinstance(value, Mapping)]
+    listed = CommentedSeq(rows or values)
+    for in_one_line in rows:
+        in_one_line.fa.set_flow_style()
+    if not rows:
+        listed.fa.set_flow_style()
+    return listed
 
 
 def command() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # SHA-256, in hexadecimal
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -102,15 +103,35 @@ class HubModel(Section):
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
+class WheelPart(Section):
+    """A file inside a wheel. Names start with a letter or digit, so that pip takes none for an
+    option of its own."""
+
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.!+-]*$")]
+    sha256: Digest
+    member: Annotated[str, Field(min_length=1)]
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+class PackageModel(Section):
+    parts: Annotated[Listed[WheelPart], Field(min_length=1)]
+    sha256: Digest
+
+
 class PathModel(Section):
-    folder: Annotated[str, Field(min_length=1)]
+    location: Annotated[str, Field(min_length=1)]
 
 
 class Model(Section):
-    source: Literal["embedded", "hub", "path"]
+    source: Literal["embedded", "hub", "package", "path"]
     dtype: DType
     embedded: EmbeddedModel
     hub: HubModel
+    package: PackageModel
     path: PathModel
 
 

@@ -29,7 +29,8 @@ from pipeline.core.sections import Text
 from pipeline.inference.live_monitor import Judgement, check_model, judge_prompts, watching
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.hooks import config_of
-from pipeline.models.loading import LOCAL, load_variant
+from pipeline.models.loading import load_variant
+from pipeline.models.weights import LOCAL
 from pipeline.monitors.saved import SavedMonitor, load_monitor
 
 SEED = 0  # of sampled answers

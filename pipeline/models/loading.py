@@ -2,8 +2,8 @@
 
 Its card, models/base.json, says what it is, with the digest of every file. Beside it, models/base
 holds tokenizer and configuration, and the weights of a model that was trained here; others' weights
-stay where they are, in the Hub's cache or in their folder, and later stages read them there without
-a network.
+stay where they are, in the Hub's cache, in their folder, or in the cache of converted GGUF files,
+and later stages read them there without a network.
 """
 
 import dataclasses
@@ -16,38 +16,49 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from transformers import (
-    AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from pipeline.core.console import InputError, is_out_of_memory, one_line
+from pipeline.core.console import InputError
 from pipeline.core.files import read_json, sha256_of, whole, write_json
 from pipeline.core.sections import DType, Model
 from pipeline.models import nf4
 from pipeline.models.building import on_device
 from pipeline.models.encoding import frame_of
 from pipeline.models.peft_import import PeftModel
-
-LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+from pipeline.models.weights import LOCAL, read_weights
 
 
 @dataclass(frozen=True)
-class Card:
+class Origin:
+    """Where a model came from; empty for one trained here.
+
+    origin: a repository, with its 40-hex revision; packages with their versions; a folder or a
+    file. gguf: the SHA-256 digest of the GGUF file that it was read from; quantisation: how many of
+    that file's tensors are in which format; wheels: the digests of the wheels that held it.
+    """
+
+    origin: str = ""
+    revision: str = ""
+    gguf: str = ""
+    quantisation: str = ""
+    wheels: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card(Origin):
     """What the base model is.
 
-    origin: a repository and its 40-hex revision, or a folder; both empty for a model trained here.
     files: the SHA-256 digest and the size of every file of it. frame: what the chat template puts
     before a message, between it and the answer, and after the answer.
     """
 
     source: str
-    origin: str
-    revision: str
     dtype: DType
     architecture: str
     layers: int
@@ -66,13 +77,18 @@ def save_trained(
         model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
     files = {path.name: digest_and_size(path) for path in sorted(folder.iterdir())}
-    card = new_card(params, "", "", model.config, tokenizer, files)
+    card = new_card(params, Origin(), model.config, tokenizer, files)
     write_card(folder, card)
     return card
 
 
 def write_card(folder: Path, card: Card) -> None:
-    write_json(card_of(folder), dataclasses.asdict(card))
+    """What only a GGUF file has is left out where there is none."""
+    tree = dataclasses.asdict(card)
+    for name in ("gguf", "quantisation", "wheels"):
+        if not tree[name]:
+            del tree[name]
+    write_json(card_of(folder), tree)
 
 
 def card_of(folder: Path) -> Path:
@@ -86,9 +102,10 @@ def load_base(
     network. Raises InputError where a file of it is gone or has another size than its card says."""
     card = read_json(card_of(folder))
     sizes = {name: file["size"] for name, file in card["files"].items()}
+    cached = card["source"] != "path" or "gguf" in card
     home = _home(folder, card, next(iter(sizes)))
     for name, file in card["files"].items():
-        if not _is_as_described(home / name, file, card["source"]):
+        if not _is_as_described(home / name, file, cached):
             raise InputError(
                 f"{home / name} is not as {card_of(folder)} describes it; run "
                 "`dvc repro --force base_model`"
@@ -114,75 +131,22 @@ def load_variant(
     return merged.eval(), tokenizer
 
 
-def read_weights(folder: Path, name: str | Path, **options: Any) -> PreTrainedModel:
-    """The model of a folder, whose weights are all of its tensors and no others.
-
-    A library would draw what is missing at random, anew at every load. Raises InputError that names
-    the first tensor in question, or says why there is no reading the folder.
-    """
-    try:
-        with _quiet():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **options,
-                **LOCAL,
-            )
-    except Exception as error:  # whatever a publisher's files make of a library
-        if is_out_of_memory(error):
-            raise
-        raise InputError(f"{name} cannot be loaded ({one_line(error)}); choose another") from None
-    model, report = loaded
-    problem = _first_misfit(report)
-    if problem:
-        raise InputError(
-            f"{name} is no {type(model).__name__} as its config describes it: its weights "
-            f"{problem}; save that very model with save_pretrained, or choose another"
-        )
-    assert isinstance(model, PreTrainedModel)
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the library's own table of misfits."""
-    level = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(level)
-
-
-def _first_misfit(report: Mapping[str, Any]) -> str | None:
-    """What is wrong with the first tensor that is missing, unexpected or of another shape; None
-    where weights and model have the same tensors."""
-    missing, unexpected, mismatched = (
-        sorted(report[f"{kind}_keys"]) for kind in ("missing", "unexpected", "mismatched")
-    )
-    faults = [f"lack {missing[0]}"] if missing else []
-    faults += [f"hold {unexpected[0]}, which is none of its tensors"] if unexpected else []
-    for tensor, held, wanted in mismatched[:1]:
-        faults.append(f"hold {tensor} of shape {[*held]} where it has {[*wanted]}")
-    return " and ".join(faults) or None
-
-
 def _loading(dtype: DType, device: torch.device) -> dict[str, Any]:
     return nf4.loading(device) if dtype == "nf4" else {"dtype": getattr(torch, dtype)}
 
 
-def _is_as_described(path: Path, file: Mapping[str, Any], source: str) -> bool:
+def _is_as_described(path: Path, file: Mapping[str, Any], cached: bool) -> bool:
     """Whether a file is there and whole. A folder of the user's may hold another model of the same
-    size by now, so that its files are hashed every time; the Hub's cache never changes a file."""
+    size by now, so that its files are hashed every time; a cache never changes a file."""
     if not path.is_file() or path.stat().st_size != file["size"]:
         return False
-    return source != "path" or sha256_of(path) == file["sha256"]
+    return cached or sha256_of(path) == file["sha256"]
 
 
 def _home(folder: Path, card: Mapping[str, Any], name: str) -> Path:
     """Where the base model's own files lie on this machine."""
+    if "gguf" in card:
+        return folder_of(card["gguf"])
     match card["source"]:
         case "hub":
             found = try_to_load_from_cache(card["origin"], name, revision=card["revision"])
@@ -195,6 +159,12 @@ def _home(folder: Path, card: Mapping[str, Any], name: str) -> Path:
         case "path":
             return Path(card["origin"])
     return folder
+
+
+def folder_of(sha256: str) -> Path:
+    """Where a GGUF file's converted model lies on this machine, if it was ever made."""
+    cache = Path(constants.HF_HUB_CACHE).expanduser().resolve()
+    return cache.with_name("converted-gguf") / f"{sha256}-transformers-{transformers.__version__}"
 
 
 def digest_and_size(path: Path) -> tuple[str, int]:
@@ -214,17 +184,15 @@ def only(home: Path, names: Mapping[str, object]) -> Iterator[Path]:
 
 def new_card(
     params: Model,
-    origin: str,
-    revision: str,
+    origin: Origin,
     config: Any,
     tokenizer: PreTrainedTokenizerBase,
     files: Mapping[str, tuple[str, int]],
 ) -> Card:
     decoder = config.get_text_config(decoder=True)
     return Card(
+        **dataclasses.asdict(origin),
         source=params.source,
-        origin=origin,
-        revision=revision,
         dtype=params.dtype,
         architecture=(config.architectures or [type(config).__name__])[0],
         layers=decoder.num_hidden_layers,

@@ -34,6 +34,6 @@ def mine(tmp_path: Path, model: PreTrainedModel, encoder: Encoder) -> Path:
 @pytest.fixture
 def wanted(mine: Path, params: Params) -> Params:
     """Params that name the folder."""
-    path = params.model.path.model_copy(update={"folder": str(mine)})
+    path = params.model.path.model_copy(update={"location": str(mine)})
     model = params.model.model_copy(update={"source": "path", "path": path})
     return params.model_copy(update={"model": model})
