@@ -5,12 +5,14 @@ from pathlib import Path
 SCHEMA = Path("data/params.schema.json")
 SOURCES_LOCK = Path("sources.lock.json")  # what was first seen of files without a known digest
 CORPORA = Path("data/corpora")
-EXAMPLES = CORPORA / "examples.jsonl"
-SHIFTED = CORPORA / "shifted.jsonl"  # scored, never learned from: what trains does not read it
 DESCRIBED = CORPORA / "described.jsonl"
 DOCUMENTS = CORPORA / "documents.jsonl"
-REQUESTS = CORPORA / "requests.jsonl"
-MANIFEST = CORPORA / "manifest.json"
+# In `data/corpora`, these four are as they were gathered; here, as the model can tell texts apart.
+TEXTS = Path("data/texts")
+EXAMPLES = TEXTS / "examples.jsonl"
+SHIFTED = TEXTS / "shifted.jsonl"  # scored, never learned from: what trains does not read it
+REQUESTS = TEXTS / "requests.jsonl"
+MANIFEST = TEXTS / "manifest.json"
 PAIRS = Path("data/pairs")
 BASE_MODEL = Path("models/base")
 BASE_CARD = Path("models/base.json")

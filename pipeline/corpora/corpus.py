@@ -1,7 +1,7 @@
 """What a corpus is, the checks that each passes, and its manifest."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,6 @@ def check_corpus(corpus: Corpus) -> None:
                 f"a prompt of {example.id} stands in {split} and in {example.split}; "
                 "split by prompt"
             )
-    counts = Counter((example.concept, example.split) for example in corpus.labelled)
     concepts = concepts_of(corpus.examples)
     if len(concepts) < 2:
         raise InputError(f"the corpus has {len(concepts)} concept(s); separation needs two")
@@ -68,13 +67,26 @@ def check_corpus(corpus: Corpus) -> None:
         first = names.setdefault(normalised(spoken(concept)), concept)
         if first != concept:
             raise InputError(f"concepts {first!r} and {concept!r} are said alike; rename one")
+    for lack in lacks(concepts, corpus.examples):
+        raise InputError(f"{lack}: add texts, change the splits' shares or drop the concept")
+
+
+def lacks(concepts: Iterable[str], examples: Iterable[Example]) -> Iterator[str]:
+    """The concepts that have too few texts in a split, one line each."""
+    table = count_texts(examples)
     for concept in concepts:
-        for held, needed in LEAST_TEXTS.items():
-            if counts[concept, held] < needed:
-                raise InputError(
-                    f"concept {concept!r} has {counts[concept, held]} {held} text(s) and needs "
-                    f"{needed}: add texts, change the splits' shares or drop the concept"
-                )
+        for split, needed in LEAST_TEXTS.items():
+            found = table.get(concept, {}).get(split, 0)
+            if found < needed:
+                yield f"concept {concept!r} has {found} {split} text(s) and needs {needed}"
+
+
+def count_texts(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
+    """The number of texts by concept and split, both sorted."""
+    table: dict[str, dict[str, int]] = {}
+    for (concept, split), number in sorted(Counter((e.concept, e.split) for e in examples).items()):
+        table.setdefault(concept, {})[split] = number
+    return table
 
 
 def write_manifest(path: Path, corpus: Corpus, near_duplicates: Mapping[str, Any]) -> None:
@@ -85,13 +97,10 @@ def write_manifest(path: Path, corpus: Corpus, near_duplicates: Mapping[str, Any
     was. `harm_only` are concepts that only shifted texts have: monitors are asked whether these
     texts are harmful, but not which concept they have.
     """
-    counts = Counter((e.concept, e.split) for e in corpus.labelled)
     concepts = concepts_of(corpus.examples)
     files = sorted(path.parent.glob("*.jsonl"))
     as_meant = {kind: count for kind, count in corpus.as_meant.items() if count}
-    table: dict[str, dict[str, int]] = {}
-    for (concept, split), number in sorted(counts.items()):
-        table.setdefault(concept, {})[split] = number
+    table = count_texts(corpus.labelled)
     write_json(
         path,
         {

@@ -116,8 +116,13 @@ def load_base(
     # What its publisher would sample with (top_p, penalties) is not what is measured here.
     ends = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=ends)
-    tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-    return on_device(model, device).eval(), tokenizer
+    return on_device(model, device).eval(), load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer alone."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, **LOCAL)
+    return tokenizer
 
 
 def load_variant(

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from pipeline.core.concepts import spoken
 from pipeline.core.console import InputError, run
 from pipeline.core.files import read_json
-from pipeline.core.paths import BASE_MODEL, EXAMPLES, MANIFEST, SHIFTED
+from pipeline.core.paths import BASE_MODEL, CORPORA, EXAMPLES, MANIFEST, SHIFTED
 from pipeline.core.records import Example, read_records
 
 TOKENIZER = BASE_MODEL / "tokenizer.json"
@@ -22,13 +22,14 @@ CHARACTERS_SHOWN = 100  # characters of a text that stands as an example
 
 
 def main() -> None:
-    if not MANIFEST.is_file() or not EXAMPLES.is_file():
-        raise InputError(f"{MANIFEST.parent} holds no corpora yet; run `dvc repro corpora`")
-    manifest = read_json(MANIFEST)
-    current = {"near_duplicates", "sources", "harm_only"} <= manifest.keys() and SHIFTED.is_file()
+    about, first, shifted = (CORPORA / path.name for path in (MANIFEST, EXAMPLES, SHIFTED))
+    if not about.is_file() or not first.is_file():
+        raise InputError(f"{CORPORA} holds no corpora yet; run `dvc repro corpora`")
+    manifest = read_json(about)
+    current = {"near_duplicates", "sources", "harm_only"} <= manifest.keys() and shifted.is_file()
     if not current:
-        raise InputError(f"{MANIFEST} is of an older version; run `dvc repro corpora`")
-    examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
+        raise InputError(f"{about} is of an older version; run `dvc repro corpora`")
+    examples = read_records(first, Example) + read_records(shifted, Example)
     # Texts may hold what rich would read as markup.
     show(manifest, examples, Console(markup=False, highlight=False))
 

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pipeline.core.console import InputError
-from pipeline.core.paths import EXAMPLES, MANIFEST, SHIFTED
+from pipeline.core.paths import CORPORA
 from pipeline.core.records import Example, write_records
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
@@ -57,9 +57,9 @@ def printed(
     monkeypatch.setenv("COLUMNS", "200")
     made = corpus()
     check_corpus(made)
-    write_records(EXAMPLES, made.examples)
-    write_records(SHIFTED, made.shifted)
-    write_manifest(MANIFEST, made, vars(find_near_duplicates(made.labelled)))
+    write_records(CORPORA / "examples.jsonl", made.examples)
+    write_records(CORPORA / "shifted.jsonl", made.shifted)
+    write_manifest(CORPORA / "manifest.json", made, vars(find_near_duplicates(made.labelled)))
     corpus_tables.main()
     return capsys.readouterr().out
 
@@ -127,9 +127,9 @@ def test_without_corpora_one_line_says_what_to_run(
     assert done.stdout == ""
     assert done.stderr == "error: data/corpora holds no corpora yet; run `dvc repro corpora`\n"
     monkeypatch.chdir(tmp_path)
-    MANIFEST.parent.mkdir(parents=True)
-    MANIFEST.write_text("{}", encoding="utf-8")
-    EXAMPLES.write_text("", encoding="utf-8")
+    CORPORA.mkdir(parents=True)
+    (CORPORA / "manifest.json").write_text("{}", encoding="utf-8")
+    (CORPORA / "examples.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="older version"):
         corpus_tables.main()
 

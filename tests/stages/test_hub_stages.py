@@ -227,7 +227,7 @@ def test_a_model_of_the_hub(
 
     asked = len(hub.seen)
     tuned = ("adapters base", "adapters sft_contrast", "representations sft_contrast")
-    for stage in ("pairs", *tuned, "completions", "interpretations"):
+    for stage in ("texts", "pairs", *tuned, "completions", "interpretations"):
         command = stage.split()
         done = child(project, hub, "-m", f"stages.{command[0]}", *command[1:])
         assert done.returncode == 0, done.stderr

@@ -17,9 +17,9 @@ from tests.support.dag import ROOT
 from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
 PER_VARIANT = ("adapters", "representations")
-ONCE = ("params", "corpora", "base_model", "pairs", "completions", "streams", "interpretations",
-        "edits", "separation", "transport", "monitors", "safety", "fidelity", "selfie", "control",
-        "summary", "figures", "report")  # fmt: skip
+ONCE = ("params", "corpora", "base_model", "texts", "pairs", "completions", "streams",
+        "interpretations", "edits", "separation", "transport", "monitors", "safety", "fidelity",
+        "selfie", "control", "summary", "figures", "report")  # fmt: skip
 EVERY_STAGE = {*ONCE, *(f"{stage}@{name}" for stage in PER_VARIANT for name in VARIANTS)}
 Edit = Callable[[Callable[[Any], object]], None]
 

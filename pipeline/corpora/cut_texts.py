@@ -1,0 +1,86 @@
+"""What the cut of long texts makes equal. A model reads the last tokens of a prompt and the first
+of a response: texts that differ elsewhere are one text to it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar, get_args
+
+from pipeline.core.console import InputError
+from pipeline.core.records import Example, Request, Split
+from pipeline.corpora.corpus import lacks
+
+Key = TypeVar("Key")
+Kind = TypeVar("Kind")
+Tokens = tuple[int, ...]
+ORDER: tuple[Split, ...] = get_args(Split)  # the earlier split keeps a prompt that two of them hold
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """A text as a model reads it: the tokens up to its prompt's end, and all of them."""
+
+    prompt: Tokens
+    whole: Tokens
+
+
+def distinct_examples(
+    examples: Sequence[Example], read: Sequence[ReadText]
+) -> tuple[list[Example], dict[str, int]]:
+    """The examples that a model can tell apart, in their order; how many were dropped, by reason.
+
+    Texts of the same tokens under two labels are dropped. Where prompts of the same tokens stand in
+    two splits, the later split loses its texts: what was trained on is not scored. Of other texts
+    of the same tokens the first stays. Shifted texts are another corpus: the first one loses
+    nothing to them.
+    """
+    texts = list(zip(examples, read, strict=True))
+    labels = _kinds(((_corpus(e), r.whole), e.concept) for e, r in texts)
+    agreed = [(e, r) for e, r in texts if len(labels[_corpus(e), r.whole]) == 1]
+    splits = _kinds((r.prompt, ORDER.index(e.split)) for e, r in agreed)
+    parted = [(e, r) for e, r in agreed if ORDER[min(splits[r.prompt])] == e.split]
+    first: dict[Tokens, Example] = {}
+    for example, tokens in parted:
+        first.setdefault(tokens.whole, example)
+    kept = list(first.values())
+    dropped = {
+        "same_tokens_under_two_labels": len(texts) - len(agreed),
+        "same_tokens_in_two_splits": len(agreed) - len(parted),
+        "same_tokens": len(parted) - len(kept),
+    }
+    return kept, {reason: count for reason, count in dropped.items() if count}
+
+
+def distinct_requests(
+    requests: Sequence[Request], read: Sequence[Tokens], learned: Iterable[Tokens]
+) -> list[Request]:
+    """The requests that a model can tell apart, in their order: none that is harmful and safe to
+    it, none whose tokens are a prompt that was trained or validated on, and each once."""
+    kinds = _kinds(
+        (tokens, request.harmful) for request, tokens in zip(requests, read, strict=True)
+    )
+    known, first = set(learned), dict[Tokens, Request]()
+    for request, tokens in zip(requests, read, strict=True):
+        if len(kinds[tokens]) == 1 and tokens not in known:
+            first.setdefault(tokens, request)
+    return list(first.values())
+
+
+def check_enough(concepts: Iterable[str], examples: Sequence[Example]) -> None:
+    """Refuse texts of which too few are left. Raises InputError with the remedy."""
+    for lack in lacks(concepts, examples):
+        raise InputError(
+            f"{lack}; the others are the same as another text once they are cut: raise "
+            "text.prompt_tokens or text.response_tokens, or add texts"
+        )
+
+
+def _corpus(example: Example) -> bool:
+    return example.split == "shifted"
+
+
+def _kinds(pairs: Iterable[tuple[Key, Kind]]) -> dict[Key, set[Kind]]:
+    """What stands under every key."""
+    found: dict[Key, set[Kind]] = {}
+    for key, kind in pairs:
+        found.setdefault(key, set()).add(kind)
+    return found

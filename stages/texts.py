@@ -1,0 +1,66 @@
+"""Drop texts that are the same to the model once long ones are cut, and count them."""
+
+from pipeline.core.console import run
+from pipeline.core.files import read_json, sha256_of, whole, write_json
+from pipeline.core.params import load_params
+from pipeline.core.paths import (
+    BASE_MODEL,
+    CORPORA,
+    EXAMPLES,
+    MANIFEST,
+    REQUESTS,
+    SHIFTED,
+    TEXTS,
+)
+from pipeline.core.records import Example, Request, read_records, write_records
+from pipeline.corpora.corpus import count_texts
+from pipeline.corpora.cut_texts import ReadText, check_enough, distinct_examples, distinct_requests
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_tokenizer
+
+
+def main() -> None:
+    params = load_params()
+    encoder = Encoder(load_tokenizer(BASE_MODEL), params.text)
+
+    def read(pairs: list[tuple[str, str]]) -> list[ReadText]:
+        return [ReadText(t.ids[: t.prompt_end + 1], t.ids) for t in encoder.texts(pairs)]
+
+    gathered = [
+        example
+        for name in (EXAMPLES.name, SHIFTED.name)
+        for example in read_records(CORPORA / name, Example)
+    ]
+    known = read([(e.prompt, e.response) for e in gathered])
+    examples, dropped = distinct_examples(gathered, known)
+    learned = {
+        tokens.prompt
+        for example, tokens in zip(gathered, known, strict=True)
+        if example.split in ("train", "validation")
+    }
+    asked = read_records(CORPORA / REQUESTS.name, Request)
+    prompts = [text.prompt for text in read([(request.prompt, "") for request in asked])]
+    requests = distinct_requests(asked, prompts, learned)
+    if len(requests) < len(asked):
+        dropped["requests_of_same_tokens"] = len(asked) - len(requests)
+    manifest = read_json(CORPORA / MANIFEST.name)
+    check_enough(manifest["concepts"], examples)
+    with whole(TEXTS) as draft:
+        write_records(draft / EXAMPLES.name, (e for e in examples if e.split != "shifted"))
+        write_records(draft / SHIFTED.name, (e for e in examples if e.split == "shifted"))
+        write_records(draft / REQUESTS.name, requests)
+        written = {file.name: sha256_of(file) for file in draft.iterdir()}
+        write_json(
+            draft / MANIFEST.name,
+            manifest
+            | {
+                "rows": count_texts(examples),
+                "requests": len(requests),
+                "dropped": manifest["dropped"] | dropped,
+                "sha256": manifest["sha256"] | written,
+            },
+        )
+
+
+if __name__ == "__main__":
+    run(main)
