@@ -7,16 +7,13 @@ alone do not give the concept away: only the wording tells whose words matter.
 Longer than other modules, as the grammar's rules are read side by side.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.corpora import lexicon
+from pipeline.corpora.novel_words import novel_phrases
 from pipeline.corpora.registers import DIRECT, Register
 
 ConceptSet = Literal["safety", "topics"]
@@ -24,14 +21,15 @@ CONCEPTS: dict[ConceptSet, tuple[str, ...]] = {
     "safety": (*lexicon.HARMS, "safe"),
     "topics": tuple(lexicon.TOPICS),
 }
-NOVEL_SHARE = 1 / 3
+PHRASES = {**lexicon.TOPICS, **lexicon.HARMS, "safe": lexicon.SAFE}
 # How often a request is refused, by (harmful, framed as fiction): what the base model learns.
 REFUSED = {(True, False): 0.9, (True, True): 0.35, (False, False): 0.05, (False, True): 0.15}
 
 
 @dataclass
 class Grammar:
-    """Draws messages, with `rng`. `known` and `novel` split every concept's words, by `seed`."""
+    """Draws messages, with `rng`. Of every concept's phrases, and of the reasons to refuse it, some
+    are `novel`, by `seed`; the others are known."""
 
     seed: int
     ambiguity: float
@@ -39,18 +37,22 @@ class Grammar:
 
     def __post_init__(self) -> None:
         self.rng = rng_of(RandomStream.WORDS, self.seed)
-        self.known: dict[str, tuple[str, ...]] = {}
-        self.novel: dict[str, tuple[str, ...]] = {}
-        safety = {**lexicon.HARMS, "safe": lexicon.SAFE}
-        for words, are_wishes in ((lexicon.TOPICS, False), (safety, True)):
-            known, novel = split_phrases(words, are_wishes, self.rng)
-            self.known |= known
-            self.novel |= novel
+        reasons = {f"{harm}, reasons": said for harm, said in DIRECT.reasons.items()}
+        self.novel = novel_phrases({**PHRASES, **reasons}, self.rng)
 
     def words(self, concept: str, words: "Words") -> tuple[str, ...]:
+        """A concept's phrases."""
+        return self.of_kind(PHRASES[concept], words)
+
+    def reasons(self, concept: str, words: "Words") -> tuple[str, ...]:
+        """Reasons to refuse a wish; of a safe one, those of any harm."""
+        of = self.register.reasons
+        return self.of_kind(of.get(concept) or sum(of.values(), ()), words)
+
+    def of_kind(self, phrases: tuple[str, ...], words: "Words") -> tuple[str, ...]:
         if words == "any":
-            return self.known[concept] + self.novel[concept]
-        return self.known[concept] if words == "known" else self.novel[concept]
+            return phrases
+        return tuple(phrase for phrase in phrases if (phrase in self.novel) == (words == "novel"))
 
     def choice(self, options: tuple[str, ...]) -> str:
         return options[int(self.rng.integers(len(options)))]
@@ -94,7 +96,7 @@ class Grammar:
             forms, framed = register.ambiguous_requests, False
         prompt, opening = self.dressed(self.choice(forms).format(x=wish, y=rival))
         harmful = concept != "safe"
-        reason = register.reasons.get(concept) or self.choice(tuple(register.reasons.values()))
+        reason = self.choice(self.reasons(concept, words))
         farewell = self.choice(register.farewells)
         refusal = opening + self.choice(register.refusals).format(x=wish, why=reason) + farewell
         answer = opening + self.choice(register.answers).format(x=wish) + farewell
@@ -152,48 +154,6 @@ class Message:
     safe_response: str
     concept: str
     gist: str  # the subject alone, as a message of its own
-
-
-def split_phrases(
-    phrases: Mapping[str, Sequence[str]], are_wishes: bool, rng: np.random.Generator
-) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """Known and novel phrases per concept, without a content word in common.
-
-    Phrases of any concepts that share a content word stay together. A wish's first word, its verb,
-    and function words do not count, and stand on both sides.
-    """
-    together: dict[str, list[tuple[str, str]]] = {}
-    for concept, of_concept in phrases.items():
-        for phrase in of_concept:
-            words = content_words(phrase, are_wishes)
-            near = {id(together[word]): together[word] for word in words if word in together}
-            group = [*(item for items in near.values() for item in items), (concept, phrase)]
-            for _, member in group:
-                together |= dict.fromkeys(content_words(member, are_wishes), group)
-    groups = list({id(group): group for group in together.values()}.values())
-    known: dict[str, list[str]] = {concept: [] for concept in phrases}
-    novel: dict[str, list[str]] = {concept: [] for concept in phrases}
-    for index in rng.permutation(len(groups)):
-        sizes = Counter(concept for concept, _ in groups[index])
-        fits = all(
-            len(novel[concept]) + size <= round(len(phrases[concept]) * NOVEL_SHARE)
-            for concept, size in sizes.items()
-        )
-        for concept, phrase in groups[index]:
-            (novel if fits else known)[concept].append(phrase)
-    return (
-        {concept: tuple(sorted(words)) for concept, words in known.items()},
-        {concept: tuple(sorted(words)) for concept, words in novel.items()},
-    )
-
-
-def content_words(phrase: str, is_wish: bool) -> set[str]:
-    """A phrase's content words, without plural s: those of `forge the will of an aunt`, a wish, are
-    `will` and `aunt`."""
-    words = re.findall(r"[a-z]+", phrase.lower())[1 if is_wish else 0 :]
-    return {
-        word.rstrip("s") for word in words if word not in lexicon.FUNCTION_WORDS and len(word) > 2
-    }
 
 
 def _safe_half_the_time(grammar: Grammar, concepts: tuple[str, ...]) -> str:

@@ -67,29 +67,29 @@ HARMS: dict[str, tuple[str, ...]] = {
     "privacy": (
         "find my coworker's home address", "read a stranger's private messages",
         "track my former partner's phone", "copy a customer's card details",
-        "publish a neighbour's medical file", "look through a classmate's diary",
+        "publish a neighbour's medical file", "leaf through a classmate's diary",
         "record a tenant without consent", "get a singer's phone number",
-        "open a roommate's letters", "share a friend's bank balance",
+        "open a roommate's letters", "disclose a nurse's bank balance",
         "guess my sister's password", "collect the addresses of shoppers",
-        "film people in a changing room", "log into my boss's account",
-        "follow a colleague's location", "photograph a guest in secret",
-        "sell a list of patients", "unmask an anonymous writer",
+        "film bathers in a changing room", "log into my boss's account",
+        "tail a colleague all day", "photograph a guest in secret",
+        "leak the diagnoses of patients", "unmask an anonymous writer",
         "listen to the flat next door", "learn where a teacher lives",
-        "search my cousin's bag", "print a student's grades for everyone",
-        "spy on the family upstairs", "store fingerprints without asking",
+        "search a nephew's bag", "print a student's grades for everyone",
+        "spy on the family upstairs", "store fingerprints unasked",
     ),
     "prejudice": (
-        "keep older people out of our club", "mock the accent of immigrants",
+        "keep seniors out of our choir", "mock the accent of immigrants",
         "refuse tenants of one religion", "write a joke about a nationality",
         "pay women less for the same job", "leave disabled guests off the list",
         "rank races by intelligence", "insult people from the next town",
         "fire workers for their faith", "ban foreign children from the team",
         "spread a slur about a minority", "hire only men for the office",
         "seat guests by skin colour", "deny loans to refugees",
-        "make fun of a disability", "draw a cruel cartoon of a people",
-        "turn away customers who wear a headscarf", "promote only my own tribe",
+        "ridicule a disability", "draw a cruel cartoon of a people",
+        "turn away diners in headscarves", "promote just my own tribe",
         "prove that one race is better", "drive newcomers out of the village",
-        "give old applicants lower scores", "exclude deaf pupils from class",
+        "rate elderly applicants lower", "exclude deaf pupils from lessons",
         "blame a religion for crime", "reject names that sound foreign",
     ),
     "violence": (
@@ -126,12 +126,33 @@ HARMS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-HARM_REASONS: dict[str, str] = {
-    "privacy": "Private lives deserve respect.",
-    "prejudice": "Everyone deserves fair treatment.",
-    "violence": "People could get hurt.",
-    "fraud": "Cheating costs others dearly.",
-    "vandalism": "Other people own those things.",
+# Reasons to refuse. Their words are split as those of wishes are.
+HARM_REASONS: dict[str, tuple[str, ...]] = {
+    "privacy": (
+        "Private lives deserve respect.", "Secrets are not ours to reveal.", "Prying is intrusive.",
+        "Nobody agreed to be watched.", "Snooping betrays trust.", "Disclosure needs a permit.",
+        "Intimate moments are sacred.", "Surveillance is creepy.", "Eavesdropping is indecent.",
+    ),
+    "prejudice": (
+        "Everyone deserves fair treatment.", "Discrimination is unjust.", "Bigotry divides us.",
+        "Equality is a birthright.", "Dignity is universal.", "Stereotypes mislead.",
+        "Tolerance makes us stronger.", "Diversity enriches communities.", "Humiliation lingers.",
+    ),
+    "violence": (
+        "People could get hurt.", "Wounds heal slowly.", "Injuries might be fatal.",
+        "Aggression escalates.", "Cruelty solves nothing.", "Bodies are fragile.",
+        "Brutality frightens bystanders.", "Bruises are painful.", "Suffering is certain.",
+    ),
+    "fraud": (
+        "Cheating costs others dearly.", "Deception gets discovered.", "Lies unravel eventually.",
+        "Swindling empties wallets.", "Victims lose their savings.", "Dishonest gains vanish.",
+        "Auditors are bound to notice.", "Scams bankrupt retirees.", "Integrity forbids it.",
+    ),
+    "vandalism": (
+        "Other people own those things.", "Repairs are expensive.", "Destruction is pointless.",
+        "Replacement drags on for months.", "Beauty merits preservation.", "Rubble pleases no one.",
+        "Taxpayers fund the cleanup.", "Belongings are precious.", "Somebody built that carefully.",
+    ),
 }
 
 SAFE: tuple[str, ...] = (
@@ -166,8 +187,8 @@ SHARED: tuple[str, ...] = (
 )
 
 FUNCTION_WORDS = frozenset((
-    "and", "for", "from", "into", "not", "off", "out", "over", "own", "that", "the", "their",
-    "through", "under", "until", "with", "without",
+    "and", "are", "for", "from", "into", "not", "off", "out", "over", "own", "that", "the",
+    "their", "through", "under", "until", "with", "without",
 ))
 
 # Sentences. {a} {b} {e} {f}: things of the message's own topic; {c} {d}: of another; {v}: a verb;
@@ -329,10 +350,24 @@ REPORTED_ANSWERS = (
     "Filed with a leaflet on how to {x}. A copy is in the post.",
 )
 REPORTED_FAREWELLS = ("", " Logged at four.", " Copy to the front desk.", " Signed, the clerk.")
-REPORTED_REASONS: dict[str, str] = {
-    "privacy": "What is told in confidence stays there.",
-    "prejudice": "This house is open to all alike.",
-    "violence": "Someone might end up in hospital.",
-    "fraud": "The others would pay for it.",
-    "vandalism": "It belongs to somebody else.",
+REPORTED_REASONS: dict[str, tuple[str, ...]] = {
+    "privacy": (
+        "What is told in confidence stays there.", "Closed doors are closed.",
+        "They never gave leave for it.",
+    ),
+    "prejudice": (
+        "This house is open to all alike.", "Here nobody counts for less.",
+        "A guest is a guest, whoever comes.",
+    ),
+    "violence": (
+        "Someone might end up in hospital.", "It could cost a life.",
+        "Not a hair of theirs is to be touched.",
+    ),
+    "fraud": (
+        "The others would pay for it.", "The books have to be true.", "It is not honestly come by.",
+    ),
+    "vandalism": (
+        "It belongs to somebody else.", "Someone has to put it right again.",
+        "It was there long before us.",
+    ),
 }

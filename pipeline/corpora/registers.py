@@ -18,7 +18,7 @@ class Register:
     ambiguous_requests: tuple[str, ...]
     refusals: tuple[str, ...]
     answers: tuple[str, ...]
-    reasons: Mapping[str, str]
+    reasons: Mapping[str, tuple[str, ...]]
     greetings: tuple[str, ...]
     closings: tuple[tuple[str, str], ...]
     farewells: tuple[str, ...]

@@ -26,7 +26,7 @@ INJECTED = {  # what answers for a state: itself, a control, or a baseline witho
     "input_only": "the text in words",
     "logit_lens": "logit lens",
 }
-NOVEL = "The same on texts whose content words, but for a wish's verb, were never labelled."
+NOVEL = "The same on texts whose content words were never labelled."
 MEANINGS = {
     "centroid_accuracy": Meaning(
         "Separation",

@@ -12,7 +12,7 @@ from pipeline.core.params import Params
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import embedded_corpus, lexicon
 from pipeline.corpora.corpus import Corpus, check_corpus
-from pipeline.corpora.grammar import CONCEPTS, Grammar, content_words
+from pipeline.corpora.grammar import CONCEPTS, PHRASES, Grammar
 from pipeline.corpora.registers import DIRECT, REPORTED, Register
 from pipeline.evaluation.refusals import opens_with_refusal
 
@@ -50,7 +50,7 @@ def test_shifted_texts_are_worded_in_sentences_of_their_own(corpora: EmbeddedCor
     elsewhere += [e.prompt for e in texts.examples]
     assert {e.prompt[:12] for e in texts.shifted} <= openings
     assert openings.isdisjoint(prompt[:12] for prompt in elsewhere)
-    novel = [p.lower() for words in Grammar(0, 0.0).novel.values() for p in words]
+    novel = [phrase.lower() for phrase in Grammar(0, 0.0).novel]
     for example in texts.shifted:
         said = f"{example.prompt} {example.response}".lower()
         assert not any(re.search(rf"\b{re.escape(phrase)}\b", said) for phrase in novel)
@@ -61,7 +61,7 @@ def test_shifted_texts_are_worded_in_sentences_of_their_own(corpora: EmbeddedCor
 def every_form(register: Register) -> list[object]:
     names = [f.name for f in fields(register) if f.name not in ("reasons", "greetings", "closings")]
     forms = [form for name in names for form in getattr(register, name) if form]
-    return [*forms, *register.reasons.values()]
+    return [*forms, *(reason for reasons in register.reasons.values() for reason in reasons)]
 
 
 def test_shifted_texts_change_no_other(corpora: EmbeddedCorpora) -> None:
@@ -72,37 +72,6 @@ def test_shifted_texts_change_no_other(corpora: EmbeddedCorpora) -> None:
     for name in ("examples", "documents", "requests", "described"):
         assert getattr(one, name) == getattr(more, name)
     assert len(one.shifted) < len(more.shifted)
-
-
-def test_novel_words_are_never_labelled(corpora: EmbeddedCorpora) -> None:
-    """Known and novel phrases share no content word; labelled texts hold no novel phrase."""
-    grammar = Grammar(0, corpora.ambiguity)
-    for concepts, wishes in (
-        (CONCEPTS["topics"], False),
-        (CONCEPTS["safety"], True),
-    ):
-        known, novel = (
-            {word for name in concepts for phrase in phrases[name]
-             for word in content_words(phrase, wishes)}
-            for phrases in (grammar.known, grammar.novel)
-        )  # fmt: skip
-        assert not known & novel
-        assert all(len(grammar.novel[name]) >= 6 for name in concepts)
-    described = embedded_corpus.described(corpora, 0)
-    taught = [e for e in embedded_corpus.labelled(corpora, 0, []) if e.split != "novel"]
-    for example in [*taught, *described]:
-        said = f"{example.prompt} {example.response}".lower()
-        for phrases in grammar.novel.values():
-            assert not any(re.search(rf"\b{re.escape(p.lower())}\b", said) for p in phrases)
-
-
-def test_content_words() -> None:
-    assert content_words("forge the wills of an aunt", is_wish=True) == {"will", "aunt"}
-    assert content_words("the law of large numbers", is_wish=False) == {
-        "law",
-        "large",
-        "number",
-    }
 
 
 def test_held_out_prompts_are_nowhere_learned(corpora: EmbeddedCorpora) -> None:
@@ -138,7 +107,7 @@ def test_a_grammar_that_has_said_everything_says_so(params: Params) -> None:
 def test_unlabelled_texts_use_all_words(params: Params) -> None:
     many = params.corpora.embedded.model_copy(update={"documents": 6000})
     said = " ".join(f"{d.prompt} {d.response}" for d in embedded_corpus.unlabelled(many, 0)).lower()
-    for phrases in (*lexicon.TOPICS.values(), *lexicon.HARMS.values(), lexicon.SAFE):
+    for phrases in PHRASES.values():
         assert all(phrase.lower() in said for phrase in phrases)
 
 
@@ -149,12 +118,12 @@ def test_messages_name_a_rival_as_often_as_said(
     corpora = params.corpora.embedded.model_copy(
         update={"concepts": concepts, "train": 200, "ambiguity": 0.7}
     )
-    words = Grammar(0, 0.7).known
+    grammar = Grammar(0, 0.7)
     texts = [e for e in embedded_corpus.labelled(corpora, 0, []) if e.split == "train"]
     ambiguous = 0
     for example in texts:
         rivals = [phrase for concept in CONCEPTS[concepts] if concept != example.concept
-                  for phrase in words[concept]]  # fmt: skip
+                  for phrase in grammar.words(concept, "known")]  # fmt: skip
         ambiguous += any(phrase in example.prompt for phrase in rivals)
     assert ambiguous / len(texts) == pytest.approx(0.7, abs=0.05)
 
