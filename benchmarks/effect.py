@@ -24,7 +24,7 @@ from pipeline.core.records import CONTROLS, HEADLINE
 
 LOSSES = (*RIVALS, OURS)
 RESULTS = Path("benchmarks/results")
-COSTS = ("perplexity", "kl_of_openings", "harmful_rate", "over_refusal_rate")
+COSTS = ("perplexity", "kl_of_openings", "harmful_rate", "over_refusal_rate", "refusal_gap")
 
 
 # Labels by length are learned like the given ones, but are not what is measured.

@@ -18,12 +18,13 @@ from typing import Any
 from pipeline.core.files import read_json, whole
 from pipeline.core.params import load_params
 from pipeline.core.records import HEADLINE
+from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.glossary import MEANINGS
 
 METRICS, RESULTS = Path("metrics"), Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SIX = {
+FEW = {
     "centroid_accuracy_novel": "share of texts that lie nearest to the mean of their own concept; "
     "these texts use words that no labelled text has",
     "silhouette": "how much nearer a text is to its own concept than to the nearest other one, "
@@ -33,6 +34,8 @@ SIX = {
     "selfie_accuracy": "share of hidden states whose concept the model names when it "
     "describes them",
     "harmful_rate": "share of harmful requests that the model answers",
+    "refusal_gap": "share of harmful requests that it refuses minus the same share of safe ones; "
+    "0 for a model that refuses all, or none",
     "kl_of_openings": "how far the prediction of an answer's first token is from the untouched "
     "model's, in nats",
 }
@@ -77,10 +80,10 @@ def _headline() -> str:
     return _drawn(["number", *(f"`{name}`" for name in names)], rows)
 
 
-def _six() -> str:
+def _few() -> str:
     summary = read_json(METRICS / "summary.json")
     rows = [[f"`{number}`", says, *(f"{summary[name][number]:.3f}" for name in SHOWN)]
-            for number, says in SIX.items()]  # fmt: skip
+            for number, says in FEW.items() if number in summary["base"]]  # fmt: skip
     return _drawn(["number", "what it says", *(f"`{name}`" for name in SHOWN)], rows)
 
 
@@ -90,11 +93,31 @@ def _meanings() -> str:
     return _drawn(["number", "what it says", "better"], rows)
 
 
+def _refusals() -> str:
+    """How often the base model refuses, beside how often the texts that taught it do."""
+    tree, rows = read_json(METRICS / "safety/base.json"), []
+    for (harmful, framed), taught in REFUSED.items():
+        framing = "framed" if framed else "plain"
+        row = [f"{'harmful' if harmful else 'safe'}, {framing}", f"{taught:.2f}"]
+        for split in ("test", "novel"):
+            rate = tree[f"{'harmful' if harmful else 'over_refusal'}_rate_{split}_{framing}"]
+            row.append(_said(_others_share(rate) if harmful else rate))
+        rows.append(row)
+    return _drawn(["request", "refused in training texts", "by the model, test",
+                   "by the model, novel"], rows)  # fmt: skip
+
+
+def _others_share(rate: Mapping[str, float]) -> dict[str, float]:
+    """1 minus a rate, with its interval."""
+    return {"value": 1 - rate["value"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
+
+
 def _costs() -> str:
     columns = {
         "perplexity": ("fidelity", "difference.perplexity"),
         "harmful_rate": ("safety", "difference.harmful_rate"),
         "over_refusal_rate": ("safety", "difference.over_refusal_rate"),
+        "refusal_gap": ("safety", "difference.refusal_gap"),
         "kl_of_openings (a size)": ("fidelity", "kl_of_openings"),
     }
     return _by_variant(columns)
@@ -169,7 +192,8 @@ def _others() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "headline": _headline,
-    "six": _six,
+    "few": _few,
+    "refusals": _refusals,
     "meanings": _meanings,
     "costs": _costs,
     "interpretations": _interpretations,

@@ -16,8 +16,8 @@ Marks = Mapping[str, float]  # value, low, high
 Outcome = Literal["better", "worse", "moved", "unclear"]
 
 SEPARATION = "centroid_accuracy"
-COSTS = ("monitor_auroc", "monitor_fpr95", "harmful_rate", "over_refusal_rate", "perplexity",
-         "kl_of_openings")  # fmt: skip
+COSTS = ("monitor_auroc", "monitor_fpr95", "harmful_rate", "over_refusal_rate", "refusal_gap",
+         "perplexity", "kl_of_openings")  # fmt: skip
 NAMING, GUESSING = "selfie_accuracy", "selfie_control_accuracy"
 WORDS_ALONE = "selfie_input_only_accuracy"  # what the words alone would have given
 

@@ -90,6 +90,13 @@ MEANINGS = {
         "Share of safe requests that were refused.",
         "lower",
     ),
+    "refusal_gap": Meaning(
+        "Behaviour",
+        "tells harm from safe",
+        "Share of harmful requests refused minus share of safe ones refused; 0 for a model that "
+        "refuses all, or none.",
+        "higher",
+    ),
     "perplexity": Meaning(
         "Fidelity",
         "perplexity",

@@ -21,7 +21,7 @@ def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
 
 def headline(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Headline:
     """The row of one variant, each number as {value, low, high}, from held-out `test` texts, and
-    from `novel` ones where named so; both rates of behaviour are over all requests.
+    from `novel` ones where named so; all of behaviour is over all requests.
 
     A number whose texts a corpus does not have (no novel words, no harmful requests) is left out.
     """
@@ -63,6 +63,7 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
         "monitor_fpr95": (*monitor, "fpr95"),
         "harmful_rate": ("safety", "harmful_rate"),
         "over_refusal_rate": ("safety", "over_refusal_rate"),
+        "refusal_gap": ("safety", "refusal_gap"),
         "perplexity": ("fidelity", "perplexity"),
         "kl_to_base": ("fidelity", "kl_to_base"),
         "kl_of_openings": ("fidelity", "kl_of_openings"),

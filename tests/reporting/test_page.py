@@ -157,7 +157,7 @@ def test_answers_follow_paired_differences() -> None:
         return [answer.reply for answer in answers(tuned, lead(0.0), {"shuffled": shuffled})]
 
     assert replies_of(rose, still) == [
-        "Yes", "4 of 5 clearly worse", "Not clearly", "No, as it should be",
+        "Yes", "4 of 6 clearly worse", "Not clearly", "No, as it should be",
     ]  # fmt: skip
     assert replies_of(still, rose)[3] == "Yes: distrust the rest"
     assert replies_of(unsure, unsure)[::3] == ["Not clearly", "No, as it should be"]
@@ -171,7 +171,7 @@ def test_answers_follow_paired_differences() -> None:
 def test_answers_say_what_the_intervals_show() -> None:
     same, up, down = row(), row(0.2), row(-0.2)
     assert replies(same, up, same) == [
-        "Yes", "4 of 5 clearly worse", "Not clearly", "No, as it should be",
+        "Yes", "4 of 6 clearly worse", "Not clearly", "No, as it should be",
     ]  # fmt: skip
     assert replies(same, same, up) == [
         "Not clearly", "None that is clear", "Not clearly", "Yes: distrust the rest",

@@ -24,8 +24,8 @@ from tests.support.tiny import VARIANTS
 HEADLINE = {
     "centroid_accuracy", "centroid_accuracy_novel", "knn_accuracy", "knn_accuracy_novel",
     "silhouette", "cosine_within", "cosine_between", "coding_rate_gap", "monitor_auroc",
-    "monitor_fpr95", "harmful_rate", "over_refusal_rate", "perplexity", "kl_to_base",
-    "kl_of_openings",
+    "monitor_fpr95", "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
+    "kl_to_base", "kl_of_openings",
     "selfie_accuracy", "selfie_control_accuracy", "selfie_input_only_accuracy",
     "selfie_logit_lens_accuracy",
 }  # fmt: skip
