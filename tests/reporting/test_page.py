@@ -177,7 +177,8 @@ def test_answers_say_what_the_intervals_show() -> None:
         "Not clearly", "None that is clear", "Not clearly", "Yes: distrust the rest",
     ]  # fmt: skip
     assert replies(same, down, same)[0] == "No, it fell"
-    without = row(harmful_rate=None, over_refusal_rate=None, centroid_accuracy_novel=None)
+    behaviour = ("harmful_rate", "over_refusal_rate", "refusal_gap")
+    without = row(centroid_accuracy_novel=None, **dict.fromkeys(behaviour))
     rose, cost, *_ = answers(Beside(without, without, {}), lead(0.0), {})
     assert len(rose.lines) == 1
     assert len(cost.lines) == 4
