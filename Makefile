@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test check lock baseline docs effect bench
+.PHONY: repro test check lock verify baseline docs seeds effect bench
 
 repro: $(VENV)/installed
 	dvc repro
@@ -24,6 +24,10 @@ lock: $(VENV)/installed
 	case "$$found" in *"Data and pipelines are up to date."*) echo "dvc.lock belongs to this code and these params." ;; \
 	*) echo "$$found"; echo "dvc.lock is stale: run make repro and commit the results"; exit 1 ;; esac
 
+# A run from nothing in a temporary clone of the last commit, held against what is committed there.
+verify: $(VENV)/installed
+	python -m benchmarks.verify
+
 # What this run found becomes what later ones are held against in the report.
 baseline: $(VENV)/installed
 	cp metrics/summary.json baseline.json
@@ -40,6 +44,10 @@ bench: $(VENV)/installed
 	python -m benchmarks.extraction --out benchmarks/results/extraction.json
 	python -m benchmarks.monitor --out benchmarks/results/monitor.json
 	python -m benchmarks.selfie --out benchmarks/results/selfie.json
+
+# How far every number of the default run moves with the seed; a run per seed of params.yaml.
+seeds: $(VENV)/installed
+	python -m benchmarks.seeds --work work/seeds
 
 # Five seeds of every corpus, loss and control; more than an hour on two cores.
 effect: $(VENV)/installed

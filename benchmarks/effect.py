@@ -20,6 +20,7 @@ from benchmarks.common import REAL
 from benchmarks.effect_page import OURS, RIVALS, Numbers, SeedResults, page
 from benchmarks.runs import Corpus, clone, commit_of, repro, set_params
 from pipeline.core.files import read_json, whole, write_json
+from pipeline.core.params import load_params
 from pipeline.core.records import CONTROLS, HEADLINE
 
 LOSSES = (*RIVALS, OURS)
@@ -84,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--work", type=Path, required=True, help="folder for the clones")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=load_params().seeds)
     parser.add_argument("--corpora", nargs="*", choices=[*CORPORA], default=[*CORPORA])
     parser.add_argument(
         "--real", type=Path, default=REAL if REAL.is_dir() else None, help="folder of tables"

@@ -10,6 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.core.console import InputError
+
 STAGES = ("separation", "monitors", "fidelity", "safety", "selfie")
 
 
@@ -34,9 +36,7 @@ def clone(folder: Path) -> Path:
 
 
 def commit_of(folder: Path) -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    return output_of(folder, "git", "rev-parse", "--short", "HEAD").strip()
 
 
 def set_params(folder: Path, seed: int, corpus: Corpus) -> None:
@@ -60,15 +60,58 @@ def set_params(folder: Path, seed: int, corpus: Corpus) -> None:
         yaml.dump(params, out)
 
 
+def commit_of_clean(folder: Path, but: Path) -> str:
+    """The last commit, which tracked files do not depart from: what is cloned is what is there.
+
+    but: a file that may. Raises InputError with the first other one that does.
+    """
+    command = ("git", "status", "--porcelain", "-uno", "--", ".", f":!{but}")
+    for line in output_of(folder, *command).splitlines():
+        raise InputError(
+            f"{line[3:]} differs from the last commit, which is what is run; commit it, or put it "
+            "back"
+        )
+    return commit_of(folder)
+
+
+def clone_without_results(folder: Path) -> Path:
+    """A clone of the last commit, with a DVC cache of its own and no dvc.lock: every stage runs."""
+    subprocess.run(["git", "clone", "-q", str(Path.cwd()), str(folder)], check=True)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    return folder
+
+
+def set_seed(folder: Path, seed: int) -> None:
+    yaml, path = YAML(), folder / "params.yaml"
+    params = yaml.load(path.read_text(encoding="utf-8"))
+    params["seed"] = seed
+    with path.open("w", encoding="utf-8") as out:
+        yaml.dump(params, out)
+
+
+def output_of(folder: Path, *command: str) -> str:
+    """What a command prints. Raises CalledProcessError where it fails."""
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return done.stdout.decode("utf-8")
+
+
 def repro(folder: Path, targets: Sequence[str]) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """On one thread, so that several clones can run at a time. Exits with what was printed where
+    it fails."""
     command = [sys.executable, "-m", "dvc", "repro", *targets]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    environment = environment_of(folder) | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed in {folder}:\n{done.stdout}{done.stderr}")
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """Where a clone's stages run: with this interpreter, and with no DVC settings and no cache but
+    the clone's own."""
+    own = folder.resolve() / ".dvc" / "tmp" / "alone"
+    settings = ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR")
+    return {
+        **os.environ,
+        **{name: str(own / name.lower()) for name in settings},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }

@@ -21,6 +21,7 @@ from pipeline.core.sections import (
     Figures,
     Finetune,
     Generation,
+    Listed,
     Model,
     Name,
     Pairs,
@@ -28,6 +29,7 @@ from pipeline.core.sections import (
     Reading,
     Runtime,
     Section,
+    Seed,
     Selfie,
     Streams,
     Text,
@@ -37,7 +39,8 @@ from pipeline.core.sections import (
 
 
 class Params(Section):
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
+    seeds: Annotated[Listed[Seed], Field(min_length=5)]
     text: Text
     corpora: Corpora
     model: Model
@@ -167,6 +170,7 @@ def _misfits(params: Params) -> list[str]:
         "asking.positions": params.asking.positions,
         "figures.compared": params.figures.compared,
         "finetune.penalty_texts": params.finetune.penalty_texts,
+        "seeds": params.seeds,
     }
     problems += [
         f"{key} must name at least one, none twice"

@@ -34,4 +34,5 @@ METRICS = Path("metrics")
 FIGURES = Path("figures")
 REPORT = Path("report/index.html")
 BASELINE = Path("baseline.json")  # metrics/summary.json as it was last accepted
+SEED_VALUES = Path("benchmarks/results/seeds.json")  # every number of a run, by seed
 CONSTRAINTS = Path("constraints.txt")
