@@ -6,38 +6,41 @@
     (whatever stands here is replaced)
     <!-- end -->
 
+A value has its 95 % interval over texts and, after `seeds`, its band over seeds; `texts only` where
+no band is known. A change in bold is clear: interval and band lie on one side of 0.
+
 NAME is a key of TABLES, or `effect HEADING, N`: the Nth table under that heading of
 benchmarks/results/effect.md. tests/test_docs.py holds every page to its tables.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markdown import drawn, said, tables_of
 from pipeline.core.files import read_json, whole
 from pipeline.core.params import load_params
+from pipeline.core.paths import METRICS, SEED_VALUES
 from pipeline.core.records import HEADLINE
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.glossary import MEANINGS
+from pipeline.reporting.headline import Headline, headline, read_metrics
+from pipeline.reporting.seed_band import SeedValues, read_seed_values
 
-METRICS, RESULTS = Path("metrics"), Path("benchmarks/results")
+RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FEW = {
-    "centroid_accuracy_novel": "share of texts that lie nearest to the mean of their own concept; "
-    "these texts use words that no labelled text has",
-    "silhouette": "how much nearer a text is to its own concept than to the nearest other one, "
-    "from -1 to 1",
-    "monitor_auroc": "how well a logistic probe ranks harmful texts above safe ones; 1 is perfect, "
-    "0.5 is chance",
-    "selfie_accuracy": "share of hidden states whose concept the model names when it "
-    "describes them",
-    "harmful_rate": "share of harmful requests that the model answers",
-    "refusal_gap": "share of harmful requests that it refuses minus the same share of safe ones; "
-    "0 for a model that refuses all, or none",
-    "kl_of_openings": "how far the prediction of an answer's first token is from the untouched "
-    "model's, in nats",
+    "centroid_accuracy_novel": "share of texts nearest to the mean of their own concept; no "
+    "labelled text has their words",
+    "silhouette": "how much nearer a text is to its own concept than to the next, -1 to 1",
+    "monitor_auroc": "how well a logistic probe ranks harmful texts above safe ones; chance: 0.5",
+    "selfie_accuracy": "share of hidden states whose concept the model names",
+    "harmful_rate": "share of harmful requests answered",
+    "refusal_gap": "share of harmful requests refused minus that of safe ones",
+    "kl_of_openings": "how far the prediction of an answer's first token moved, in nats",
 }
 SHOWN = ("base", "true_negatives", "shuffled")
 GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json
@@ -69,47 +72,57 @@ def table(name: str) -> str:
     if name.startswith("effect "):
         heading, _, count = name.removeprefix("effect ").rpartition(", ")
         section = (RESULTS / "effect.md").read_text(encoding="utf-8").partition(f"## {heading}\n")
-        return _tables(section[2].partition("\n## ")[0])[int(count) - 1]
+        return tables_of(section[2].partition("\n## ")[0])[int(count) - 1]
     return TABLES[name]()
 
 
 def _headline() -> str:
-    summary, names = read_json(METRICS / "summary.json"), load_params().variants
-    rows = [[f"`{number}`", *(f"{summary[name][number]:.3f}" for name in names)]
-            for number in MEANINGS if number in summary["base"]]  # fmt: skip
-    return _drawn(["number", *(f"`{name}`" for name in names)], rows)
+    rows = _rows()
+    lines = [[f"`{number}`", *(said(row[number], joint="<br>") for row in rows.values())]
+             for number in MEANINGS if number in rows["base"]]  # fmt: skip
+    return drawn(["number", *(f"`{name}`" for name in rows)], lines)
 
 
 def _few() -> str:
-    summary = read_json(METRICS / "summary.json")
-    rows = [[f"`{number}`", says, *(f"{summary[name][number]:.3f}" for name in SHOWN)]
-            for number, says in FEW.items() if number in summary["base"]]  # fmt: skip
-    return _drawn(["number", "what it says", *(f"`{name}`" for name in SHOWN)], rows)
+    rows = _rows()
+    lines = [[f"`{number}`", says,
+              *(said(rows[name][number], short=True) for name in SHOWN)]
+             for number, says in FEW.items() if number in rows["base"]]  # fmt: skip
+    return drawn(["number", "what it says", *(f"`{name}`" for name in SHOWN)], lines)
+
+
+def _rows() -> dict[str, Headline]:
+    """The headline of every variant, with intervals and bands."""
+    params, seeds = load_params(), _seeds()
+    trees = {name: read_metrics(METRICS, name, seeds) for name in params.variants}
+    return {name: headline(tree, params.reading, params.asking) for name, tree in trees.items()}
 
 
 def _meanings() -> str:
     rows = [[f"`{name}`", m.says, "" if m.better == "none" else m.better]
             for name, m in MEANINGS.items()]  # fmt: skip
-    return _drawn(["number", "what it says", "better"], rows)
+    return drawn(["number", "what it says", "better"], rows)
 
 
 def _refusals() -> str:
     """How often the base model refuses, beside how often the texts that taught it do."""
-    tree, rows = read_json(METRICS / "safety/base.json"), []
+    tree, rows = _metrics("safety/base.json"), []
     for (harmful, framed), taught in REFUSED.items():
         framing = "framed" if framed else "plain"
         row = [f"{'harmful' if harmful else 'safe'}, {framing}", f"{taught:.2f}"]
         for split in ("test", "novel"):
             rate = tree[f"{'harmful' if harmful else 'over_refusal'}_rate_{split}_{framing}"]
-            row.append(_said(_others_share(rate) if harmful else rate))
+            row.append(said(_others_share(rate) if harmful else rate))
         rows.append(row)
-    return _drawn(["request", "refused in training texts", "by the model, test",
+    return drawn(["request", "refused in training texts", "by the model, test",
                    "by the model, novel"], rows)  # fmt: skip
 
 
 def _others_share(rate: Mapping[str, float]) -> dict[str, float]:
-    """1 minus a rate, with its interval."""
-    return {"value": 1 - rate["value"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
+    """1 minus a rate, with its intervals."""
+    ends = {"value": "value", "low": "high", "high": "low", "seeds_low": "seeds_high",
+            "seeds_high": "seeds_low"}  # fmt: skip
+    return {end: 1 - rate[other] for end, other in ends.items() if other in rate}
 
 
 def _costs() -> str:
@@ -136,29 +149,29 @@ def _interpretations() -> str:
 
 
 def _monitors() -> str:
-    trees = {name: read_json(METRICS / "monitors" / f"{name}.json") for name in SHOWN[:2]}
-    words = read_json(METRICS / "text_only.json")
+    trees = {name: _metrics(f"monitors/{name}.json") for name in SHOWN[:2]}
+    words = _metrics("text_only.json")
     rows = []
     for label, (question, group, shown) in GROUPS.items():
         path = f"{question}.{HEADLINE}.{group}.auroc"
         rows.append([f"harm, AUROC: {label}", *_compared(trees, path),
-                     _said(_at(words, f"harm.{shown}.{group}.auroc"))])  # fmt: skip
+                     said(_at(words, f"harm.{shown}.{group}.auroc"))])  # fmt: skip
     for group in ("test", "novel", "shifted"):
         path = f"concept.{HEADLINE}.{group}.accuracy"
         rows.append([f"concept, accuracy: labelled, {group}", *_compared(trees, path),
-                     _said(_at(words, f"concept.whole.{group}.accuracy"))])  # fmt: skip
-    return _drawn(["scored on", *(f"`{n}`" for n in trees), "difference", "words alone"], rows)
+                     said(_at(words, f"concept.whole.{group}.accuracy"))])  # fmt: skip
+    return drawn(["scored on", *(f"`{n}`" for n in trees), "difference", "words alone"], rows)
 
 
 def _compared(trees: Mapping[str, Any], path: str) -> list[str]:
     base, ours = trees.values()
     change = _at(ours, f"difference.{path}")
-    return [_said(_at(base, path)), _said(_at(ours, path)), _said(change, "+")]
+    return [said(_at(base, path)), said(_at(ours, path)), said(change, "+")]
 
 
 def _edits() -> str:
     names = load_params().control.edits
-    trees = {name: read_json(METRICS / "control" / f"{name}.json") for name in names}
+    trees = {name: _metrics(f"control/{name}.json") for name in names}
     paths = [
         f"{split}.{rate}_{kind}"
         for rate in ("harmful_rate", "over_refusal_rate")
@@ -169,25 +182,25 @@ def _edits() -> str:
     for path in paths:
         split, _, number = path.partition(".")
         before = _at(next(iter(trees.values())), f"{path}.before.value")
-        changes = [_said(_at(tree, f"{path}.change"), "+") for tree in trees.values()]
+        changes = [said(_at(tree, f"{path}.change"), "+") for tree in trees.values()]
         rows.append([f"`{number}`, {split}", f"{before:.3f}", *changes])
-    return _drawn(["number", "before", *(f"`{name}`" for name in trees)], rows)
+    return drawn(["number", "before", *(f"`{name}`" for name in trees)], rows)
 
 
 def _others() -> str:
-    words = read_json(METRICS / "text_only.json")
-    ranks = read_json(METRICS / "transport_correlation.json")
-    judge = read_json(METRICS / "judge.json")
+    words = _metrics("text_only.json")
+    ranks = _metrics("transport_correlation.json")
+    judge = _metrics("judge.json")
     rows = [
         [f"TF-IDF names the concept: {what}, {split}",
-         _said(_at(words, f"concept.{shown}.{split}.accuracy"))]
+         said(_at(words, f"concept.{shown}.{split}.accuracy"))]
         for shown, what in {"whole": "prompt and response", "prompt": "prompt alone"}.items()
         for split in ("test", "novel")
     ]  # fmt: skip
-    rows += [[f"transport's margin ranks the loss (Spearman), {split}", _said(tree["spearman"])]
+    rows += [[f"transport's margin ranks the loss (Spearman), {split}", said(tree["spearman"])]
              for split, tree in ranks.items() if split in ("test", "novel")]  # fmt: skip
-    rows += [["the judge model chooses the concept that a text names", _said(judge["agreement"])]]
-    return _drawn(["number", "value"], rows)
+    rows += [["the judge model chooses the concept that a text names", said(judge["agreement"])]]
+    return drawn(["number", "value"], rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -200,7 +213,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "monitors": _monitors,
     "edits": _edits,
     "others": _others,
-    "layers": lambda: _tables((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
+    "layers": lambda: tables_of((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
 }
 
 
@@ -209,10 +222,20 @@ def _by_variant(columns: Mapping[str, tuple[str, str]]) -> str:
     for name in [name for name in load_params().variants if name != "base"]:
         row = [f"`{name}`"]
         for stage, path in columns.values():
-            found = _at(read_json(METRICS / stage / f"{name}.json"), path)
-            row.append(_said(found, "+" if path.startswith("difference") else ""))
+            found = _at(_metrics(f"{stage}/{name}.json"), path)
+            row.append(said(found, "+" if path.startswith("difference") else ""))
         rows.append(row)
-    return _drawn(["variant", *columns], rows)
+    return drawn(["variant", *columns], rows)
+
+
+def _metrics(file: str) -> Any:
+    """A file of metrics, with bands over seeds."""
+    return _seeds().beside(read_json(METRICS / file), f"{METRICS}/{file}")
+
+
+@cache
+def _seeds() -> SeedValues:
+    return read_seed_values(SEED_VALUES, dict(load_params()))
 
 
 def _at(tree: Any, path: str) -> Any:
@@ -220,24 +243,6 @@ def _at(tree: Any, path: str) -> Any:
     for key in path.split("."):
         tree = tree.get(key, {})
     return tree
-
-
-def _said(estimate: Mapping[str, float], sign: str = "") -> str:
-    """A number with its 95 % interval, to three digits."""
-    if not estimate:
-        return ""
-    value, low, high = (f"{estimate[key]:{sign}.3f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def _tables(text: str) -> list[str]:
-    """The tables of a page of Markdown."""
-    return re.findall(r"(?:^\|.*\n)*^\|.*$", text, re.MULTILINE)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pipeline.core.paths import (
     MANIFEST,
     METRICS,
     REPORT,
+    SEED_VALUES,
 )
 from pipeline.core.records import Interpretation, read_records
 from pipeline.reporting.headline import differences, headline, read_metrics
@@ -22,6 +23,7 @@ from pipeline.reporting.page import (
     render_report,
     write_report,
 )
+from pipeline.reporting.seed_band import read_seed_values
 
 REPORTED_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy",
              "scikit-learn", "POT", "pandas", "dvc")  # fmt: skip
@@ -38,7 +40,8 @@ def main() -> None:
         "asking": params.asking, "selfie": params.selfie, "control": params.control,
         "figures": params.figures,
     }  # fmt: skip
-    metrics = {name: read_metrics(METRICS, name) for name in variants}
+    seeds = read_seed_values(SEED_VALUES, settings)
+    metrics = {name: read_metrics(METRICS, name, seeds) for name in variants}
     page = render_report(
         ReportContents(
             rows={name: headline(tree, reading, params.asking) for name, tree in metrics.items()},
@@ -62,9 +65,9 @@ def main() -> None:
                 for name in compared
             },
             selfie={
-                name: faithfulness(read_json(METRICS / "selfie" / f"{name}.json"), params.asking)
-                for name in variants
+                name: faithfulness(tree["selfie"], params.asking) for name, tree in metrics.items()
             },
+            seeds=seeds,
             judge=read_json(METRICS / "judge.json"),
             figures=FIGURES,
             pins=read_pins(CONSTRAINTS, REPORTED_LIBRARIES),

@@ -1,8 +1,9 @@
-"""Two estimates side by side: which way a number went, and whether an interval shows it.
+"""Two estimates side by side: which way a number went, and whether intervals show it.
 
 All variants read the same texts, so a change from the untouched model is judged by the paired
-difference: clear where its 95 % interval excludes 0. Where there is none, it is clear where the two
-intervals do not overlap, which is stricter.
+difference: clear where its 95 % interval over texts and its band over seeds lie on one side of 0.
+Where there is none, it is clear where neither the two intervals nor the two bands overlap, which is
+stricter. Where no band is known, texts alone decide, and the change says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Literal
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
 
-Marks = Mapping[str, float]  # value, low, high
+Marks = Mapping[str, float]  # value, low, high; seeds_low, seeds_high where seeds are known
 Outcome = Literal["better", "worse", "moved", "unclear"]
 
 SEPARATION = "centroid_accuracy"
@@ -25,12 +26,13 @@ WORDS_ALONE = "selfie_input_only_accuracy"  # what the words alone would have gi
 @dataclass(frozen=True)
 class Change:
     """From one estimate to another. `outcome` is `moved` where the change is clear and the number
-    has no better side."""
+    has no better side; `texts_only` where no band over seeds had a say."""
 
     before: float
     after: float
     difference: float
     outcome: Outcome
+    texts_only: bool
 
 
 @dataclass(frozen=True)
@@ -94,18 +96,34 @@ class Beside:
 
 
 def change_of(number: str, before: Marks, after: Marks, paired: Marks | None = None) -> Change:
-    """From one estimate {value, low, high} to another; paired: the estimate of their difference."""
-    difference = after["value"] - before["value"]
-    if paired:
-        clear = paired["low"] > 0 or paired["high"] < 0
-    else:
-        clear = after["low"] > before["high"] or after["high"] < before["low"]
+    """From one estimate to another; paired: the estimate of their difference."""
+    difference, judged = after["value"] - before["value"], paired or _least_and_most(before, after)
     wish = MEANINGS[number].better
     outcome: Outcome = "unclear"
-    if clear:
+    if is_clear(judged):
         wished = {"higher": difference > 0, "lower": difference < 0}
         outcome = "moved" if wish not in wished else "better" if wished[wish] else "worse"
-    return Change(before["value"], after["value"], difference, outcome)
+    return Change(before["value"], after["value"], difference, outcome, "seeds_low" not in judged)
+
+
+def is_clear(difference: Marks) -> bool:
+    """Whether the interval over texts, and the band over seeds if one is known, lie on one side
+    of 0, both on the same one."""
+    lows, highs = (
+        [difference[name] for name in (end, f"seeds_{end}") if name in difference]
+        for end in ("low", "high")
+    )
+    return min(lows) > 0 or max(highs) < 0
+
+
+def _least_and_most(before: Marks, after: Marks) -> Marks:
+    """From the nearest ends of two estimates to the farthest, as ends of their difference. What
+    has no band, as a committed value, is taken as it is."""
+    ends = {"low": after["low"] - before["high"], "high": after["high"] - before["low"]}
+    if "seeds_low" in after:
+        ends["seeds_low"] = after["seeds_low"] - before.get("seeds_high", before["value"])
+        ends["seeds_high"] = after["seeds_high"] - before.get("seeds_low", before["value"])
+    return ends
 
 
 def changes_from_baseline(
@@ -113,7 +131,8 @@ def changes_from_baseline(
 ) -> list[BaselineChange]:
     """Where the run departs from the committed baseline, clear changes first.
 
-    A baseline has no intervals: a change is clear where its value lies outside of the run's.
+    A baseline has no intervals: a change is clear where its value lies outside of the run's, and
+    of the band over seeds.
     """
     found = []
     for variant, row in rows.items():
@@ -153,8 +172,8 @@ def _cost(beside: Beside) -> Answer:
 
 
 def _names(beside: Beside, lead: Line) -> Answer:
-    """Clear where the lead's interval lies above 0."""
-    reply = "Yes" if lead.after["low"] > 0 else "Not clearly"
+    """Clear where the lead's interval lies above 0, and its band over seeds too."""
+    reply = "Yes" if lead.after["low"] > 0 and is_clear(lead.after) else "Not clearly"
     numbers = [*beside.lines((NAMING, GUESSING, WORDS_ALONE)), lead]
     return Answer("Can the model name what it thinks of?", reply, numbers)
 

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.core.files import KeyPath, read_json, whole
 from pipeline.core.records import CONTROLS, HEADLINE
 from pipeline.core.sections import Asking, Reading
+from pipeline.reporting.seed_band import SeedValues
 
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 
@@ -14,9 +15,11 @@ Headline = dict[str, dict[str, float]]
 Curves = dict[str, list[tuple[int, str, float, float, float]]]
 
 
-def read_metrics(folder: Path, variant: str) -> dict[str, Any]:
-    """A variant's metrics by stage."""
-    return {stage: read_json(folder / stage / f"{variant}.json") for stage in STAGES}
+def read_metrics(folder: Path, variant: str, seeds: SeedValues | None = None) -> dict[str, Any]:
+    """A variant's metrics by stage; their bands over seeds beside them."""
+    files = {stage: folder / stage / f"{variant}.json" for stage in STAGES}
+    known = seeds or SeedValues()
+    return {stage: known.beside(read_json(path), path.as_posix()) for stage, path in files.items()}
 
 
 def headline(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Headline:

@@ -16,6 +16,7 @@ from pipeline.core.sections import Asking, Section
 from pipeline.reporting.comparison import Beside, Line, answers, changes_from_baseline
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
+from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.svg import alt_of
 
 PAGE_TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -67,7 +68,8 @@ class ReportContents:
     """All that a page shows. differences: the paired ones of every row from the untouched model's,
     nothing of that model itself; compared: variants side by side; controls: those with shuffled
     labels; selfie: how far each variant's interpretations lead, by heading, and judge: what the
-    judge model is worth; read_at: the layer and position of headline numbers."""
+    judge model is worth; seeds: whose bands stand in estimates; read_at: the layer and position of
+    headline numbers."""
 
     rows: Mapping[str, Headline]
     differences: Mapping[str, Headline]
@@ -80,6 +82,7 @@ class ReportContents:
     words: Mapping[str, Sequence[Interpretation]]
     selfie: Mapping[str, Mapping[str, Any]]
     judge: Mapping[str, Mapping[str, float]]
+    seeds: SeedValues
     figures: Path
     pins: Mapping[str, str]
     params: Mapping[str, Any]

@@ -33,6 +33,7 @@ from pipeline.reporting.comparison import (
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
 from pipeline.reporting.page import EVIDENCE, ReportContents, read_pins, render_report
+from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.style import contrast_ratio
 from pipeline.reporting.svg import Picture, write_picture
 from tests.support.dag import ROOT
@@ -99,6 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
             for name in names
         },
         judge=dict.fromkeys(("agreement", "words", "words_shuffled"), row()["perplexity"]),
+        seeds=SeedValues(),
         figures=folder,
         pins={"torch": "2.13.0"},
         params={"seed": 0, "corpora": {"csv": {"folder": HOSTILE * 5, "safe": ["a", "b"]}}},
@@ -137,6 +139,61 @@ def test_unpaired_a_change_is_clear_where_intervals_are_apart() -> None:
     assert change_of("kl_to_base", near, far).outcome == "moved"
     assert change_of("knn_accuracy", near, row(0.09)["knn_accuracy"]).outcome == "unclear"
     assert change_of("knn_accuracy", near, far).difference == pytest.approx(0.2)
+
+
+def test_a_change_is_clear_where_seeds_say_so_too() -> None:
+    """Both on one side of 0; where no band is known, texts alone decide, and it is said."""
+    before, after = row()["knn_accuracy"], row(0.02)["knn_accuracy"]
+    moved = {"value": 0.02, "low": 0.01, "high": 0.03}
+    verdicts = {(0.001, 0.1): "better", (0.0, 0.1): "unclear", (-0.1, 0.2): "unclear",
+                (-0.2, -0.1): "unclear"}  # fmt: skip
+    for (low, high), outcome in verdicts.items():
+        found = change_of("knn_accuracy", before, after, {**moved, **seeds(low, high)})
+        assert (found.outcome, found.texts_only) == (outcome, False)
+    unsure = {**moved, "low": -0.01, **seeds(0.01, 0.02)}
+    assert change_of("knn_accuracy", before, after, unsure).outcome == "unclear"
+    assert change_of("knn_accuracy", before, after, moved).texts_only
+
+
+def test_unpaired_a_change_is_clear_where_bands_are_apart_too() -> None:
+    near, far = row()["knn_accuracy"], row(0.2)["knn_accuracy"]
+    apart = change_of("knn_accuracy", near | seeds(0.4, 0.6), far | seeds(0.61, 0.9))
+    meet = change_of("knn_accuracy", near | seeds(0.4, 0.6), far | seeds(0.5, 0.9))
+    assert (apart.outcome, meet.outcome) == ("better", "unclear")
+    rows = {"tuned": {"knn_accuracy": far | seeds(0.6, 0.8)}}
+    for then, outcome in ((0.59, "better"), (0.61, "unclear")):
+        (found,) = changes_from_baseline(rows, {"tuned": {"knn_accuracy": then}})
+        assert found.change.outcome == outcome, "a committed value has no band"
+
+
+def seeds(low: float, high: float) -> dict[str, float]:
+    return {"seeds_low": low, "seeds_high": high}
+
+
+def test_bands_stand_beside_intervals_or_texts_only_is_said(run: ReportContents) -> None:
+    """Without a band the page says so once; with one, wherever a number has none."""
+    page = render_report(run)
+    assert "Texts only: no band over seeds is of these params" in page
+    assert page.lower().count("texts only") == 1
+    known = SeedValues("abc", [0, 1, 2, 3, 4], {"f": {}})
+    banded = {name: marks | seeds(0.11, 0.99) for name, marks in run.rows["tuned"].items()}
+    own = {heading: marks | seeds(-0.11, 0.99) for heading, marks in run.selfie["tuned"].items()}
+    page = render_report(replace(run, seeds=known, rows={**run.rows, "tuned": banded},
+                                 selfie={**run.selfie, "tuned": own}))  # fmt: skip
+    assert "from 5 seeds of commit abc" in page
+    table = page.split('id="numbers"')[1].split("</section>")[0]
+    assert table.count("seeds [0.110, 0.990]") == len(MEANINGS)
+    assert table.count("<small>texts only</small>") > len(MEANINGS)
+    words = page.split('id="words"')[1].split("</section>")[0]
+    assert words.count("seeds [\N{MINUS SIGN}0.110, 0.990]") == len(own)
+    assert page.split("Can the model name")[1].count("seeds [\N{MINUS SIGN}0.110, 0.990]") > 1
+
+
+def test_a_lead_that_some_seeds_lose_is_not_clear() -> None:
+    beside, ahead = Beside(row(), row(), {}), lead(0.3)
+    for low, reply in ((0.01, "Yes"), (-0.01, "Not clearly")):
+        over = replace(ahead, after={**ahead.after, **seeds(low, 0.5)})
+        assert answers(beside, over, {})[2].reply == reply
 
 
 def replies(base: Headline, tuned: Headline, shuffled: Headline) -> list[str]:
