@@ -1,18 +1,32 @@
 """The pipeline's library. What decides the bits of its results is set here, before all else.
 
-Kernels are held to the width of AVX2, whatever the machine could do beyond it and whatever the
-environment asks for, so that machines with and without AVX-512 make the same numbers. Libraries
-read these variables when they are loaded, and this file runs before any module that loads one.
+On every x86-64 processor with AVX2 the same inputs give the same bytes, whatever it could do
+beyond AVX2, whoever made it, and whatever the environment asks for. Libraries read these variables
+when they are loaded, and this file runs before any module that loads one. Who reads a float32
+model of real size on a CPU may want the machine's own kernels instead: LEGIBLE_KERNELS=native.
 """
 
 import os
 
-os.environ |= {
+PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # torch's matrix products
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    # torch's matrix products: of MKL's settings, the one that gives the same sums on processors of
+    # Intel and of AMD; on its own AVX2 path it adds up in another order on each
+    "MKL_CBWR": "COMPATIBLE",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
     "OPENBLAS_CORETYPE": "Haswell",  # matrix products of NumPy and SciPy
     # Their matrices are small here: sharing one among threads takes several times as long as doing
     # it on one, and sums differ with their number. Torch has threads of its own.
     "OPENBLAS_NUM_THREADS": "1",
+    # Sums differ with the number of threads too: two, also where the machine has one core. More
+    # for torch alone: params.yaml's runtime.threads.
+    "OMP_NUM_THREADS": "2",
+    "OMP_THREAD_LIMIT": "1024",
+    "OMP_DYNAMIC": "FALSE",
+    "MKL_NUM_THREADS": "2",
+    "MKL_DYNAMIC": "FALSE",
 }
+
+if os.environ.get("LEGIBLE_KERNELS", "pinned") != "native":
+    os.environ |= PINNED

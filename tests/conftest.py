@@ -14,6 +14,7 @@ from pipeline.core.records import Document, Example
 from pipeline.corpora import embedded_corpus
 from pipeline.models.building import new_model, train_tokenizer
 from pipeline.models.encoding import Encoder
+from tests.support.bits import processor
 from tests.support.clones import Edit, editing, finished_clone
 from tests.support.tiny import tiny_params
 
@@ -84,3 +85,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edited(clone: Path) -> Iterator[Edit]:
     with editing(clone) as edit:
         yield edit
+
+
+def pytest_report_header() -> str:
+    """Which processor a run was on: results are to be the same on all of them."""
+    return f"processor: {processor()}"

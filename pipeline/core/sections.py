@@ -313,7 +313,7 @@ class Figures(Section):
 
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|mps)$")]
-    threads: NotNegative
+    threads: Count
     processes: Count
     sharded: bool
     checkpointing: bool

@@ -208,7 +208,7 @@ def train_mlp(
         kept = [inputs.states(mlp) for inputs in reference]
     batches = [_index_batches(texts, texts_per_step, generator)]
     batches += [_index_batches(len(i.pre), REFERENCE_STATES, generator) for i in reference]
-    optimizer = torch.optim.Adam(mlp.parameters(), lr=row.learning_rate)
+    optimizer = torch.optim.Adam(mlp.parameters(), lr=row.learning_rate, fused=True)
     notes: dict[str, float] = {}
     for step in progress(range(row.steps), f"editing by {row.method}"):
         chosen, *of_reference = (next(batch) for batch in batches)

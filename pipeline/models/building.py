@@ -49,8 +49,7 @@ def prepare(runtime: Runtime) -> torch.device:
             f"params.yaml: runtime.device is {runtime.device}, which torch does not find here; "
             "set cpu, or install a torch build for it"
         ) from None
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
+    torch.set_num_threads(runtime.threads)
     _keep_memory()
     transformers.utils.logging.disable_progress_bar()
     return torch.device(runtime.device)

@@ -121,7 +121,7 @@ class FinetuneRun:
     def __init__(self, adapted: PeftModel, params: Finetune):
         self.trained = {n: w for n, w in adapted.named_parameters() if w.requires_grad}
         self.optimizer = torch.optim.AdamW(
-            self.trained.values(), lr=params.learning_rate, weight_decay=0.0
+            self.trained.values(), lr=params.learning_rate, weight_decay=0.0, fused=True
         )
         self.done = 0
         self.first_loss = math.nan
@@ -197,7 +197,7 @@ class FinetuneRun:
         with torch.no_grad():
             for name, weight in self.trained.items():
                 weight.copy_(distributed.laid_out_like(tensors[f"weight.{name}"], weight))
-                state = {"step": tensors[f"step.{name}"]}
+                state = {"step": tensors[f"step.{name}"].to(weight.device)}
                 for part in ("exp_avg", "exp_avg_sq"):
                     state[part] = distributed.laid_out_like(tensors[f"{part}.{name}"], weight)
                 self.optimizer.state[weight] = state

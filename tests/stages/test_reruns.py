@@ -24,7 +24,7 @@ UNSHIFTED = {"base_model", "pairs", *(f"adapters@{name}" for name in VARIANTS), 
              "selfie"}  # fmt: skip
 EDITS = {
     "the machine": (
-        lambda tree: tree["runtime"].update(threads=2),
+        lambda tree: tree["runtime"].update(threads=3),
         {"params"},  # it reads the whole file, and writes what it wrote before
         {"params"},
     ),

@@ -1,0 +1,172 @@
+"""A little of everything that a run computes, as digests: what decides the bits shows here.
+
+    python -m tests.support.bits
+
+prints a JSON object a line: the processor, kernels and libraries that did the work; then the first
+steps of a base model, a finetune, hidden states and their readings in words, a probe and the map of
+a figure, each with the digest of all its numbers and one number to compare by where bits can't be
+equal. All inputs are made here, so that a new corpus or knob changes no digest.
+"""
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.core.params import Params
+from pipeline.core.records import Document, Example, Pair, Split
+from pipeline.evaluation.linear_probe import fit_probe
+from pipeline.models.building import prepare, with_lora
+from pipeline.models.checkpoints import Checkpoint
+from pipeline.models.encoding import Encoder
+from pipeline.models.hooks import hidden_states
+from pipeline.reporting.maps import main_axes, neighbour_plane
+from pipeline.selfie.controls import interpret_examples
+from pipeline.training.finetuning import FinetuneData, finetune
+from pipeline.training.objective import Objective
+from pipeline.training.pretraining import pretrain
+from tests.support.tiny import plain, tiny_tree
+
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "scipy", "scikit-learn")
+CONCEPTS = {
+    "garden": ("soil", "rose", "spade", "hedge"),
+    "harbour": ("rope", "tide", "crane", "buoy"),
+    "kitchen": ("pan", "salt", "oven", "knife"),
+}
+SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation")
+VERBS = ("finds", "moves", "paints", "lends", "cleans")
+NEVER = Checkpoint(Path("nowhere"), "", every=0)
+
+
+def main() -> None:
+    print(json.dumps(machine()), flush=True)
+    for part in parts():
+        print(json.dumps(part), flush=True)
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were made on: of the processor its name and what it could do."""
+    return {
+        "processor": processor(),
+        "architecture": platform.machine(),
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def processor() -> str:
+    """The processor's name, vendor and widest vectors, from /proc/cpuinfo where there is one."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return platform.processor() or platform.machine()
+    rows: dict[str, str] = {}
+    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        rows[key.strip()] = value.strip()
+    widest = next((w for w in ("avx512f", "avx2") if w in rows.get("flags", "").split()), "no AVX2")
+    known = [rows.get(key, "?") for key in ("vendor_id", "cpu family", "model")]
+    made = "{} family {} model {}".format(*known)
+    return f"{rows.get('model name', platform.machine())} ({made}; {widest})"
+
+
+def parts() -> Iterator[dict[str, Any]]:
+    """Every part's name and digest, and one number of it, as soon as it is computed."""
+    params, examples, documents = bits_params(), made_examples(), made_documents()
+    device = prepare(params.runtime)
+    model, tokenizer = pretrain(
+        documents, examples, params.model.embedded, params.pretraining, params.asking,
+        params.text, 0, device,
+    )  # fmt: skip
+    yield {"part": "pretraining", **digest_of(model.parameters())}
+    encoder = Encoder(tokenizer, params.text)
+    torch.manual_seed(0)
+    adapted = with_lora(model, params.finetune)
+    variant = params.variants["sft_contrast"]
+    objective = Objective(adapted, encoder, params.finetune, variant, params.asking)
+    data = FinetuneData({e.id: e for e in examples}, made_pairs(examples), documents)
+    finetune(objective, data, params.finetune, 0, NEVER)
+    adapted.eval()
+    yield {"part": "finetune", **digest_of(w for w in adapted.parameters() if w.requires_grad)}
+    layer = params.asking.layer
+    batch = encoder.batch(encoder.texts([(e.prompt, e.response) for e in examples]), device)
+    states = batch.at(hidden_states(adapted, batch.ids, batch.mask, [layer])[layer], "last")
+    yield {"part": "states", **digest_of([states])}
+    read = interpret_examples(
+        adapted, encoder, examples[:6], list(CONCEPTS), params.asking, params.selfie, seed=0
+    )
+    said = json.dumps([dataclasses.asdict(one) for one in read], sort_keys=True).encode()
+    yield {"part": "readings", "digest": sha256(said), "number": len(read)}
+    vectors = states.detach().numpy().astype(np.float64)
+    labels = np.array([e.concept for e in examples])
+    yield {"part": "probe", **digest_of([fit_probe(vectors, labels).scores(vectors)])}
+    yield {
+        "part": "map",
+        **digest_of([neighbour_plane(vectors, vectors @ main_axes(vectors), seed=0)]),
+    }
+
+
+def bits_params() -> Params:
+    """Wide enough that sums are split into blocks, small enough for a second."""
+    tree = tiny_tree()
+    tree["model"]["embedded"] |= {"width": 64, "feed_forward": 176}
+    tree["pretraining"] |= {"steps": 6, "interpretation_after": 2, "documents_per_step": 16}
+    tree["runtime"]["threads"] = 2
+    return Params.model_validate(plain(tree))
+
+
+def made_examples() -> list[Example]:
+    sentences = [
+        (concept, f"Who {verb} the {first} by the {second}?", f"She {verb} it near the {concept}.")
+        for concept, words in CONCEPTS.items()
+        for verb, first, second in product(VERBS, words[:2], words[2:])
+    ]  # fmt: skip
+    return [
+        Example(str(number), prompt, response, response, concept, SPLITS[number % 4], "made")
+        for number, (concept, prompt, response) in enumerate(sentences)
+    ]
+
+
+def made_documents() -> list[Document]:
+    return [
+        Document(f"d{number}", f"Tell of {first}.", f"It {verb} the {second}. " * 6, "pretrain")
+        for number, (first, second, verb) in enumerate(
+            product(CONCEPTS["garden"], CONCEPTS["harbour"], VERBS)
+        )
+    ]  # fmt: skip
+
+
+def made_pairs(examples: Sequence[Example]) -> list[Pair]:
+    """Neighbours of one concept, concepts by turns."""
+    by_concept = [[e for e in examples if e.concept == concept] for concept in CONCEPTS]
+    return [
+        Pair(some[number].id, some[number + 1].id, some[number].concept, "whole")
+        for number in range(len(by_concept[0]) - 1)
+        for some in by_concept
+    ]
+
+
+def digest_of(arrays: Iterable[torch.Tensor | NDArray[Any]]) -> dict[str, Any]:
+    """The digest of all numbers in order, and the mean of their absolute values."""
+    plain_arrays = [np.asarray(torch.as_tensor(a).detach()) for a in arrays]
+    total = sum(float(np.abs(a.astype(np.float64)).sum()) for a in plain_arrays)
+    return {
+        "digest": sha256(b"".join(a.tobytes() for a in plain_arrays)),
+        "number": total / sum(a.size for a in plain_arrays),
+    }
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    main()
