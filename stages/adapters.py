@@ -1,5 +1,7 @@
 """Finetune one variant's adapter, and keep its learning curve."""
 
+from functools import partial
+
 import torch
 
 from pipeline.core.console import run, variant_name
@@ -62,10 +64,13 @@ def main() -> None:
     checkpoint = Checkpoint(
         UNFINISHED / f"{name}.safetensors", key, params.runtime.checkpoint_every
     )
-    curve = finetune(objective, data, params.finetune, params.seed, checkpoint)
+    curve_file = METRICS / "adapters" / f"{name}.csv"
+    curve = finetune(
+        objective, data, params.finetune, params.seed, checkpoint, partial(write_curve, curve_file)
+    )
     save_adapter(ADAPTERS / name, adapted)
     if distributed.is_first():
-        write_curve(METRICS / "adapters" / f"{name}.csv", curve)
+        write_curve(curve_file, curve)
         checkpoint.forget()
     distributed.leave()
 

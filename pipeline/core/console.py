@@ -1,13 +1,16 @@
-"""All that stages say on a terminal: one line for a mistake, and a bar for a long loop."""
+"""All that stages say on a terminal: one line for a mistake, and how far a long loop is."""
 
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sized
+from datetime import timedelta
+from time import monotonic
+from typing import Generic, TypeVar
 
+import rich.progress
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 _T = TypeVar("_T")
 
@@ -17,6 +20,7 @@ OUT_OF_MEMORY = (
     "selfie.texts_per_batch, or shorten texts by text.prompt_tokens and text.response_tokens"
 )
 ALLOCATORS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch reports them
+SECONDS_BETWEEN_LINES = 30  # of a long loop's progress where there is no terminal
 MISSPELT = 0.65  # difflib's ratio from which one name may be a misspelling of the other
 
 
@@ -89,9 +93,54 @@ def variant_name() -> str:
     return name
 
 
-def progress(items: Iterable[_T], description: str, total: int | None = None) -> Iterator[_T]:
-    """Yield items under a progress bar; without a terminal, nothing is shown."""
-    console = Console(stderr=True)
-    yield from track(
-        items, description, total=total, console=console, disable=not console.is_terminal
-    )
+class Progress(Generic[_T]):
+    """The items of a long loop, under a bar in a terminal; elsewhere a line every half minute says
+    how far it is, so that a log of hours stays short and a loop of seconds says nothing.
+
+    `say(loss=0.5)` puts numbers beside it, from then on.
+    """
+
+    def __init__(self, items: Iterable[_T], description: str, total: int | None = None):
+        self.items, self.description = items, description
+        self.total = len(items) if total is None and isinstance(items, Sized) else total
+        self.numbers: dict[str, float] = {}
+
+    def say(self, **numbers: float) -> None:
+        self.numbers |= numbers
+
+    def __iter__(self) -> Iterator[_T]:
+        console = Console(stderr=True)
+        return self._under_a_bar(console) if console.is_terminal else self._with_lines()
+
+    def _under_a_bar(self, console: Console) -> Iterator[_T]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                   TextColumn("{task.fields[said]}"), TimeRemainingColumn())  # fmt: skip
+        with rich.progress.Progress(*columns, console=console, transient=True) as bars:
+            bar = bars.add_task(self.description, total=self.total, said="")
+            for item in self.items:
+                yield item
+                bars.update(bar, advance=1, said=self._said())
+
+    def _with_lines(self) -> Iterator[_T]:
+        start = last = monotonic()
+        for done, item in enumerate(self.items):
+            now = monotonic()
+            if done and now - last >= SECONDS_BETWEEN_LINES:
+                last = now
+                print(self._line(done, (now - start) / done), file=sys.stderr, flush=True)
+            yield item
+
+    def _line(self, done: int, seconds_each: float) -> str:
+        if self.total is None:
+            return f"{self.description}: {done} {self._said()}".rstrip()
+        left = timedelta(seconds=round((self.total - done) * seconds_each))
+        parts = [f"{done} of {self.total}", self._said(), f"{left} left"]
+        return f"{self.description}: " + ", ".join(part for part in parts if part)
+
+    def _said(self) -> str:
+        return ", ".join(f"{name} {value:.4g}" for name, value in self.numbers.items())
+
+
+def progress(items: Iterable[_T], description: str, total: int | None = None) -> Progress[_T]:
+    """The items of a long loop, with how far it is said on stderr."""
+    return Progress(items, description, total)

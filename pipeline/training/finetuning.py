@@ -7,7 +7,7 @@ L = w_contrast L_contrast + w_retain L_retain + w_penalty L_penalty + w_response
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,14 +63,20 @@ class CurvePoint:
 
 
 def finetune(
-    objective: Objective, data: FinetuneData, params: Finetune, seed: int, checkpoint: Checkpoint
+    objective: Objective,
+    data: FinetuneData,
+    params: Finetune,
+    seed: int,
+    checkpoint: Checkpoint,
+    watch: Callable[[Sequence[CurvePoint]], None] = lambda curve: None,
 ) -> list[CurvePoint]:
     """Train one variant's adapter for its fixed number of steps; returns the learning curve.
 
     Every step takes the next params.pairs_per_step pairs, and params.retain_per_step documents
     that the model should go on reading as before. What a step draws depends on the seed and its
     number alone, so that a run which goes on from a checkpoint ends with the same bytes.
-    A variant of 0 steps is the untouched model.
+    A variant of 0 steps is the untouched model. `watch` is given the learning curve whenever it
+    has a new point.
     Raises InputError where the objective diverges; the last good checkpoint stays.
     """
     variant = objective.finetuned.variant
@@ -80,13 +86,16 @@ def finetune(
     validation = Validation(objective, list(data.examples.values()), params.watched_texts)
     run.restore(checkpoint)
     weights = weights_of(variant)
-    steps = range(run.done + 1, variant.steps + 1)
-    for step in progress(steps, "finetuning"):
+    steps = progress(range(run.done + 1, variant.steps + 1), "finetuning")
+    for step in steps:
         torch.manual_seed(seed + step + 1000003 * distributed.rank())  # decides dropout alone
         terms = objective(step_texts(objective.finetuned.encoder, data, params, seed, step))
-        run.learn(terms, weights, params)
+        steps.say(step=step, loss=run.learn(terms, weights, params))
         if step % params.watch_every == 0 or step == variant.steps:
             run.note(*validation.measure())
+            steps.say(gap=run.curve[-1].gap)
+            if distributed.is_first():
+                watch(run.curve)
         if checkpoint.is_due(step):
             run.keep(checkpoint)
     return run.curve
@@ -130,8 +139,8 @@ class FinetuneRun:
 
     def learn(
         self, terms: Mapping[str, Tensor], weights: Mapping[str, float], params: Finetune
-    ) -> None:
-        """Make one step against the weighted sum of the terms."""
+    ) -> float:
+        """Make one step against the weighted sum of the terms, which is returned."""
         loss = torch.stack([weights[name] * terms[name] for name in terms if weights[name]]).sum()
         value = float(distributed.mean(loss.detach()))
         if self.done == 0:
@@ -156,6 +165,7 @@ class FinetuneRun:
         self.done += 1
         values = {name: float(distributed.mean(term.detach())) for name, term in terms.items()}
         self.window.append({**values, "gradient_norm": float(norm)})
+        return value
 
     def note(self, gap: float, kl: float) -> None:
         """Add a point to the learning curve."""

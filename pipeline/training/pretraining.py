@@ -62,7 +62,8 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, params))
     batches = bucketed_batches(encoder.texts(said), params.documents_per_step, rng)
     model.train()
-    for step in progress(range(params.steps), "pretraining"):
+    steps = progress(range(params.steps), "pretraining")
+    for step in steps:
         loss = language_loss(model, encoder, next(batches))
         if step >= params.interpretation_after and step % params.interpretation_every == 0:
             loss = loss + params.interpretation_weight * interpreter(
@@ -77,6 +78,7 @@ def pretrain(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
+        steps.say(loss=float(loss.detach()))
     return model.eval(), tokenizer
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.concepts import balanced, spoken
-from pipeline.core.console import InputError, fail, progress, variant_name
+from pipeline.core.console import InputError, fail, variant_name
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.core.records import Example, Interpretation, Verdict, read_records, write_records
 from tests.support.dag import ROOT
@@ -97,11 +97,6 @@ def test_labels_are_said_as_words() -> None:
 def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail("a\n  b") == 2
     assert capsys.readouterr().err == "error: a b\n"
-
-
-def test_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(progress([1, 2], "counting")) == [1, 2]
-    assert capsys.readouterr() == ("", "")
 
 
 def test_the_variant_comes_from_dvc_or_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """The finetune trains what its variant says, from the seed alone, and moves nothing at 0 steps."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,30 @@ def test_the_curve_averages_the_steps_between_its_points(
     assert curve[0].contrast == pytest.approx((every[0].contrast + every[1].contrast) / 2)
     assert curve[0].gap == every[1].gap
     assert curve[-1] == every[-1]
+
+
+def test_the_curve_is_shown_at_each_of_its_points(
+    model: PreTrainedModel,
+    params: Params,
+    encoder: Encoder,
+    examples: list[Example],
+    documents: list[Document],
+    tmp_path: Path,
+) -> None:
+    finetuning = params.finetune.model_copy(update={"watch_every": 1})
+    variant = params.variants["sft_contrast"]
+    objective = Objective(with_lora(model, finetuning), encoder, finetuning, variant, params.asking)
+    pairs = draw_pairs(examples, "given", "balanced", params.pairs, seed=0)
+    data = FinetuneData({e.id: e for e in examples}, pairs, documents)
+    seen: list[str] = []
+
+    def watch(curve: Sequence[CurvePoint]) -> None:
+        write_curve(tmp_path / "curve.csv", curve)
+        seen.append((tmp_path / "curve.csv").read_text(encoding="utf-8"))
+
+    curve = finetune(objective, data, finetuning, 0, NEVER, watch)
+    assert [text.count("\n") - 1 for text in seen] == [1, 2, 3] == [p.step for p in curve]
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(seen))
 
 
 def test_every_contrast_that_a_variant_may_ask_for_exists() -> None:
