@@ -35,8 +35,9 @@ from benchmarks.published_step import lay_out, published_terms
 from pipeline.core.console import progress
 from pipeline.core.params import load_params
 from pipeline.core.sections import Finetune, Text, Variant
-from pipeline.models.building import train_tokenizer, with_lora
+from pipeline.models.building import train_tokenizer
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.lora import with_lora
 from pipeline.models.peft_import import PeftModel
 from pipeline.training.objective import Objective
 from pipeline.training.step import StepTexts

@@ -1,5 +1,6 @@
 """Finetune one variant's adapter, and keep its learning curve."""
 
+import sys
 from functools import partial
 
 import torch
@@ -18,10 +19,11 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import Document, Example, Pair, read_records
 from pipeline.models import distributed
-from pipeline.models.building import prepare, save_adapter, with_lora
+from pipeline.models.building import prepare
 from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_base
+from pipeline.models.lora import left_out, save_adapter, with_lora
 from pipeline.training.finetuning import FinetuneData, finetune, write_curve
 from pipeline.training.objective import Objective
 
@@ -35,6 +37,11 @@ def main() -> None:
     torch.manual_seed(params.seed)
     sharded = params.runtime.sharded and distributed.count() > 1
     model, tokenizer = load_base(BASE_MODEL, torch.device("cpu") if sharded else device)
+    frozen, share = left_out(model, params.finetune.top_layer)
+    if frozen and distributed.is_first():
+        print(
+            f"no adapter lies on {', '.join(frozen)}, {share:.0%} of the weights", file=sys.stderr
+        )
     adapted = with_lora(model, params.finetune)
     if sharded:
         distributed.shard(adapted, device)

@@ -1,10 +1,8 @@
-"""Models, tokenizers and adapters: how they are made, and how an adapter is saved."""
+"""Small models and their tokenizers, made anew; and the machine made ready to run any."""
 
 import ctypes
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import transformers
@@ -17,15 +15,10 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.pytorch_utils import Conv1D
 
 from pipeline.core.console import InputError, is_out_of_memory
-from pipeline.core.files import whole
-from pipeline.core.sections import EmbeddedModel, Finetune, Runtime
-from pipeline.models import distributed
+from pipeline.core.sections import EmbeddedModel, Runtime
 from pipeline.models.encoding import SLOT
-from pipeline.models.hooks import decoder_blocks
-from pipeline.models.peft_import import LoraConfig, PeftModel, get_peft_model
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 CHAT_TEMPLATE = (
@@ -109,45 +102,3 @@ def new_model(params: EmbeddedModel, tokenizer: PreTrainedTokenizerBase) -> Llam
 def on_device(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     nn.Module.to(model, device)  # the subclass's own `to` is not typed
     return model
-
-
-def with_lora(model: PreTrainedModel, params: Finetune) -> PeftModel:
-    """Low-rank adapters on every linear map of the blocks below the top target layer."""
-    maps = {
-        name.rpartition(".")[2]: module
-        for name, module in decoder_blocks(model).named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
-    }
-    config = LoraConfig(
-        r=params.lora_rank,
-        lora_alpha=params.lora_alpha,
-        lora_dropout=params.lora_dropout,
-        target_modules=sorted(maps),
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in maps.values()),
-        layers_to_transform=list(range(params.top_layer)),
-        task_type="CAUSAL_LM",
-    )
-    adapted = get_peft_model(model, config)
-    assert isinstance(adapted, PeftModel)
-    return adapted
-
-
-def save_adapter(folder: Path, adapted: PeftModel) -> None:
-    """Save the adapter alone, the same bytes every time.
-
-    PEFT keeps target_modules as a set, whose order changes between processes, and the base
-    model's path on this machine; both are put right. All ranks must call; the first one writes.
-    """
-    trained = {
-        n: distributed.full_tensor(w) for n, w in adapted.named_parameters() if w.requires_grad
-    }
-    if not distributed.is_first():
-        return
-    with whole(folder) as draft:
-        adapted.save_pretrained(str(draft), state_dict=trained, save_embedding_layers=False)
-        (draft / "README.md").unlink()
-        config = json.loads((draft / "adapter_config.json").read_text(encoding="utf-8"))
-        config["target_modules"] = sorted(config["target_modules"])
-        config["base_model_name_or_path"] = "base_model"
-        text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-        (draft / "adapter_config.json").write_text(text, encoding="utf-8")

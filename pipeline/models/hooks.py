@@ -64,7 +64,7 @@ def running(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
 def decoder_blocks(model: Any) -> nn.ModuleList:
     """The decoder's blocks in order. Raises ValueError where it has no such list."""
     decoder = decoder_of(model)
-    count = model.config.num_hidden_layers
+    count = config_of(model).num_hidden_layers
     for child in decoder.children():
         if isinstance(child, nn.ModuleList) and len(child) == count:
             return child

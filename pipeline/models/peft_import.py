@@ -30,10 +30,15 @@ with hidden("bitsandbytes"):
     from peft import import_utils as available
     from peft.tuners.lora.layer import LoraLayer
     from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import transformers_weight_conversion as older_adapters
 
     # PEFT keeps what it found, and looks again only where `import_bitsandbytes` says so.
     available.is_bnb_available()
     available.is_bnb_4bit_available()
+
+# Adapters here name modules as transformers 5 does. PEFT takes some of those names for transformers
+# 4's: it would lay an adapter on the experts of every block, and lose weights as it loads them.
+vars(older_adapters)["get_checkpoint_conversion_mapping"] = lambda _: None
 
 # PEFT 0.21 asks transformers 5.23 by a name that it is about to drop.
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)

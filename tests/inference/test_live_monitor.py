@@ -19,9 +19,10 @@ from pipeline.inference import monitor_cli
 from pipeline.inference.answer_extraction import encode_answers, read_streams
 from pipeline.inference.fingerprint import is_same_model, signature_of
 from pipeline.inference.live_monitor import check_model, judge_prompts, watching
-from pipeline.models.building import new_model, on_device, with_lora
+from pipeline.models.building import new_model, on_device
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import hidden_states
+from pipeline.models.lora import with_lora
 from pipeline.monitors.answer_states import POSITIONS
 from pipeline.monitors.saved import SavedMonitor, save_monitor
 from tests.support.families import FAMILIES, family

@@ -1,22 +1,14 @@
 """Texts become tokens with named positions; models and adapters are stored byte for byte."""
 
-import hashlib
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from pipeline.core.params import Params
-from pipeline.models.building import ASSISTANT, END, save_adapter, with_lora
+from pipeline.models.building import ASSISTANT, END
 from pipeline.models.encoding import Encoder, token_batches
 from pipeline.models.hooks import decoder_blocks
-from pipeline.models.loading import load_base, load_variant, save_trained
-from tests.support.dag import ROOT
 
 CPU = torch.device("cpu")
 
@@ -82,71 +74,6 @@ def test_mean_counts_real_tokens_only(encoder: Encoder) -> None:
     hidden[batch.mask == 0] = 1e6
     length = int(batch.mask[0].sum())
     assert torch.allclose(batch.at(hidden, "mean")[0], hidden[0, :length].mean(0), atol=1e-6)
-
-
-def test_a_fresh_adapter_changes_nothing(
-    model: PreTrainedModel, encoder: Encoder, params: Params, tmp_path: Path
-) -> None:
-    """LoRA's second factor starts at 0: a variant of 0 steps is the untouched model."""
-    save_trained(tmp_path / "base", model, encoder.tokenizer, params.model)
-    save_adapter(tmp_path / "adapter", with_lora(model, params.finetune))
-    variant, _ = load_variant(tmp_path / "base", tmp_path / "adapter", CPU)
-    untouched, _ = load_base(tmp_path / "base", CPU)
-    for (name, weight), (other, same) in zip(
-        variant.named_parameters(), untouched.named_parameters(), strict=True
-    ):
-        assert name == other
-        assert torch.equal(weight, same)
-
-
-def test_adapters_stand_below_the_target_layer_only(model: PreTrainedModel, params: Params) -> None:
-    adapted = with_lora(model, params.finetune)
-    layers = {
-        name.split("layers.")[1][0] for name, w in adapted.named_parameters() if w.requires_grad
-    }
-    assert layers == {str(block) for block in range(params.finetune.top_layer)}
-    assert len(decoder_blocks(adapted)) == params.model.embedded.layers
-
-
-SAVED_TWICE = """
-import hashlib, sys, torch
-from pathlib import Path
-from pipeline.models.loading import load_base
-from pipeline.models.building import save_adapter, with_lora
-from tests.support.tiny import tiny_params
-model, _ = load_base(Path(sys.argv[1]), torch.device("cpu"))
-torch.manual_seed(0)
-save_adapter(Path(sys.argv[2]), with_lora(model, tiny_params().finetune))
-"""
-
-
-def test_an_adapter_is_the_same_bytes_in_every_process(
-    model: PreTrainedModel, encoder: Encoder, params: Params, tmp_path: Path
-) -> None:
-    """PEFT writes a set; Python's hash seed orders it."""
-    save_trained(tmp_path / "base", model, encoder.tokenizer, params.model)
-    digests = []
-    for seed in "12":
-        folder = tmp_path / seed
-        subprocess.run(
-            [sys.executable, "-c", SAVED_TWICE, str(tmp_path / "base"), str(folder)],
-            env={"PYTHONHASHSEED": seed, "PATH": ""}, cwd=ROOT, check=True,
-        )  # fmt: skip
-        digests.append(
-            {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
-        )
-    assert digests[0] == digests[1]
-    assert digests[0].keys() == {"adapter_config.json", "adapter_model.safetensors"}
-
-
-def test_no_machine_path_is_stored(
-    model: PreTrainedModel, encoder: Encoder, params: Params, tmp_path: Path
-) -> None:
-    save_trained(tmp_path / "base", model, encoder.tokenizer, params.model)
-    loaded, _ = load_base(tmp_path / "base", CPU)
-    save_adapter(tmp_path / "adapter", with_lora(loaded, params.finetune))
-    for path in [*(tmp_path / "adapter").iterdir(), *(tmp_path / "base").iterdir()]:
-        assert str(tmp_path).encode() not in path.read_bytes(), path.name
 
 
 def test_decoder_of_another_shape_is_refused(model: PreTrainedModel) -> None:

@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json
 from pipeline.core.params import Params
-from pipeline.models.building import save_adapter, with_lora
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.external_base import adopt
 from pipeline.models.loading import card_of, load_base, load_variant
+from pipeline.models.lora import save_adapter, with_lora
 from tests.support.tiny import move
 
 CPU = torch.device("cpu")

@@ -17,11 +17,12 @@ from pipeline.core.records import Document, Example
 from pipeline.corpora.pairs import draw_pairs
 from pipeline.edits.delta import Edit, applied, make_editable, mlp_of, weight_difference
 from pipeline.models import loading, nf4
-from pipeline.models.building import new_model, save_adapter, with_lora
+from pipeline.models.building import new_model
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import decoder_blocks, hidden_states
 from pipeline.models.loading import load_base, load_variant, save_trained
+from pipeline.models.lora import save_adapter, with_lora
 from pipeline.models.packing import pack, read_row
 from pipeline.models.reader_check import reader_for
 from pipeline.training.finetuning import FinetuneData, finetune

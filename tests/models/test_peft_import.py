@@ -21,7 +21,8 @@ def run(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_an_adapter_is_made_without_bitsandbytes_and_in_silence() -> None:
     code = """
 import sys
-from pipeline.models.building import new_model, prepare, train_tokenizer, with_lora
+from pipeline.models.building import new_model, prepare, train_tokenizer
+from pipeline.models.lora import with_lora
 from tests.support.tiny import tiny_params
 params = tiny_params()
 prepare(params.runtime)

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Example, Pair, Split
 from pipeline.evaluation.linear_probe import fit_probe
-from pipeline.models.building import prepare, with_lora
+from pipeline.models.building import prepare
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import hidden_states
+from pipeline.models.lora import with_lora
 from pipeline.reporting.maps import main_axes, neighbour_plane
 from pipeline.selfie.controls import interpret_examples
 from pipeline.training.finetuning import FinetuneData, finetune

@@ -5,8 +5,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.core.params import Params
-from pipeline.models.building import with_lora
 from pipeline.models.encoding import Encoder
+from pipeline.models.lora import with_lora
 from pipeline.training.objective import Objective
 from tests.support.tiny import move
 

@@ -16,11 +16,11 @@ from pipeline.core.representations import RepresentationsFile, load_representati
 from pipeline.core.sections import Finetune
 from pipeline.inference.extraction import extract
 from pipeline.models import distributed
-from pipeline.models.building import save_adapter, with_lora
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import config_of
 from pipeline.models.loading import load_base
+from pipeline.models.lora import save_adapter, with_lora
 from pipeline.training.finetuning import FinetuneData, finetune
 from pipeline.training.objective import Objective
 from pipeline.training.step import StepTexts

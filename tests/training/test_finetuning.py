@@ -16,9 +16,9 @@ from pipeline.core.params import Params
 from pipeline.core.records import Document, Example
 from pipeline.core.sections import Finetune, Variant
 from pipeline.corpora.pairs import draw_pairs
-from pipeline.models.building import with_lora
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
+from pipeline.models.lora import with_lora
 from pipeline.models.peft_import import PeftModel
 from pipeline.training import losses
 from pipeline.training.finetuning import (

@@ -12,9 +12,10 @@ from pipeline.corpora import embedded_corpus
 from pipeline.corpora.pairs import draw_pairs
 from pipeline.evaluation.separation import nearest_centroid
 from pipeline.inference.extraction import read_batch
-from pipeline.models.building import new_model, with_lora
+from pipeline.models.building import new_model
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
+from pipeline.models.lora import with_lora
 from pipeline.training.finetuning import FinetuneData, finetune
 from pipeline.training.objective import Objective
 

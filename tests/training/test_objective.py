@@ -10,9 +10,9 @@ from transformers import PreTrainedModel
 
 from pipeline.core.params import Params
 from pipeline.core.records import Example
-from pipeline.models.building import with_lora
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import decoder_blocks
+from pipeline.models.lora import with_lora
 from pipeline.training import losses
 from pipeline.training.fused_lora import switched_off
 from pipeline.training.objective import Objective, lay_out
