@@ -48,6 +48,7 @@ def train(
         finetuning: Finetune = every_step,
         repeated: int = 0,
         checkpoint: Checkpoint = NEVER,
+        watch: Callable[[Sequence[CurvePoint]], None] = lambda curve: None,
         **row: object,
     ) -> tuple[PeftModel, list[CurvePoint]]:
         variant = params.variants["sft_contrast"].model_copy(update=row)
@@ -56,7 +57,7 @@ def train(
         torch.manual_seed(seed)
         adapted = with_lora(model, finetuning)
         objective = Objective(adapted, encoder, finetuning, variant, params.asking)
-        return adapted, finetune(objective, data, finetuning, seed, checkpoint)
+        return adapted, finetune(objective, data, finetuning, seed, checkpoint, watch)
 
     return run
 
@@ -231,26 +232,16 @@ def test_the_curve_averages_the_steps_between_its_points(
 
 
 def test_the_curve_is_shown_at_each_of_its_points(
-    model: PreTrainedModel,
-    params: Params,
-    encoder: Encoder,
-    examples: list[Example],
-    documents: list[Document],
-    tmp_path: Path,
+    train: Train, model: PreTrainedModel, tmp_path: Path
 ) -> None:
-    finetuning = params.finetune.model_copy(update={"watch_every": 1})
-    variant = params.variants["sft_contrast"]
-    objective = Objective(with_lora(model, finetuning), encoder, finetuning, variant, params.asking)
-    pairs = draw_pairs(examples, "given", "balanced", params.pairs, seed=0)
-    data = FinetuneData({e.id: e for e in examples}, pairs, documents)
     seen: list[str] = []
 
     def watch(curve: Sequence[CurvePoint]) -> None:
         write_curve(tmp_path / "curve.csv", curve)
         seen.append((tmp_path / "curve.csv").read_text(encoding="utf-8"))
 
-    curve = finetune(objective, data, finetuning, 0, NEVER, watch)
-    assert [text.count("\n") - 1 for text in seen] == [1, 2, 3] == [p.step for p in curve]
+    train(model, watch=watch)
+    assert [text.count("\n") - 1 for text in seen] == [1, 2, 3]
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(seen))
 
 
