@@ -9,12 +9,12 @@ import torch
 from hypothesis import HealthCheck, settings
 from transformers import PreTrainedModel
 
+from benchmarks.processor import processor
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Example
 from pipeline.corpora import embedded_corpus
 from pipeline.models.building import new_model, train_tokenizer
 from pipeline.models.encoding import Encoder
-from tests.support.bits import processor
 from tests.support.clones import Edit, editing, finished_clone
 from tests.support.tiny import tiny_params
 

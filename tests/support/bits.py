@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.processor import processor
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Example, Pair, Split
 from pipeline.evaluation.linear_probe import fit_probe
@@ -62,21 +63,6 @@ def machine() -> dict[str, Any]:
         "kernels": torch.backends.cpu.get_cpu_capability(),
         "libraries": {name: version(name) for name in LIBRARIES},
     }
-
-
-def processor() -> str:
-    """The processor's name, vendor and widest vectors, from /proc/cpuinfo where there is one."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return platform.processor() or platform.machine()
-    rows: dict[str, str] = {}
-    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        rows[key.strip()] = value.strip()
-    widest = next((w for w in ("avx512f", "avx2") if w in rows.get("flags", "").split()), "no AVX2")
-    known = [rows.get(key, "?") for key in ("vendor_id", "cpu family", "model")]
-    made = "{} family {} model {}".format(*known)
-    return f"{rows.get('model name', platform.machine())} ({made}; {widest})"
 
 
 def parts() -> Iterator[dict[str, Any]]:
