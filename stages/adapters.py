@@ -24,7 +24,8 @@ from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_base
 from pipeline.models.lora import left_out, save_adapter, with_lora
-from pipeline.training.finetuning import FinetuneData, finetune, write_curve
+from pipeline.training.finetune_data import FinetuneData
+from pipeline.training.finetuning import finetune, write_curve
 from pipeline.training.objective import Objective
 
 

@@ -6,6 +6,7 @@ files that stages hand on to each other.
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from pipeline.core.console import InputError
 from pipeline.core.files import whole
+from pipeline.core.finite import not_finite
 
 Split = Literal[
     "train", "validation", "test", "novel", "shifted", "described", "pretrain", "heldout"
@@ -225,6 +227,7 @@ def read_watched(path: Path, count: int) -> list[Request]:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Raises InputError for a record with a number that is not finite; `path` is then as it was."""
     with whole(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as lines:
         for record in records:
             fields = {
@@ -233,6 +236,10 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
                 else _plain(value)
                 for name, value in _fields_of(record).items()
             }
+            for name, value in fields.items():
+                if not _is_finite(value):
+                    about = f"{path}: {type(record).__name__} of {next(iter(fields.values()))}"
+                    raise not_finite(about, f"the numbers of its {name}")
             lines.write(json.dumps(fields, ensure_ascii=False, sort_keys=True) + "\n")
 
 
@@ -250,7 +257,7 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
     with path.open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             fields = _object_of(line)
-            if fields.keys() != names:
+            if fields.keys() != names or not all(map(_is_finite, fields.values())):
                 raise InputError(
                     f"{path} line {number} is no {kind.__name__}; run the stage that writes it"
                 )
@@ -266,6 +273,15 @@ def _object_of(line: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _is_finite(value: object) -> bool:
+    """Whether all numbers of a field are; what is no number is."""
+    return all(
+        math.isfinite(item)
+        for item in (value if isinstance(value, list) else [value])
+        if isinstance(item, float)
+    )
 
 
 def _plain(value: object) -> object:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from pipeline.core.finite import check_states
+
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.str_]
 
@@ -94,7 +96,11 @@ class RepresentationsFile:
             room.truncate(self.start + self.bytes)
 
     def put(self, texts: Sequence[int], values: NDArray[np.float32]) -> None:
-        """Write the values [layers, positions, N, width] of N texts, by their indices in `ids`."""
+        """Write the values [layers, positions, N, width] of N texts, by their indices in `ids`.
+
+        Raises InputError for a text whose values are not finite, and writes none of them.
+        """
+        check_states(values, self.layers, [self.ids[text] for text in texts])
         row = 4 * self.width
         with self.path.open("r+b") as room:
             for layer, position in np.ndindex(values.shape[:2]):
@@ -105,10 +111,13 @@ class RepresentationsFile:
 
 
 def load_representations(path: Path) -> Representations:
+    """Raises InputError for a text whose values are not finite."""
     with safe_open(path, framework="numpy") as stored:
         described: dict[str, Sequence[object]] = json.loads(stored.metadata()["representations"])
         values = stored.get_tensor("values")
-    return Representations(values, **{name: tuple(v) for name, v in described.items()})  # type: ignore[arg-type]
+    found = Representations(values, **{name: tuple(v) for name, v in described.items()})  # type: ignore[arg-type]
+    check_states(found.values, found.layers, found.ids, f"{path}: ")
+    return found
 
 
 def centre_and_scale(seen: Vectors) -> tuple[Vectors, float]:

@@ -1,6 +1,7 @@
 """A model's completions of requests, and its likelihood of given texts."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from pipeline.core.console import progress
+from pipeline.core.console import InputError, progress
+from pipeline.core.finite import not_finite
 from pipeline.core.records import Completion, Document, Likelihood, Opening, Request
 from pipeline.core.sections import Generation
-from pipeline.models.encoding import Encoder, ends_of, token_batches
+from pipeline.models.encoding import Encoded, Encoder, ends_of, token_batches
+from pipeline.models.finite import FiniteLogits, check_texts
 from pipeline.models.logits import joined_chunks, logits_of, token_kl
-from pipeline.models.packing import pack
+from pipeline.models.packing import ReadRow, pack
 from pipeline.models.padding import padded
 from pipeline.models.reader_check import reader_for
 
@@ -55,7 +58,10 @@ def complete(
             part.to(model.device)
             for part in padded([prompts[i] for i in chosen], encoder.pad, "left")
         )
-        output: Tensor = generate(ids, attention_mask=mask, generation_config=config)
+        finite = FiniteLogits([f"request {requests[i].id}" for i in chosen], params.samples)
+        output: Tensor = generate(
+            ids, attention_mask=mask, generation_config=config, logits_processor=[finite]
+        )
         answers = encoder.tokenizer.batch_decode(
             output[:, ids.shape[1] :], skip_special_tokens=True
         )
@@ -76,7 +82,10 @@ def likelihoods(
     tokens_per_batch: int,
 ) -> list[Likelihood]:
     """Of each document, the tuned model's negative log-likelihood and its KL divergence from the
-    untouched model, both summed over tokens, in nats."""
+    untouched model, both summed over tokens, in nats.
+
+    Raises InputError for a document of which one is not finite, with the layer where that begins.
+    """
     texts = encoder.texts([(d.prompt, d.response) for d in documents])
     read = reader_for(untouched, encoder.longest)
     found: dict[int, Likelihood] = {}
@@ -96,6 +105,9 @@ def likelihoods(
                 nll=float(own_nll.sum()),
                 kl=float(own_kl.sum()),
             )
+            if not math.isfinite(found[index].nll + found[index].kl):
+                suspects = {documents[i].id: texts[i] for i in chosen}
+                raise _not_finite(read, (untouched, tuned), documents[index].id, suspects)
     return [found[index] for index in range(len(documents))]
 
 
@@ -108,7 +120,10 @@ def openings(
     tokens_per_batch: int,
 ) -> list[Opening]:
     """The KL divergence of the tuned from the untouched model at the first token after each prompt,
-    in nats. A mean over all tokens would hide how far this one moves."""
+    in nats. A mean over all tokens would hide how far this one moves.
+
+    Raises InputError for a prompt of which it is not finite, with the layer where that begins.
+    """
     texts = encoder.texts([(prompt.prompt, "") for prompt in asked])
     read = reader_for(untouched, encoder.longest)
     found: dict[int, Opening] = {}
@@ -122,7 +137,21 @@ def openings(
         )
         for index, kl in zip(chosen, token_kl(logits, frozen).tolist(), strict=True):
             found[index] = Opening(asked[index].id, kl)
+            if not math.isfinite(kl):
+                suspects = {asked[i].id: texts[i] for i in chosen}
+                raise _not_finite(read, (untouched, tuned), asked[index].id, suspects)
     return [found[index] for index in range(len(asked))]
+
+
+def _not_finite(
+    read: ReadRow, models: Sequence[PreTrainedModel], name: str, texts: Mapping[str, Encoded]
+) -> InputError:
+    """The error for a text that a model predicts with no finite numbers. Raises it for the text
+    and the lowest layer where that begins, among those of one row: in it, what is no number may
+    spread. Where all layers are finite, the logits are not."""
+    for model in models:
+        check_texts(read, model, {f"text {own}": text for own, text in texts.items()})
+    return not_finite(f"text {name}", "its likelihoods")
 
 
 def _nll_and_kl(

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.core.console import InputError
+from pipeline.core.finite import not_finite
 from pipeline.inference.fingerprint import is_same_model, signature_of
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import config_of, decoder_blocks, decoder_of
@@ -68,7 +70,8 @@ class LiveMonitor:
 
     def judgements(self, row: int = 0) -> list[Judgement]:
         """The judgements of one row, step by step. A batch goes on until its last row has ended:
-        ignore the steps after this row's end."""
+        ignore the steps after this row's end. Raises InputError for a state that is not finite, as
+        `latest` does: no alarm would be raised on it."""
         return [self._judgement(step) for step in self.probabilities[:, row].numpy()]
 
     def latest(self) -> list[Judgement]:
@@ -100,6 +103,8 @@ class LiveMonitor:
         return sums / counts
 
     def _judgement(self, probabilities: Any) -> Judgement:
+        if not np.isfinite(probabilities).all():
+            raise not_finite("a text under a monitor", f"its states at layer {self.monitor.layer}")
         score = self.monitor.score(probabilities)
         label = self.monitor.label(probabilities, score)
         return Judgement(label, score, self.monitor.threshold, self.monitor.layer)

@@ -28,6 +28,7 @@ from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
 from pipeline.core.sections import Text
 from pipeline.inference.live_monitor import Judgement, check_model, judge_prompts, watching
 from pipeline.models.encoding import Encoder, ends_of
+from pipeline.models.finite import FiniteLogits
 from pipeline.models.hooks import config_of
 from pipeline.models.loading import load_variant
 from pipeline.models.weights import LOCAL
@@ -166,7 +167,12 @@ def sample_answer(
     )
     ids = torch.tensor([encoder(prompt, "").ids], device=model.device)
     with watching(model, monitor, check=False) as live:
-        output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        output = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=config,
+            logits_processor=[FiniteLogits([f"prompt {_plain(prompt)!r}"])],
+        )
     return [encoder.decode([token]) for token in output[0, ids.shape[1] :]], live.judgements()
 
 

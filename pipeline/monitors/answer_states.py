@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from pipeline.core.files import whole
+from pipeline.core.finite import check_states
 
 POSITIONS = ("last", "mean")  # that move while an answer grows
 # Where running answers are judged: at `last`, training texts end in a token that none of them has.
@@ -46,7 +47,11 @@ class AnswerStates:
 
 
 def save_streams(path: Path, streams: AnswerStates) -> None:
-    """All metadata is one sorted JSON value, so that the same streams give the same bytes."""
+    """All metadata is one sorted JSON value, so that the same streams give the same bytes.
+
+    Raises InputError for a text whose states are not finite.
+    """
+    _check(streams)
     names = ("ids", "layer", "lengths", "samples")
     described = json.dumps({name: getattr(streams, name) for name in names}, sort_keys=True)
     with whole(path) as draft:
@@ -55,9 +60,17 @@ def save_streams(path: Path, streams: AnswerStates) -> None:
 
 
 def load_streams(path: Path) -> AnswerStates:
+    """Raises InputError for a text whose states are not finite."""
     with safe_open(path, framework="numpy") as stored:
         described = json.loads(stored.metadata()["streams"])
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     signature = tensors.pop("signature")
     lists = {name: tuple(described[name]) for name in ("ids", "samples", "lengths")}
-    return AnswerStates(layer=described["layer"], states=tensors, signature=signature, **lists)
+    found = AnswerStates(layer=described["layer"], states=tensors, signature=signature, **lists)
+    _check(found, f"{path}: ")
+    return found
+
+
+def _check(streams: AnswerStates, where: str = "") -> None:
+    names = np.repeat(streams.ids, streams.lengths).tolist()
+    check_states(np.stack(list(streams.states.values()))[None], [streams.layer], names, where)

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from pipeline.core.console import InputError
 from pipeline.core.files import whole, write_json
+from pipeline.core.finite import not_finite
 from pipeline.core.sections import Position
 
 Tensor = NDArray[np.float32] | NDArray[np.float64]
@@ -73,7 +74,11 @@ def identity_of(card: Mapping[str, Any]) -> dict[str, str]:
 
 
 def save_monitor(folder: Path, name: str, monitor: SavedMonitor) -> None:
-    """Write folder/name.json and folder/name.safetensors."""
+    """Write folder/name.json and folder/name.safetensors. Raises InputError for a number that is
+    not finite."""
+    for key in TENSORS:
+        if not np.isfinite(getattr(monitor, key)).all():
+            raise not_finite(f"monitor {name} of {monitor.variant}", f"the numbers of its {key}")
     words = {key: value for key, value in vars(monitor).items() if key not in TENSORS}
     tensors = {
         key: np.ascontiguousarray(getattr(monitor, key), kind) for key, kind in TENSORS.items()
@@ -101,6 +106,8 @@ def load_monitor(path: Path) -> SavedMonitor:
             monitor = SavedMonitor(**words, **{key: stored.get_tensor(key) for key in TENSORS})
             if not isinstance(monitor.layer, int) or monitor.position not in get_args(Position):
                 raise ValueError("no layer or position")
+            if not all(np.isfinite(getattr(monitor, key)).all() for key in TENSORS):
+                raise ValueError("a number that is not finite")
     except (ValueError, TypeError, KeyError, SafetensorError):
         raise InputError(f"{path} or {beside.name} is damaged; run: dvc repro monitors") from None
     width, classes = len(monitor.centre), len(monitor.classes)

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.core.concepts import spoken
+from pipeline.core.finite import check_states
 from pipeline.core.records import CONTROLS, Example, Interpretation, TokenInterpretation
 from pipeline.core.sections import Asking, Selfie, TokenPosition
 from pipeline.models.encoding import Encoder, ends_of
@@ -211,7 +212,7 @@ def example_states(
     per_batch: int,
 ) -> dict[LayerAndPosition, Tensor]:
     """The states [N, D] of examples, by layer and position, in float32 on the CPU; `per_batch`
-    examples are read together."""
+    examples are read together. Raises InputError for a state that is not finite."""
     found: dict[LayerAndPosition, list[Tensor]] = {
         (layer, position): [] for layer in layers for position in positions
     }
@@ -221,4 +222,8 @@ def example_states(
         hidden = hidden_states(model, batch.ids, batch.mask, layers)
         for (layer, position), parts in found.items():
             parts.append(batch.at(hidden[layer], position).float().cpu())
-    return {at: torch.cat(parts) for at, parts in found.items()}
+    states = {at: torch.cat(parts) for at, parts in found.items()}
+    names = [example.id for example in examples]
+    for layer, position in sorted(states):
+        check_states(states[layer, position].numpy()[None], [layer], names)
+    return states

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.core.console import InputError, progress
+from pipeline.core.finite import not_finite
 from pipeline.core.sections import Asking, Selfie
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.hooks import InjectionSettings, config_of
@@ -187,7 +188,11 @@ def _lengths(tokens: Tensor, ends: Sequence[int]) -> Tensor:
 def _decoded(
     tokenizer: PreTrainedTokenizerBase, tokens: Tensor, lengths: Tensor, relevancy: Tensor
 ) -> list[VectorInterpretation]:
-    """Answers as text; equal ones are decoded once."""
+    """Answers as text; equal ones are decoded once. Raises InputError for an answer whose tokens'
+    probabilities are not finite: it says nothing."""
+    damaged = ~torch.isfinite(relevancy).all(1)
+    if damaged.any():
+        raise not_finite(f"vector {int(damaged.long().argmax())}", "the logits of its answer")
     decoded: dict[tuple[int, ...], tuple[str, tuple[str, ...]]] = {}
     found = []
     for ids, length, scores in zip(

@@ -9,7 +9,6 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,30 +16,17 @@ from torch import Tensor
 
 from pipeline.core.console import InputError, progress
 from pipeline.core.files import whole
-from pipeline.core.random_streams import RandomStream, rng_of
-from pipeline.core.records import Document, Example, Pair
+from pipeline.core.records import Document, Example
 from pipeline.core.sections import Finetune
 from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
-from pipeline.models.encoding import Encoder
+from pipeline.models.finite import check_texts
 from pipeline.models.peft_import import PeftModel
+from pipeline.training.finetune_data import FinetuneData, step_records, step_texts
+from pipeline.training.fused_lora import switched_off
 from pipeline.training.objective import Objective
-from pipeline.training.step import StepTexts
 from pipeline.training.terms import weights_of
 from pipeline.training.validation import Validation
-
-
-@dataclass(frozen=True)
-class FinetuneData:
-    """What a finetune reads: examples by id, pairs of them, and documents to go on reading."""
-
-    examples: Mapping[str, Example]
-    pairs: Sequence[Pair]
-    documents: Sequence[Document]
-
-    @cached_property
-    def concepts(self) -> list[str]:
-        return sorted({pair.concept for pair in self.pairs})
 
 
 @dataclass(frozen=True)
@@ -77,7 +63,8 @@ def finetune(
     number alone, so that a run which goes on from a checkpoint ends with the same bytes.
     A variant of 0 steps is the untouched model. `watch` is given the learning curve whenever it
     has a new point.
-    Raises InputError where the objective diverges; the last good checkpoint stays.
+    Raises InputError where the objective diverges, or the model makes no finite numbers of a text
+    even without its adapter; the last good checkpoint stays.
     """
     variant = objective.finetuned.variant
     if variant.steps == 0:
@@ -90,7 +77,11 @@ def finetune(
     for step in steps:
         torch.manual_seed(seed + step + 1000003 * distributed.rank())  # decides dropout alone
         terms = objective(step_texts(objective.finetuned.encoder, data, params, seed, step))
-        steps.say(step=step, loss=run.learn(terms, weights, params))
+        try:
+            steps.say(step=step, loss=run.learn(terms, weights, params))
+        except InputError:
+            check_frozen(objective, data, params, seed, step)
+            raise
         if step % params.watch_every == 0 or step == variant.steps:
             run.note(*validation.measure())
             steps.say(gap=run.curve[-1].gap)
@@ -101,27 +92,18 @@ def finetune(
     return run.curve
 
 
-def step_texts(
-    encoder: Encoder, data: FinetuneData, params: Finetune, seed: int, step: int
-) -> StepTexts:
-    """This rank's part of what a step, counted from 1, learns from."""
-    start = (step - 1) * params.pairs_per_step
-    chosen = data.pairs[start : start + params.pairs_per_step]
-    pairs = distributed.share(chosen, "finetune.pairs_per_step")
-    drawn = rng_of(RandomStream.RETAINED, seed, step).integers(
-        len(data.documents), size=params.retain_per_step
-    )
-    kept = distributed.share([data.documents[i] for i in drawn], "finetune.retain_per_step")
-    first = [data.examples[pair.first] for pair in pairs]
-    second = [data.examples[pair.second] for pair in pairs]
-    shown = [pair.augmentation for pair in pairs]
-    return StepTexts(
-        first=encoder.texts([shown_part(e, s) for e, s in zip(first, shown, strict=True)]),
-        second=encoder.texts([shown_part(e, s) for e, s in zip(second, shown, strict=True)]),
-        labels=torch.tensor([data.concepts.index(pair.concept) for pair in pairs]),
-        retained=encoder.texts([(document.prompt, document.response) for document in kept]),
-        answered=encoder.texts([(e.prompt, e.safe_response) for e in first if e.safe_response]),
-    )
+def check_frozen(
+    objective: Objective, data: FinetuneData, params: Finetune, seed: int, step: int
+) -> None:
+    """Raises InputError for a text of a step of which the model makes no finite numbers with its
+    adapter switched off: then no learning rate is to blame."""
+    pairs, kept = step_records(data, params, seed, step)
+    named = (data.examples[name] for pair in pairs for name in (pair.first, pair.second))
+    records: list[Example | Document] = [*named, *kept]
+    texts = objective.finetuned.encoder.texts([(r.prompt, r.response) for r in records])
+    by_name = {f"text {record.id}": own for record, own in zip(records, texts, strict=True)}
+    with switched_off(objective.adapted):
+        check_texts(objective.read_row, objective.adapted, by_name)
 
 
 class FinetuneRun:
@@ -220,16 +202,3 @@ def write_curve(path: Path, curve: Sequence[CurvePoint]) -> None:
         lines.write(",".join(names) + "\n")
         for point in curve:
             lines.write(",".join(f"{getattr(point, name):.6g}" for name in names) + "\n")
-
-
-def shown_part(example: Example, shown: str) -> tuple[str, str]:
-    """Prompt and response of a text as one view of a pair. A part shown alone is the whole message,
-    in the user's turn, so that both of its positions stand after it."""
-    match shown:
-        case "whole":
-            return example.prompt, example.response
-        case "prompt":
-            return example.prompt, ""
-        case "response":
-            return example.response or example.prompt, ""
-    raise ValueError(f"augmentation {shown!r}: whole, prompt or response")

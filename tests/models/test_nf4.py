@@ -25,7 +25,8 @@ from pipeline.models.loading import load_base, load_variant, save_trained
 from pipeline.models.lora import save_adapter, with_lora
 from pipeline.models.packing import pack, read_row
 from pipeline.models.reader_check import reader_for
-from pipeline.training.finetuning import FinetuneData, finetune
+from pipeline.training.finetune_data import FinetuneData
+from pipeline.training.finetuning import finetune
 from pipeline.training.fused_lora import fuse, switched_off
 from pipeline.training.objective import Objective
 from tests.support.tiny import move

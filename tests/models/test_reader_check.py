@@ -87,7 +87,7 @@ def test_damaged_weights_are_named() -> None:
     model = family("llama")
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(torch.nan)
-    with pytest.raises(InputError, match="hidden states are not finite; its weights are damaged"):
+    with pytest.raises(InputError, match="layer 0 are not finite; the model's weights are damaged"):
         reader_for(model, longest=20)
 
 

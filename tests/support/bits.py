@@ -33,7 +33,8 @@ from pipeline.models.hooks import hidden_states
 from pipeline.models.lora import with_lora
 from pipeline.reporting.maps import main_axes, neighbour_plane
 from pipeline.selfie.controls import interpret_examples
-from pipeline.training.finetuning import FinetuneData, finetune
+from pipeline.training.finetune_data import FinetuneData
+from pipeline.training.finetuning import finetune
 from pipeline.training.objective import Objective
 from pipeline.training.pretraining import pretrain
 from tests.support.tiny import plain, tiny_tree

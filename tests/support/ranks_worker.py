@@ -21,7 +21,8 @@ from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import config_of
 from pipeline.models.loading import load_base
 from pipeline.models.lora import save_adapter, with_lora
-from pipeline.training.finetuning import FinetuneData, finetune
+from pipeline.training.finetune_data import FinetuneData
+from pipeline.training.finetuning import finetune
 from pipeline.training.objective import Objective
 from pipeline.training.step import StepTexts
 from pipeline.training.terms import weights_of

@@ -21,12 +21,11 @@ from pipeline.models.encoding import Encoder
 from pipeline.models.lora import with_lora
 from pipeline.models.peft_import import PeftModel
 from pipeline.training import losses
+from pipeline.training.finetune_data import FinetuneData, shown_part
 from pipeline.training.finetuning import (
     CurvePoint,
-    FinetuneData,
     FinetuneRun,
     finetune,
-    shown_part,
     write_curve,
 )
 from pipeline.training.objective import Objective

@@ -16,7 +16,8 @@ from pipeline.models.building import new_model
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 from pipeline.models.lora import with_lora
-from pipeline.training.finetuning import FinetuneData, finetune
+from pipeline.training.finetune_data import FinetuneData
+from pipeline.training.finetuning import finetune
 from pipeline.training.objective import Objective
 
 STEPS = 150
