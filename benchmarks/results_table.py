@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import drawn, said, tables_of
+from benchmarks.stage_times import table_of_times
 from pipeline.core.files import read_json, whole
 from pipeline.core.params import load_params
 from pipeline.core.paths import METRICS, SEED_VALUES
@@ -203,27 +204,6 @@ def _others() -> str:
     return drawn(["number", "value"], rows)
 
 
-def _stage_times() -> str:
-    found = read_json(RESULTS / "stage_times.json")
-    run, rows = found["run"], []
-    for name, stage in run["stages"].items():
-        work = stage["seconds"] - stage["start"]
-        cells = (stage["runs"], *(f"{s:.1f}" for s in (stage["start"], work, stage["seconds"])))
-        rows.append([f"`{name}`", *map(str, cells)])
-    runs = sum(stage["runs"] for stage in run["stages"].values())
-    start = sum(stage["start"] for stage in run["stages"].values())
-    rows.append(
-        ["all", str(runs), f"{start:.0f}", f"{run['seconds'] - start:.0f}", f"{run['seconds']:.0f}"]
-    )
-    said = (
-        f"From nothing {run['seconds'] / 60:.1f} minutes, with nothing to do "
-        f"{found['nothing_to_do_seconds']:.1f} s, on {found['processor']}, at {found['commit']}. "
-        f"Equal bits cost {found['cost_of_pins']:+.0%} of processor time beside the machine's own "
-        "kernels."
-    )
-    return drawn(["stage", "runs", "start, s", "work, s", "both, s"], rows) + "\n\n" + said
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "headline": _headline,
     "few": _few,
@@ -234,7 +214,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "monitors": _monitors,
     "edits": _edits,
     "others": _others,
-    "stage times": _stage_times,
+    "stage times": table_of_times,
     "layers": lambda: tables_of((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
 }
 

@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.markdown import drawn
 from benchmarks.processor import processor
 from benchmarks.runs import clone_without_results, commit_of_clean, environment_of
 from pipeline.core.console import InputError, run
-from pipeline.core.files import Tree, write_json
+from pipeline.core.files import Tree, read_json, write_json
 from pipeline.core.paths import SEED_VALUES
 
 OUT = Path("benchmarks/results/stage_times.json")
@@ -104,6 +105,28 @@ def seconds_of_start(clone: Path, stage: str) -> float:
         subprocess.run(command, cwd=clone, env=environment_of(clone), check=True)
         seconds.append(time.monotonic() - began)
     return min(seconds)
+
+
+def table_of_times() -> str:
+    """The committed result, as a page shows it."""
+    found = read_json(OUT)
+    run, rows = found["run"], []
+    for name, stage in run["stages"].items():
+        work = stage["seconds"] - stage["start"]
+        cells = (stage["runs"], *(f"{s:.1f}" for s in (stage["start"], work, stage["seconds"])))
+        rows.append([f"`{name}`", *map(str, cells)])
+    runs = sum(stage["runs"] for stage in run["stages"].values())
+    start = sum(stage["start"] for stage in run["stages"].values())
+    rows.append(
+        ["all", str(runs), f"{start:.0f}", f"{run['seconds'] - start:.0f}", f"{run['seconds']:.0f}"]
+    )
+    summary = (
+        f"From nothing {run['seconds'] / 60:.1f} minutes, with nothing to do "
+        f"{found['nothing_to_do_seconds']:.1f} s, on {found['processor']}, at {found['commit']}. "
+        f"Equal bits cost {found['cost_of_pins']:+.0%} of processor time beside the machine's own "
+        "kernels."
+    )
+    return drawn(["stage", "runs", "start, s", "work, s", "both, s"], rows) + "\n\n" + summary
 
 
 def _processor_seconds() -> float:
