@@ -1,4 +1,5 @@
-"""The tables of README.md and docs/, made of committed results.
+"""The tables of README.md and docs/, made of committed results. Longer than other modules,
+as it has a function a table.
 
 `python -m benchmarks.results_table` writes them anew, each where its page says so:
 
