@@ -1,9 +1,16 @@
-"""The pipeline's library. What decides the bits of its results is set here, before all else.
+"""The pipeline's library. The environment that its libraries read is set here, before all else:
+what decides the bits of results, and that no library asks a hub by itself.
 
 On every x86-64 processor with AVX2 the same inputs give the same bytes, whatever it could do
 beyond AVX2, whoever made it, and whatever the environment asks for. Libraries read these variables
 when they are loaded, and this file runs before any module that loads one. Who reads a float32
 model of real size on a CPU may want the machine's own kernels instead: LEGIBLE_KERNELS=native.
+
+Libraries look for code, kernels, models and news on the Hugging Face Hub, some of them as they are
+imported, and send the user's token along. Here all of them are offline. Only `pipeline.hub`
+connects, where params.yaml asks for it: within `pipeline.hub.client.connected`, which a program of
+one's own may use too. A user's HF_HUB_OFFLINE forbids that as well; it is kept as LEGIBLE_OFFLINE,
+for processes that this one starts.
 """
 
 import os
@@ -30,3 +37,7 @@ PINNED = {
 
 if os.environ.get("LEGIBLE_KERNELS", "pinned") != "native":
     os.environ |= PINNED
+
+asked = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or "0"
+os.environ["LEGIBLE_OFFLINE"] = os.environ.get("LEGIBLE_OFFLINE") or asked
+os.environ["HF_HUB_OFFLINE"] = "1"

@@ -15,7 +15,9 @@ from pipeline.core.records import Document, Example
 from pipeline.corpora import embedded_corpus
 from pipeline.models.building import new_model, train_tokenizer
 from pipeline.models.encoding import Encoder
+from tests.support import no_network
 from tests.support.clones import Edit, editing, finished_clone
+from tests.support.no_network import sitecustomize  # noqa: F401 - refuses sockets here
 from tests.support.tiny import tiny_params
 
 # Whoever waits for the longest file waits longest where it starts last. The second one here keeps a
@@ -42,6 +44,25 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return
+
+
+@pytest.fixture(scope="session", autouse=True)
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it is written down that this process, or one that it started, asked for a network."""
+    written = tmp_path_factory.mktemp("network") / "attempts"
+    os.environ["ATTEMPTS"] = str(written)
+    os.environ["PYTHONPATH"] = no_network.PYTHON_PATH
+    return written
+
+
+@pytest.fixture(autouse=True)
+def no_attempt(attempts: Path) -> Iterator[None]:
+    """A test fails where it, or what its fixtures ran, asked for a network, even if in vain."""
+    yield
+    if attempts.exists():
+        tried = attempts.read_text(encoding="utf-8")
+        attempts.unlink()
+        pytest.fail(f"asked for a network:\n{tried}")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""How the Hub's client is called: retried, watched against stalls, without its chatter."""
+"""How the Hub's client is called: where a hub was asked for, retried, watched, without chatter."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,16 +54,20 @@ def remove_abandoned(folder: Path) -> None:
 
 
 @contextmanager
-def quiet_client() -> Iterator[None]:
-    """Without the client's warnings on each try, which would print signed addresses."""
+def connected() -> Iterator[None]:
+    """Within, the Hub's client may connect, unless the user forbids it (HF_HUB_OFFLINE), and says
+    nothing of its own: its warnings on each try would print signed addresses."""
+    from huggingface_hub import constants
     from huggingface_hub.utils import logging as client
 
-    level = client.get_verbosity()
+    level, offline = client.get_verbosity(), constants.HF_HUB_OFFLINE
     client.set_verbosity(logging.ERROR)
+    constants.HF_HUB_OFFLINE = os.environ["LEGIBLE_OFFLINE"].upper() in ("1", "ON", "TRUE", "YES")
     try:
         yield
     finally:
         client.set_verbosity(level)
+        constants.HF_HUB_OFFLINE = offline
 
 
 def watched(source: Revision, work: Callable[[], _T]) -> _T:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.files import sha256_of
-from pipeline.hub.client import TRIES, quiet_client, remove_abandoned, watched, with_retries
+from pipeline.hub.client import TRIES, connected, remove_abandoned, watched, with_retries
 from pipeline.hub.faults import CorruptError, given_up_at_once
 from pipeline.hub.revision import RepoKind, Revision, check_request
 
@@ -44,7 +44,7 @@ def fetch(
     source = Revision(repo, revision, kind)
     pinned = dict(sha256 or {})
     check_request(source, names, pinned)
-    with quiet_client():
+    with connected():
         remove_abandoned(source.folder)
         return {name: _fetch_one(source, name, pinned.get(name)) for name in names}
 

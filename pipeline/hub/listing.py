@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.core.files import read_json
-from pipeline.hub.client import quiet_client, watched, with_retries
+from pipeline.hub.client import connected, watched, with_retries
 from pipeline.hub.revision import RepoKind, Revision, check_request
 
 
@@ -16,7 +16,7 @@ def file_names(repo: str, revision: str, kind: RepoKind) -> list[str]:
     say."""
     source = Revision(repo, revision, kind)
     check_request(source, [], {})
-    with quiet_client():
+    with connected():
         return sorted(listing(source))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core.files import read_json
-from pipeline.hub.client import quiet_client, remove_abandoned
+from pipeline.hub.client import connected, remove_abandoned
 from pipeline.hub.fetch import Fetched, fetch
 from pipeline.hub.listing import listing
 from pipeline.hub.revision import Revision, cache_folder, check_request
@@ -43,7 +43,7 @@ def fetch_model(repo: str, revision: str) -> tuple[Path, dict[str, Fetched]]:
     """
     source = Revision(repo, revision, "model")
     check_request(source, [], {})
-    with quiet_client():
+    with connected():
         sizes = listing(source)
         names = _wanted(source, sizes)
         remove_abandoned(source.folder)

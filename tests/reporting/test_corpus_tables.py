@@ -17,6 +17,7 @@ from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
 from pipeline.reporting import corpus_tables
 from tests.support.dag import ROOT
+from tests.support.no_network import PYTHON_PATH
 
 
 def text(number: int, concept: str, split: str) -> Example:
@@ -121,7 +122,7 @@ def test_without_corpora_one_line_says_what_to_run(
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.reporting.corpus_tables"],
-        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        cwd=tmp_path, env={"PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout == ""

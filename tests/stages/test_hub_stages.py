@@ -21,8 +21,8 @@ from pipeline.core.files import read_json
 from pipeline.core.records import Example, read_records
 from pipeline.corpora.recipes import FIVE_HARMS
 from pipeline.models.encoding import Encoder
-from tests.support.dag import ROOT
 from tests.support.minihub import MiniHub
+from tests.support.no_network import PYTHON_PATH
 from tests.support.tiny import tiny_tree, write_params
 
 # The recipes as they are, but of revisions that this Hub has, whose digests nobody knows; and one
@@ -132,13 +132,14 @@ def project(tmp_path: Path) -> Path:
 def child(
     project: Path, hub: MiniHub, *command: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    own = ("HF_", "LEGIBLE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return subprocess.run(
         [sys.executable, *command],
         cwd=project,
         env=kept
         | hub.environment(project.parent / "home")
-        | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        | {"PYTHONPATH": PYTHON_PATH, "OMP_NUM_THREADS": "1"}
         | environment,
         capture_output=True,
         text=True,

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clones import EVERY_STAGE, Edit, digests, dvc, repro
+from tests.support.clones import EVERY_STAGE, PRINTED, Edit, digests, dvc, repro
 from tests.support.pages import AFTER_A_RUN, FENCE, PAGES, run_shell
 from tests.support.tiny import VARIANTS
 
@@ -33,6 +33,20 @@ HEADLINE = {
 
 def test_nothing_to_do(clone: Path) -> None:
     assert "Data and pipelines are up to date." in dvc(clone, "repro").stdout
+
+
+OF_DVC = re.compile(
+    r"Running stage '.*':|> python -m stages\.\w+|Updating lock file 'dvc.lock'|"
+    r"Generating lock file 'dvc.lock'|Use `dvc push` to send your updates to remote storage\.|"
+)
+
+
+def test_faults_a_run_prints_no_warning(clone: Path) -> None:
+    """Nothing but which stage runs. Sockets were refused, and no library asked for one: see
+    conftest.no_attempt."""
+    lines = (clone / PRINTED).read_text(encoding="utf-8").splitlines()
+    assert lines
+    assert [line for line in lines if not OF_DVC.fullmatch(line.strip())] == []
 
 
 def test_the_headline_is_whole(clone: Path) -> None:

@@ -21,6 +21,7 @@ ONCE = ("params", "corpora", "base_model", "texts", "pairs", "completions", "str
         "interpretations", "edits", "separation", "transport", "monitors", "safety", "fidelity",
         "selfie", "control", "summary", "figures", "report")  # fmt: skip
 EVERY_STAGE = {*ONCE, *(f"{stage}@{name}" for stage in PER_VARIANT for name in VARIANTS)}
+PRINTED = Path("work/printed.txt")
 Edit = Callable[[Callable[[Any], object]], None]
 
 
@@ -83,9 +84,11 @@ def dvc(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def repro(folder: Path, *command: str) -> set[str]:
-    """The stages that ran. Fails with what was printed where one failed."""
+    """The stages that ran; what was printed is kept in PRINTED. Fails with it where one failed."""
     done = dvc(folder, "repro", *command)
     assert done.returncode == 0, done.stdout + done.stderr
+    (folder / PRINTED).parent.mkdir(exist_ok=True)
+    (folder / PRINTED).write_text(done.stdout + done.stderr, encoding="utf-8")
     return set(re.findall(r"Running stage '([^']+)'", done.stdout))
 
 

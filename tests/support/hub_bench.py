@@ -59,7 +59,7 @@ class Bench:
         self.patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
     def go_offline(self) -> None:
-        self.patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        self.patch.setenv("LEGIBLE_OFFLINE", "1")
 
     def log_in(self, token: str) -> None:
         self.patch.setenv("HF_TOKEN", token)

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from pipeline.core.params import Params
 from tests.support.dag import ROOT
+from tests.support.no_network import PYTHON_PATH
 
 PAGES = {p: p.read_text(encoding="utf-8") for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
 PARAMS: Any = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -42,7 +43,7 @@ def run_shell(code: str, folder: Path) -> None:
     )
     done = subprocess.run(
         ["bash", "-euc", scripts + code], cwd=folder, check=False, capture_output=True, text=True,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "GIT_PAGER": "cat"},
+        env=os.environ | {"PATH": path, "PYTHONPATH": PYTHON_PATH, "GIT_PAGER": "cat"},
     )  # fmt: skip
     assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
 

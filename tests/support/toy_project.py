@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.support.clones import dvc, git
 from tests.support.dag import ROOT
+from tests.support.no_network import PYTHON_PATH
 from tests.support.tiny import tiny_tree, write_params
 
 STAGE = """
@@ -62,6 +63,6 @@ def benchmark(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """`python -m benchmarks.NAME` of this code, in the project."""
     return subprocess.run(
         [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        cwd=folder, env=os.environ | {"PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
