@@ -16,6 +16,7 @@ ASK = (
     "import pipeline; from huggingface_hub import HfApi; next(iter(HfApi().list_repo_tree('a/b')))"
 )
 LIBRARIES = ("pipeline.models.peft_import", "transformers.modeling_utils", "sklearn", "matplotlib")
+LOGGED_IN = {"HF_TOKEN": "hf_secret"}
 
 
 def python(code: str, attempts: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -41,9 +42,9 @@ def test_faults_the_refusal_refuses_here_and_in_a_child(tmp_path: Path, attempts
 def test_faults_no_library_asks_a_hub_by_itself(tmp_path: Path) -> None:
     """Nor with a token of the user's, nor where a request is made outright."""
     tried = tmp_path / "tried"
-    done = python(ASK, tried, HF_TOKEN="hf_secret", HF_HUB_OFFLINE="0")
+    done = python(ASK, tried, **LOGGED_IN, HF_HUB_OFFLINE="0")
     assert "OfflineModeIsEnabled" in done.stderr
-    done = python(f"import pipeline, {', '.join(LIBRARIES)}", tried, HF_TOKEN="hf_secret")
+    done = python(f"import pipeline, {', '.join(LIBRARIES)}", tried, **LOGGED_IN)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not tried.exists()
 
