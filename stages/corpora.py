@@ -1,5 +1,7 @@
 """Gather texts labelled with concepts, texts to go on saying, and prompts to be judged by."""
 
+from pathlib import Path
+
 from pipeline.core.console import run
 from pipeline.core.files import whole, write_json
 from pipeline.core.params import load_params
@@ -18,6 +20,7 @@ from pipeline.core.sections import Corpora
 from pipeline.corpora import embedded_corpus, folder_corpus, hub_corpus
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
+from pipeline.corpora.watched import refuse_ignored
 
 
 def main() -> None:
@@ -39,7 +42,9 @@ def main() -> None:
 def chosen_corpus(wanted: Corpora, seed: int) -> Corpus:
     match wanted.source:
         case "csv":
-            return folder_corpus.read_tables(wanted.csv, seed)
+            corpus = folder_corpus.read_tables(wanted.csv, seed)
+            refuse_ignored([Path(wanted.csv.folder) / name for name in corpus.sources])
+            return corpus
         case "hub":
             return hub_corpus.fetch_corpus(wanted.hub, seed, SOURCES_LOCK)
     return embedded_corpus.draw_corpus(wanted.embedded, seed)

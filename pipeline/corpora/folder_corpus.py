@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.core.console import InputError, nearest, spelt_like
 from pipeline.core.files import sha256_of
 from pipeline.core.sections import CsvCorpora
 from pipeline.core.text_identity import LabelForms, is_among, is_blank
+from pipeline.corpora.columns import AsMeant, Wanted
 from pipeline.corpora.corpus import LEAST_TEXTS, Corpus
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.rows import Row
@@ -23,11 +24,12 @@ FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label of fewer rows can't be a conc
 @dataclass
 class LabelCounts:
     """The labels read so far: the number of rows of each, and where it stands first. Labels that
-    are the same to a reader are one, in the form that came first."""
+    are the same to a reader are one, in the form that came first. as_meant: see read_table."""
 
     forms: LabelForms = field(default_factory=LabelForms)
     rows: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
+    as_meant: AsMeant = field(default_factory=AsMeant)
 
     def note(self, typed: str, where: str) -> None:
         label = self.forms.of(typed)
@@ -61,10 +63,11 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
             (row for path in others for row in read_rows(path, params.label, other_labels)),
             lambda label: is_among(label, params.safe) or not params.safe,
         )
+    shifted = {f"shifted_{kind}": count for kind, count in (+other_labels.as_meant).items()}
     _check_safe(params.safe, labels, other_labels)
     _check_spelling(labels, labels)
     _check_spelling(other_labels, labels)
-    return corpus
+    return replace(corpus, as_meant={**corpus.as_meant, **+labels.as_meant, **shifted})
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -82,7 +85,8 @@ def read_rows(path: Path, label: str, labels: LabelCounts) -> Iterator[Row]:
 
     Raises InputError for an empty text, and for a label that can't be part of a path.
     """
-    for where, cells in read_table(path, ("prompt", "response", label), ("safe_response",)):
+    wanted = Wanted(("prompt", "response", label), ("safe_response",), names=(label,))
+    for where, cells in read_table(path, wanted, labels.as_meant):
         for column in ("prompt", "response"):
             if is_blank(cells[column]):
                 raise InputError(f"{where} has no {column}; fill it or remove the row")

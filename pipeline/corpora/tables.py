@@ -1,23 +1,24 @@
-"""Tables of texts, read row by row: CSV, TSV and JSON lines. What cells mean is not known here."""
+"""Tables of texts, read row by row: CSV, TSV and JSON lines. What cells mean is not known here.
+
+What people's programs write is taken as meant, where only one thing can be meant: names of columns
+in capitals, empty rows, a header in the middle of joined files, marks that mark nothing.
+"""
 
 import codecs
 import csv
-import json
-import reprlib
-import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
 
 from pipeline.core.console import InputError
+from pipeline.core.text_identity import is_blank, normalised
+from pipeline.corpora.columns import AsMeant, TableRow, Unmarked, Wanted, listed, renamed
+from pipeline.corpora.json_lines import read_json_lines
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 DELIMITERS = ",;\t|"
 # Characters. A quote that is never closed ends here, before it fills the memory.
 LONGEST_CELL = 2**27
-
-TableRow = tuple[str, dict[str, str]]  # where it stands, in words; its cells by column
 
 
 def find_tables(folder: Path) -> list[Path]:
@@ -25,22 +26,23 @@ def find_tables(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def read_table(
-    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[TableRow]:
+def read_table(path: Path, wanted: Wanted, as_meant: AsMeant | None = None) -> Iterator[TableRow]:
     """Yield every row of a table, whatever its delimiter: the wanted columns, all of them text.
 
-    A column of `optional` that is not there reads as "". UTF-8, with or without a byte order mark,
-    and UTF-16 with one. Memory holds one row at a time.
-    Raises InputError naming the file, the row or line, and the remedy.
+    UTF-8, with or without a byte order mark, and UTF-16 with one. Memory holds one row at a time.
+    `as_meant` is added to. Raises InputError naming the file, the row or line, and the remedy.
     """
-    read = _read_json_lines if path.suffix.lower() == ".jsonl" else _read_csv
-    where = "its start"
+    lines, read = ("\n", read_json_lines) if path.suffix.lower() == ".jsonl" else ("", _read_csv)
+    where, counted = "its start", as_meant if as_meant is not None else Counter()
     try:
-        with path.open(encoding=_encoding(path), newline="") as file:
-            for row in read(path, file, columns, optional):
-                where = row[0]
-                yield row
+        with path.open(encoding=_encoding(path), newline=lines) as file:
+            unmarked = Unmarked(file)
+            for where, cells in read(path, unmarked, wanted, counted):
+                for name, cell in cells.items():
+                    if "\0" in cell:
+                        raise InputError(f"{where}: {name!r} holds a NUL character; remove it")
+                yield where, cells
+            counted["byte_order_marks"] += unmarked.marks
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 somewhere after {where}; save it as UTF-8") from None
     except OSError as error:
@@ -57,32 +59,41 @@ def _encoding(path: Path) -> str:
     return "utf-8-sig"
 
 
-def _read_csv(
-    path: Path, file: TextIO, columns: Sequence[str], optional: Sequence[str]
-) -> Iterator[TableRow]:
-    delimiter, header = _find_header(path, file, columns)
-    _check_header(path, header, columns)
+def _read_csv(path: Path, file: Unmarked, wanted: Wanted, as_meant: AsMeant) -> Iterator[TableRow]:
+    delimiter, header = _find_header(path, file, wanted)
+    names = wanted.named(path, header)
+    _check_header(path, header, names, wanted)
+    as_meant["columns_in_another_form"] += len(renamed(names))
     lines = _split(path, file, delimiter)
     next(lines)
-    number = 0
+    number = kept = 0
     for number, cells in enumerate(lines, 1):
-        if len(cells) > len(header):
+        if all(map(is_blank, cells)):
+            as_meant["empty_rows"] += 1
+            continue
+        if len(cells) == len(header) and all(map(_is_same_name, cells, header)):
+            as_meant["repeated_headers"] += 1
+            continue
+        if not all(map(is_blank, cells[len(header) :])):
             raise InputError(_too_long(path, number, len(cells), len(header)))
-        named = dict(zip(header, cells, strict=False))  # a short row ends in empty cells
-        where = f"{path} row {number}"
-        yield where, {name: named.get(name, "") for name in (*columns, *optional)}
-    if number == 0:
+        row = dict(zip(header, cells, strict=False))  # a short row ends in empty cells
+        kept += 1
+        yield f"{path} row {number}", {c: row.get(names.get(c, ""), "") for c in wanted.all}
+    if not kept:
         raise InputError(f"{path} has a header but no row; remove it or fill it")
 
 
-def _split(path: Path, file: TextIO, delimiter: str) -> Iterator[list[str]]:
+def _is_same_name(cell: str, name: str) -> bool:
+    return cell.strip().casefold() == name.strip().casefold()
+
+
+def _split(path: Path, file: Unmarked, delimiter: str) -> Iterator[list[str]]:
     """Every line's cells, from the file's start; blank lines are none.
 
     Strict: read leniently, a stray quote would swallow the rows up to the next quote.
     """
-    file.seek(0)
     csv.field_size_limit(LONGEST_CELL)
-    lines = csv.reader(file, delimiter=delimiter, strict=True)
+    lines = csv.reader(file.from_the_start(), delimiter=delimiter, strict=True)
     try:
         yield from filter(None, lines)
     except csv.Error as error:
@@ -92,7 +103,7 @@ def _split(path: Path, file: TextIO, delimiter: str) -> Iterator[list[str]]:
         ) from None
 
 
-def _find_header(path: Path, file: TextIO, columns: Sequence[str]) -> tuple[str, list[str]]:
+def _find_header(path: Path, file: Unmarked, wanted: Wanted) -> tuple[str, list[str]]:
     """The delimiter under which the first line names the wanted columns, and its names.
 
     Where none does, the one that finds most names, for a message to list.
@@ -106,17 +117,23 @@ def _find_header(path: Path, file: TextIO, columns: Sequence[str]) -> tuple[str,
             irregular = mistake
     if not any(headers.values()):
         raise irregular
-    return max(headers.items(), key=lambda found: (set(columns) <= {*found[1]}, len(found[1])))
+    columns = {*map(normalised, wanted.columns)}
+    return max(
+        headers.items(),
+        key=lambda found: (columns <= {*map(normalised, found[1])}, len(found[1])),
+    )
 
 
-def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
-    for column in columns:
-        if column not in header:
+def _check_header(
+    path: Path, header: Sequence[str], names: Mapping[str, str], wanted: Wanted
+) -> None:
+    for column in wanted.columns:
+        if column not in names:
             raise InputError(
-                f"{path} has no column {column!r} (it has {_listed(header)}); rename one of them"
+                f"{path} has no column {column!r} (it has {listed(header)}); rename one of them"
             )
     for name, times in Counter(filter(None, header)).items():
-        if times > 1:
+        if times > 1 and name in names.values():
             raise InputError(f"{path} has {times} columns {name!r}; keep one")
 
 
@@ -127,61 +144,3 @@ def _too_long(path: Path, number: int, cells: int, columns: int) -> str:
         f"{path} is not a regular CSV: row {number} has {cells} cells and the header {columns}; "
         "quote cells that hold the delimiter"
     )
-
-
-def _read_json_lines(
-    path: Path, file: TextIO, columns: Sequence[str], optional: Sequence[str]
-) -> Iterator[TableRow]:
-    empty = True
-    for number, line in enumerate(file, 1):
-        if line.strip():
-            empty = False
-            where = f"{path} line {number}"
-            fields = _object(where, line)
-            for column in columns:
-                if column not in fields:
-                    raise InputError(
-                        f"{where} has no {column!r} (it has {_listed([*fields])}); add it or "
-                        "rename one of them"
-                    )
-            # null is how many writers say that an optional text is not there
-            absent = {name: "" for name in optional if fields.get(name) is None}
-            wanted = {name: (fields | absent)[name] for name in (*columns, *optional)}
-            yield where, {name: _text(where, name, value) for name, value in wanted.items()}
-    if empty:
-        raise InputError(f"{path} is empty; remove it or fill it")
-
-
-def _object(where: str, line: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(line, object_pairs_hook=_unrepeated)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise InputError(f"{where} is not JSON that can be read: nested too deeply") from None
-    except ValueError as error:
-        raise InputError(f"{where} is not JSON that can be read: {error}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{where} is no JSON object; write {{...}}, one a line")
-    return fields
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a key stands there twice; keep one")
-    return fields
-
-
-def _text(where: str, name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{where}: {name!r} is {reprlib.repr(value)}, not text; put it in quotes")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{where}: {name!r} holds half a character (a lone surrogate)") from None
-    return value
-
-
-def _listed(names: Sequence[str]) -> str:
-    return textwrap.shorten(", ".join(names), 200, placeholder=" ...")

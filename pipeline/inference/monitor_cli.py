@@ -26,6 +26,7 @@ from transformers.utils import logging
 from pipeline.core.console import InputError, is_out_of_memory, run
 from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
 from pipeline.core.sections import Text
+from pipeline.core.text_identity import is_blank
 from pipeline.inference.live_monitor import Judgement, check_model, judge_prompts, watching
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.finite import FiniteLogits
@@ -79,10 +80,10 @@ def read_prompts(path: Path | None) -> list[str]:
     """The lines that are not blank, of a file or of standard input. Raises InputError where there
     is none, and for what is no text."""
     try:
-        text = path.read_text(encoding="utf-8") if path else sys.stdin.read()
+        text = path.read_text(encoding="utf-8-sig") if path else sys.stdin.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path or 'standard input'} cannot be read as text: {error}") from None
-    prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    prompts = [line.strip() for line in text.split("\n") if not is_blank(line)]
     if not prompts:
         raise InputError(f"{path or 'standard input'} holds no prompt; write one a line")
     return prompts
