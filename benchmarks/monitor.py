@@ -22,8 +22,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pipeline.core.files import write_json
-from pipeline.inference.fingerprint import signature_of
-from pipeline.inference.live_monitor import check_model, watching
+from pipeline.inference.fingerprint import check_model, signature_of
+from pipeline.inference.live_monitor import watching
 from pipeline.monitors.saved import SavedMonitor
 
 BLOCKS, WIDTH, VOCABULARY, PROMPT_TOKENS, CLASSES = 4, 256, 2048, 32, 6

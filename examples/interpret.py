@@ -9,7 +9,7 @@ from pipeline.core.console import run
 from pipeline.core.params import load_params
 from pipeline.core.paths import BASE_MODEL
 from pipeline.models.building import prepare
-from pipeline.models.encoding import frame_of
+from pipeline.models.chat_frame import frame_of
 from pipeline.models.loading import load_base
 from pipeline.selfie.any_decoder import Decoding, InterpretationPrompt, interpret
 
@@ -21,14 +21,16 @@ def main() -> None:
     params = load_params()
     asking = params.asking
     model, tokenizer = load_base(BASE_MODEL, prepare(params.runtime))
-    opening, between, closing = frame_of(tokenizer)
+    frame = frame_of(tokenizer)
     before, after = asking.question.split("{message}")
     message = sys.argv[1] if len(sys.argv) > 1 else MESSAGE
 
     slots = [0] * asking.placeholders
-    prompt = InterpretationPrompt(tokenizer, (opening + before, *slots, after + between))
+    prompt = InterpretationPrompt(
+        tokenizer, (frame.opening + before, *slots, after + frame.between)
+    )
     table = interpret(
-        model, tokenizer, prompt, opening + message + between + ANSWER + closing,
+        model, tokenizer, prompt, frame.turn(message, ANSWER),
         layers=range(model.config.num_hidden_layers + 1), tokens=[-1],
         inject_layers=[asking.inject_layer], mode=asking.mode, scale=asking.scale,
         decoding=Decoding(max_new_tokens=10, per_batch=64),

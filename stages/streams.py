@@ -4,7 +4,7 @@ from pipeline.core.console import run
 from pipeline.core.params import load_params
 from pipeline.core.paths import ADAPTERS, BASE_MODEL, COMPLETIONS, EXAMPLES, REQUESTS, STREAMS
 from pipeline.core.records import Completion, Example, evenly_spaced, read_records, read_watched
-from pipeline.inference.answer_extraction import encode_answers, read_streams
+from pipeline.inference.answer_extraction import read_streams
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_variant
@@ -22,10 +22,9 @@ def main() -> None:
         model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
         answers = read_records(COMPLETIONS / name / "completions.jsonl", Completion)
         asked = [answer for answer in answers if answer.request in prompts]
-        texts = encode_answers(
-            Encoder(tokenizer, params.text),
+        texts = Encoder(tokenizer, params.text).unended(
             [(prompts[a.request], a.text) for a in asked]
-            + [(e.prompt, e.response) for e in validation],
+            + [(e.prompt, e.response) for e in validation]
         )
         names = [(a.request, a.sample) for a in asked] + [(e.id, 0) for e in validation]
         layer, tokens = params.reading.layer, params.extraction.tokens_per_batch

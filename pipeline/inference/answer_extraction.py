@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from pipeline.core.console import progress
 from pipeline.inference.fingerprint import signature_of
-from pipeline.models.encoding import Encoded, Encoder, token_batches
+from pipeline.models.encoding import Encoded, token_batches
 from pipeline.models.hooks import config_of
 from pipeline.models.packing import pack
 from pipeline.models.reader_check import reader_for
@@ -64,18 +64,3 @@ def running_states(states: Tensor) -> Tensor:
     """The states of tokens [T, D], and their running mean, in the order of POSITIONS: [2, T, D]."""
     counts = torch.arange(1, len(states) + 1, device=states.device)
     return torch.stack([states, states.cumsum(0) / counts[:, None]])
-
-
-def encode_answers(encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
-    """Prompts with their answers, without the token that ends an answer: a model never reads it
-    while it generates.
-
-    Answers are stored as text and encoded anew. Their tokens may differ from those that the model
-    generated, where several spell the same text.
-    """
-    prompts = encoder.texts([(prompt, "") for prompt, _ in pairs])
-    answers = encoder.all_contents([answer for _, answer in pairs])
-    return [
-        Encoded((*prompt.ids, *answer), prompt.last, prompt.last + len(answer))
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]

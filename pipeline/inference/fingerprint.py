@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.models.hooks import config_of, hidden_states
+from pipeline.core.console import InputError
+from pipeline.models.hooks import config_of, decoder_blocks, hidden_states
+from pipeline.monitors.saved import SavedMonitor
 
 SIGNATURE_TOKENS = 16
 # The largest relative distance between signatures of one model: where both are float32, and else.
@@ -30,3 +32,28 @@ def is_same_model(found: Tensor, expected: Tensor, exact: bool) -> bool:
     norm. exact: both models are float32."""
     gap = (found - expected).norm() / expected.norm().clamp_min(1e-12)
     return bool(gap <= (EXACT if exact else ROUNDED))
+
+
+def check_model(model: Any, monitor: SavedMonitor) -> None:
+    """Raises InputError for a model that the monitor was not fitted on: one of another width, with
+    too few layers, or with another signature."""
+    width, layers = config_of(model).hidden_size, len(decoder_blocks(model))
+    if len(monitor.centre) != width:
+        raise InputError(
+            f"the monitor reads states of width {len(monitor.centre)} and the model's have "
+            f"{width}; use the model that it was fitted on"
+        )
+    if not 0 <= monitor.layer <= layers:
+        raise InputError(
+            f"the monitor reads layer {monitor.layer} and the model has layers 0 to {layers}; use "
+            "the model that it was fitted on"
+        )
+    exact = model.dtype == torch.float32 and monitor.base.get("dtype") == "float32"
+    if not is_same_model(
+        signature_of(model, monitor.layer), torch.from_numpy(monitor.signature), exact
+    ):
+        fitted_on = monitor.base.get("origin") or "the base model trained here"
+        raise InputError(
+            f"this is another model than the monitor's, which is {fitted_on} finetuned as "
+            f"{monitor.variant}; use that one, or fit a monitor on this one"
+        )

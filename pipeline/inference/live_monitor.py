@@ -21,9 +21,9 @@ from torch import Tensor
 
 from pipeline.core.console import InputError
 from pipeline.core.finite import not_finite
-from pipeline.inference.fingerprint import is_same_model, signature_of
+from pipeline.inference.fingerprint import check_model
 from pipeline.models.encoding import Encoder
-from pipeline.models.hooks import config_of, decoder_blocks, decoder_of
+from pipeline.models.hooks import decoder_blocks, decoder_of, unwrapped
 from pipeline.monitors.saved import SavedMonitor
 
 
@@ -60,6 +60,8 @@ class LiveMonitor:
             for tensor in (monitor.weights, bias)
         )
         self._logits: list[Tensor] = []
+        self.tokens = 0  # how many the text has so far, with those that a cache held already
+        self._last = torch.zeros(0, device=device)
         self._sums = self._counts = torch.zeros(0, device=device)
 
     @property
@@ -78,15 +80,21 @@ class LiveMonitor:
         """The judgement of every row after the latest forward pass."""
         return [self._judgement(row) for row in self._logits[-1].cpu().double().softmax(-1).numpy()]
 
-    def read(self, hidden: Tensor, mask: Tensor | None, is_first: bool) -> None:
+    def read(
+        self, hidden: Tensor, mask: Tensor | None, before: int, continues_prompt: bool = False
+    ) -> None:
         """Add the states [B, T, D] of new tokens. mask: [B, T], 1 for real tokens; None where
-        all are. is_first: no token came before them."""
-        if self.monitor.position == "prompt_end" and self._logits:
+        all are. before: how many tokens came before them. continues_prompt: the last pass read the
+        same prompt's beginning; its logits give way to those at the prompt's end."""
+        self.tokens = before + hidden.shape[1]
+        if continues_prompt:
+            self._logits.pop()
+        elif self.monitor.position == "prompt_end" and self._logits:
             return
         state = (
-            self._mean(hidden, mask, is_first)
+            self._mean(hidden, mask, before == 0)
             if self.monitor.position == "mean"
-            else _last_real(hidden, mask)
+            else self._last_real(hidden, mask, continues_prompt)
         )
         self._logits.append(F.linear(state.to(self._precision), self._weights, self._bias))
 
@@ -102,6 +110,19 @@ class LiveMonitor:
         self._sums, self._counts = sums, counts
         return sums / counts
 
+    def _last_real(self, hidden: Tensor, mask: Tensor | None, continues_prompt: bool) -> Tensor:
+        """The states [B, D] of every row's last real token. A row whose prompt ended in an earlier
+        pass keeps the one that it has."""
+        if mask is None:
+            return hidden[:, -1]
+        real = mask.to(hidden.device).bool()
+        indices = torch.arange(real.shape[1], device=hidden.device) * real
+        found = hidden[torch.arange(len(hidden), device=hidden.device), indices.argmax(1)]
+        if continues_prompt:
+            found = torch.where(real.any(1)[:, None], found, self._last)
+        self._last = found
+        return found
+
     def _judgement(self, probabilities: Any) -> Judgement:
         if not np.isfinite(probabilities).all():
             raise not_finite("a text under a monitor", f"its states at layer {self.monitor.layer}")
@@ -110,58 +131,38 @@ class LiveMonitor:
         return Judgement(label, score, self.monitor.threshold, self.monitor.layer)
 
 
-def check_model(model: Any, monitor: SavedMonitor) -> None:
-    """Raises InputError for a model that the monitor was not fitted on: one of another width, with
-    too few layers, or with another signature (pipeline.inference.fingerprint)."""
-    width, layers = config_of(model).hidden_size, len(decoder_blocks(model))
-    if len(monitor.centre) != width:
-        raise InputError(
-            f"the monitor reads states of width {len(monitor.centre)} and the model's have "
-            f"{width}; use the model that it was fitted on"
-        )
-    if not 0 <= monitor.layer <= layers:
-        raise InputError(
-            f"the monitor reads layer {monitor.layer} and the model has layers 0 to {layers}; use "
-            "the model that it was fitted on"
-        )
-    exact = model.dtype == torch.float32 and monitor.base.get("dtype") == "float32"
-    if not is_same_model(
-        signature_of(model, monitor.layer), torch.from_numpy(monitor.signature), exact
-    ):
-        fitted_on = monitor.base.get("origin") or "the base model trained here"
-        raise InputError(
-            f"this is another model than the monitor's, which is {fitted_on} finetuned as "
-            f"{monitor.variant}; use that one, or fit a monitor on this one"
-        )
-
-
 @contextmanager
 def watching(model: Any, monitor: SavedMonitor, check: bool = True) -> Iterator[LiveMonitor]:
     """Within, a monitor reads every forward pass of a model, and changes none.
 
     For one generation, or one batch of prompts, at a time: greedy or sampled, with or without a
-    cache, padded on either side. Not for beam search or assisted generation, which take tokens
-    back.
+    cache, padded on either side, the prompt read at once or in chunks (prefill_chunk_size).
     check: run check_model first, which costs one forward pass of sixteen tokens.
-    Raises InputError as check_model, and for an attention mask that is not [B, T].
+    Raises InputError as check_model; for an attention mask that is not [B, T]; for beam search and
+    assisted generation, which take tokens back; and for a mean over a text whose first tokens lie
+    in a cache that was filled before.
     """
     if check:
         check_model(model, monitor)
     decoder, blocks = decoder_of(model), decoder_blocks(model)
     live = LiveMonitor(monitor, next(iter(model.parameters())).device)
-    now: dict[str, Any] = {}
+    now: dict[str, Any] = {"prompt_passes": None}  # how many have read a prompt that has not ended
 
     def enter(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
         mask, cache = kwargs.get("attention_mask"), kwargs.get("past_key_values")
         if mask is not None and not (isinstance(mask, Tensor) and mask.ndim == 2):
             raise InputError("a monitor needs the plain attention mask [B, T] of its texts")
-        now.update(mask=mask, is_first=cache is None or not int(cache.get_seq_length()))
+        now.update(mask=mask, before=0 if cache is None else int(cache.get_seq_length()))
+        _check_before(live, now["before"])
 
     def see(hidden: Tensor) -> None:
-        mask, length = now["mask"], hidden.shape[1]
-        # One new token is real, or its row has ended.
-        part = None if mask is None or length == 1 else mask[:, -length:]
-        live.read(hidden.detach(), part, now["is_first"])
+        mask, length, passes = now["mask"], hidden.shape[1], now["prompt_passes"]
+        # One new token is real, or its row has ended, unless it is of a prompt.
+        is_real = mask is None or (length == 1 and passes is None)
+        live.read(
+            hidden.detach(), None if is_real else mask[:, -length:], now["before"], bool(passes)
+        )
+        now["prompt_passes"] = None if passes is None else passes + 1
 
     def before(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         see(args[0] if args else kwargs["hidden_states"])
@@ -176,10 +177,52 @@ def watching(model: Any, monitor: SavedMonitor, check: bool = True) -> Iterator[
     else:
         handles.append(decoder.register_forward_hook(after, with_kwargs=True))
     try:
-        yield live
+        with _prompts_told(model, now):
+            yield live
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _prompts_told(model: Any, now: dict[str, Any]) -> Iterator[None]:
+    """Within, now["prompt_passes"] counts the passes over a prompt that `generate` is reading."""
+    inner = unwrapped(model)
+    own: Any = getattr(inner, "_prefill", None)
+
+    def prefill(ids: Tensor, generation_config: Any, *args: Any, **kwargs: Any) -> Any:
+        if generation_config.num_beams > 1:
+            raise _takes_back("beam search")
+        now["prompt_passes"] = 0
+        try:
+            return own(ids, generation_config, *args, **kwargs)
+        finally:
+            now["prompt_passes"] = None
+
+    if own:
+        vars(inner)["_prefill"] = prefill
+    try:
+        yield
+    finally:
+        vars(inner).pop("_prefill", None)
+
+
+def _check_before(live: LiveMonitor, before: int) -> None:
+    """Raises InputError where the tokens that a cache holds are not those that were read."""
+    if 0 < before < live.tokens:
+        raise _takes_back("this generation")
+    if before > live.tokens and live.monitor.position == "mean":
+        raise InputError(
+            f"the cache holds {before - live.tokens} tokens that the monitor did not read, and it "
+            "judges by the mean over all of them; generate without that cache, or use a monitor of "
+            "the last token"
+        )
+
+
+def _takes_back(way: str) -> InputError:
+    return InputError(
+        f"{way} takes tokens back, so that no monitor can follow it; generate greedily or sample"
+    )
 
 
 @torch.no_grad()
@@ -196,11 +239,3 @@ def judge_prompts(
             decoder_of(model)(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
         found += live.latest()
     return found
-
-
-def _last_real(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """The states [B, D] of every row's last real token."""
-    if mask is None:
-        return hidden[:, -1]
-    indices = torch.arange(mask.shape[1], device=hidden.device) * mask.to(hidden.device)
-    return hidden[torch.arange(len(hidden), device=hidden.device), indices.argmax(1)]

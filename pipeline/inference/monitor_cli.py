@@ -27,7 +27,8 @@ from pipeline.core.console import InputError, is_out_of_memory, run
 from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
 from pipeline.core.sections import Text
 from pipeline.core.text_identity import is_blank
-from pipeline.inference.live_monitor import Judgement, check_model, judge_prompts, watching
+from pipeline.inference.fingerprint import check_model
+from pipeline.inference.live_monitor import Judgement, judge_prompts, watching
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.finite import FiniteLogits
 from pipeline.models.hooks import config_of

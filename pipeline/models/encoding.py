@@ -1,32 +1,22 @@
 """How texts become tokens: laid out in a chat template, with named positions, in batches."""
 
-import re
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.core.console import InputError, is_out_of_memory
+from pipeline.core.console import InputError
 from pipeline.core.sections import Text
 from pipeline.models.padding import padded
+from pipeline.models.turns import PROMPT, Turn, TurnTokenizer
 
 SLOT = "<|slot|>"  # where a hidden state goes; a model without such a token has PLAIN_SLOT
 PLAIN_SLOT = "_"
-TAG = re.compile(r"<[^\s]+>|\[[A-Z_/]+\]")  # added tokens that steer a model, such as <think>
 WORD_START = "\u2581"  # how SentencePiece writes the space before a word
-ASKED, ANSWERED = "\u241f", "\u241e"  # stand for contents while a chat template is rendered
-TEMPLATE_SECONDS = 10.0
-# Some templates write today's date, by a variable or by a function: both stand still here.
-DATE = "26 Jul 2024"
-STILL = "{% macro strftime_now(format) %}" + DATE + "{% endmacro %}"
 
 
 @dataclass(frozen=True)
@@ -61,25 +51,15 @@ class Batch:
 
 
 class Encoder:
-    """Lays texts out in the tokenizer's own chat template, or a plain one where it has none.
-
-    The template's frame is tokenised once, as control tokens; the contents are tokenised as plain
-    text, so that a control token written inside a text stays text.
-    """
+    """Lays texts out in the tokenizer's own chat template, or a plain one where it has none, with
+    the ids that the template's own turns have (pipeline.models.turns), up to the token that ends
+    an answer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, text: Text):
         self.tokenizer, self.text = tokenizer, text
-        _make_tags_special(tokenizer)
-        opening, between, closing = frame_of(tokenizer)
-        if tokenizer.convert_ids_to_tokens(self.contents("x"))[0].startswith(WORD_START):
-            # Such a tokenizer opens every content with a space of its own.
-            opening, between = opening.removesuffix(" "), between.removesuffix(" ")
-        self.opening, self.between, ends = (
-            tokenizer.encode(part, add_special_tokens=False) for part in (opening, between, closing)
-        )
-        added = tokenizer.added_tokens_decoder
-        ends = [token for token in ends if token in added and added[token].special]
-        self.end = ends[:1] or [int(tokenizer.eos_token_id)]
+        self.turns = TurnTokenizer(tokenizer)
+        own = self.turns.end
+        self.end = [int(tokenizer.eos_token_id) if own is None else own]
         vocabulary = tokenizer.get_vocab()
         self.slot = vocabulary[SLOT] if SLOT in vocabulary else self.contents(PLAIN_SLOT)[-1]
 
@@ -90,7 +70,7 @@ class Encoder:
 
     @property
     def frame_tokens(self) -> int:
-        return len(self.opening) + len(self.between) + len(self.end)
+        return self.turns.frame_tokens
 
     @property
     def longest(self) -> int:
@@ -101,117 +81,69 @@ class Encoder:
         return self.all_contents([text])[0]
 
     def all_contents(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of many texts at once, which takes a fraction of the time."""
-        if not texts:
-            return []
-        found = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
-        return list(found.input_ids)
+        """The ids of texts by themselves, without a frame."""
+        return [found.ids for found in self.turns.plain.encode(texts)]
+
+    def answers(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of answers as they follow a prompt, without the token that ends them."""
+        turns = self.turns([(PROMPT, text) for text in texts])
+        return [turn.response(None, is_ended=False) for turn in turns]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids)))
 
-    def prompt(self, ids: Sequence[int]) -> list[int]:
-        """A user's turn of these content ids, up to where the answer begins."""
-        return [*self.opening, *ids, *self.between]
+    def around_message(self, question: str) -> tuple[list[int], list[int]]:
+        """The ids of a prompt that asks the question, before and after its {message}."""
+        plain = self.turns.plain
+        (turn,) = self.turns([(question.replace("{message}", plain.slot), "")])
+        index = turn.ids.index(plain.slot_id)
+        return turn.ids[:index], turn.ids[index + 1 :]
 
     def placeholder_prompt(self, question: str, placeholders: int) -> list[int]:
-        """A question with placeholders where its {message} would stand, built from token ids."""
-        before, after = question.split("{message}")
-        slots = [self.slot] * placeholders
-        prompt = self.prompt([*self.contents(before), *slots, *self.contents(after)])
-        if prompt.count(self.slot) != placeholders:
+        """A question with placeholders, of one token each, where its {message} would stand."""
+        before, after = self.around_message(question)
+        if self.slot in (*before, *after):
             raise InputError(
                 f"asking.question holds {self.decode([self.slot])!r}, which marks where a hidden "
                 "state goes; word it without"
             )
-        return prompt
+        return [*before, *[self.slot] * placeholders, *after]
 
     def __call__(self, prompt: str, response: str) -> Encoded:
         """Encode prompt and response; an empty response leaves the text at the prompt's end."""
         return self.texts([(prompt, response)])[0]
 
     def texts(self, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
-        """Encode many prompts with their responses."""
-        asked = self.all_contents([prompt for prompt, _ in pairs])
-        said = self.all_contents([response for _, response in pairs])
-        return [self._laid_out(*contents) for contents in zip(asked, said, strict=True)]
+        """Encode many prompts with their responses. A prompt is cut to the last
+        text.prompt_tokens of its text, a response to the first text.response_tokens."""
+        return [self._encoded(t, t.response(self.text.response_tokens)) for t in self.turns(pairs)]
 
-    def _laid_out(self, asked: Sequence[int], said: Sequence[int]) -> Encoded:
-        prompt = self.prompt(asked[-self.text.prompt_tokens :])
-        answer = [*said[: self.text.response_tokens], *self.end] if said else []
+    def unended(self, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
+        """Encode prompts with whole answers, without the token that ends one: a model never reads
+        it while it generates.
+
+        Answers are encoded anew. Their tokens may differ from those that a model generated, where
+        several spell the same text.
+        """
+        return [self._encoded(t, t.response(None, is_ended=False)) for t in self.turns(pairs)]
+
+    def read(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """What `texts` reads of prompts and responses, as it is written."""
+        left = (self.text.prompt_tokens, self.text.response_tokens)
+        shown = zip(self.turns.trimmed(pairs), self.turns(pairs), strict=True)
+        found = [(texts, turn.read(*left)) for texts, turn in shown]
+        return [(asked[of_asked], said[of_said]) for (asked, said), (of_asked, of_said) in found]
+
+    def _encoded(self, turn: Turn, response: Sequence[int]) -> Encoded:
+        prompt = turn.prompt(self.text.prompt_tokens)
         end = len(prompt) - 1
-        return Encoded((*prompt, *answer), prompt_end=end, last=end + len(answer))
+        return Encoded((*prompt, *response), prompt_end=end, last=end + len(response))
 
     def batch(self, texts: Sequence[Encoded], device: torch.device | None = None) -> Batch:
         ids, mask = padded([text.ids for text in texts], self.pad, "right")
         ends = torch.tensor([text.prompt_end for text in texts])
         lasts = torch.tensor([text.last for text in texts])
         return Batch(ids.to(device), mask.to(device), ends.to(device), lasts.to(device))
-
-
-def frame_of(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str, str]:
-    """What stands before a user's message, between it and the answer, and after the answer.
-
-    Taken from the tokenizer's chat template, rendered with marks for the contents; a base model
-    without one gets `User: ... Assistant: ...`. Raises InputError for a template that fails, takes
-    longer than TEMPLATE_SECONDS, or does not keep the contents whole and in order.
-    """
-    if tokenizer.chat_template is None:
-        return f"{tokenizer.bos_token or ''}User: ", "\nAssistant: ", str(tokenizer.eos_token)
-    # A whole turn, not a generation prompt: reasoning models put an empty thought between.
-    turn = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}]
-    try:
-        with _no_longer_than(TEMPLATE_SECONDS):
-            template = STILL + tokenizer.get_chat_template()
-            text = tokenizer.apply_chat_template(
-                turn, chat_template=template, tokenize=False, date_string=DATE
-            )
-    except Exception as error:  # a template is a program of its publisher's
-        if is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"the tokenizer's chat template fails ({type(error).__name__}: {error}); choose "
-            "another model or mend its template"
-        ) from None
-    parts = re.split(f"({ASKED}|{ANSWERED})", str(text))
-    if parts[1::2] != [ASKED, ANSWERED]:
-        raise InputError(
-            "the tokenizer's chat template does not show a message once and whole; choose another "
-            "model or mend its template"
-        )
-    return parts[0], parts[2], parts[4]
-
-
-def _make_tags_special(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Publishers leave some of their control tokens unmarked, and unmarked ones are read as
-    control tokens inside contents too."""
-    tags = [
-        AddedToken(token.content, normalized=False, special=True)
-        for token in tokenizer.added_tokens_decoder.values()
-        if not token.special and TAG.fullmatch(token.content)
-    ]
-    if tags:
-        tokenizer.backend_tokenizer.add_special_tokens(tags)
-
-
-@contextmanager
-def _no_longer_than(seconds: float) -> Iterator[None]:
-    """End what runs within by a TimeoutError, where signals can: in a main thread, under Unix."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not (in_main and hasattr(signal, "setitimer")):
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"took longer than {seconds:g} s")
-
-    former = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
 
 
 def token_batches(texts: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:

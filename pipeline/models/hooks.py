@@ -33,9 +33,14 @@ class _DeepEnough(Exception):  # noqa: N818 - no error: how a forward pass ends 
     """Nothing above the highest layer asked for needs to run."""
 
 
+def unwrapped(model: Any) -> Any:
+    """The model itself, or the one inside an adapter's wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def decoder_of(model: Any) -> nn.Module:
     """The decoder without its language-model head, also inside an adapter's wrapper."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = unwrapped(model)
     decoder = inner.get_decoder()
     if decoder is inner:  # as Llama 4 says of itself
         decoder = inner.model

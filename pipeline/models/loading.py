@@ -29,7 +29,7 @@ from pipeline.core.files import read_json, sha256_of, whole, write_json
 from pipeline.core.sections import DType, Model
 from pipeline.models import nf4
 from pipeline.models.building import on_device
-from pipeline.models.encoding import frame_of
+from pipeline.models.chat_frame import frame_of
 from pipeline.models.peft_import import PeftModel
 from pipeline.models.weights import LOCAL, read_weights
 
@@ -204,6 +204,6 @@ def new_card(
         width=decoder.hidden_size,
         vocabulary=decoder.vocab_size,
         context=decoder.max_position_embeddings,
-        frame=frame_of(tokenizer),
+        frame=frame_of(tokenizer).parts,
         files={name: {"sha256": digest, "size": size} for name, (digest, size) in files.items()},
     )

@@ -156,9 +156,9 @@ def logit_lens(
 
     Names with the same first token cannot be distinguished: they are joined by "or".
     """
-    opening = len(encoder.contents(asking.answer.partition("{concept}")[0].rstrip()))
+    (opening,) = encoder.answers([asking.answer.partition("{concept}")[0].rstrip()])
     answers = [asking.answer.replace("{concept}", spoken(concept)) for concept in concepts]
-    firsts = [ids[opening] for ids in encoder.all_contents(answers)]
+    firsts = [ids[len(opening)] for ids in encoder.answers(answers)]
     states = states.to(model.device, model.dtype)
     # The last layer is taken after the norm already.
     final = states if layer == len(decoder_blocks(model)) else normed(model, states)

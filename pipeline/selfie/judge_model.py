@@ -62,7 +62,7 @@ def log_likelihoods(
     """
     cut = encoder.text.prompt_tokens + encoder.text.response_tokens
     prompts = [words_prompt(encoder, asking, ids[:cut]) for ids in encoder.all_contents(messages)]
-    targets = encoder.all_contents(answers)
+    targets = encoder.answers(answers)
     lengths = torch.tensor([len(ids) for ids in targets])
     steps = int(lengths.max())
     tokens = torch.tensor([[*ids, *[0] * (steps - len(ids))] for ids in targets])

@@ -74,8 +74,8 @@ def state_prompt(encoder: Encoder, asking: Asking) -> Prompt:
 
 def words_prompt(encoder: Encoder, asking: Asking, text: Sequence[int]) -> Prompt:
     """The same question, with the token ids of a text where the hidden state would stand."""
-    before, after = (encoder.contents(part) for part in asking.question.split("{message}"))
-    return Prompt(tuple(encoder.prompt([*before, *text, *after])))
+    before, after = encoder.around_message(asking.question)
+    return Prompt((*before, *text, *after))
 
 
 def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:

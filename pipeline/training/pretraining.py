@@ -113,7 +113,8 @@ class InterpretationLesson:
             states = hidden_states(model, batch.ids, batch.mask, [layer])[layer]
         position = self.asking.positions[int(self.rng.integers(len(self.asking.positions)))]
         vectors = batch.at(states, position)
-        answers = [[*self.encoder.contents(self.answers[i]), *self.encoder.end] for i in chosen]
+        texts = self.encoder.answers([self.answers[i] for i in chosen])
+        answers = [[*ids, *self.encoder.end] for ids in texts]
         asked = len(self.question)
         lesson = self.encoder.batch(
             [Encoded((*self.question, *ids), asked - 1, asked + len(ids) - 1) for ids in answers],

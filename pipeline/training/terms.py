@@ -103,7 +103,7 @@ def interpretation_penalty(read: StepRead) -> Tensor:
     finetuned, asking, encoder = read.finetuned, read.finetuned.asking, read.finetuned.encoder
     opening = asking.answer.partition("{concept}")[0].rstrip()
     prompt = encoder.placeholder_prompt(asking.question, asking.placeholders)
-    asked = torch.tensor([*prompt, *encoder.contents(opening)], device=finetuned.device)
+    asked = torch.tensor([*prompt, *encoder.answers([opening])[0]], device=finetuned.device)
 
     def answers(states: Tensor) -> Tensor:
         own = [read.row.at(states, name, read.texts["retained"]) for name in asking.positions]

@@ -14,7 +14,7 @@ from pipeline.core.params import Params
 from pipeline.core.records import Document, Example, Request
 from pipeline.core.representations import RepresentationsFile
 from pipeline.corpora.pairs import draw_pairs
-from pipeline.inference.answer_extraction import encode_answers, read_streams
+from pipeline.inference.answer_extraction import read_streams
 from pipeline.inference.extraction import extract
 from pipeline.inference.fingerprint import signature_of
 from pipeline.inference.generation import complete, likelihoods, openings
@@ -117,7 +117,7 @@ def test_running_answers_name_text_and_layer(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     words, own = damage(examples[0].prompt), examples[0]
-    texts = encode_answers(encoder, [(own.prompt, own.response)])
+    texts = encoder.unended([(own.prompt, own.response)])
     streams = read_streams(model, texts, [(own.id, 0)], layer, tokens_per_batch=1)
     with pytest.raises(InputError, match=f"text {own.id}: {words}"):
         save_streams(tmp_path / "streams", streams)

@@ -16,9 +16,9 @@ from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.core.records import Example, evenly_spaced
 from pipeline.inference import monitor_cli
-from pipeline.inference.answer_extraction import encode_answers, read_streams
-from pipeline.inference.fingerprint import is_same_model, signature_of
-from pipeline.inference.live_monitor import check_model, judge_prompts, watching
+from pipeline.inference.answer_extraction import read_streams
+from pipeline.inference.fingerprint import check_model, is_same_model, signature_of
+from pipeline.inference.live_monitor import judge_prompts, watching
 from pipeline.models.building import new_model, on_device
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import hidden_states
@@ -281,7 +281,7 @@ def test_streams_do_not_depend_on_the_batch_and_have_running_means(
     model: PreTrainedModel, encoder: Encoder, examples: list[Example]
 ) -> None:
     """No batch changes them, and their means are those of the whole text so far."""
-    texts = encode_answers(encoder, [(e.prompt, e.response) for e in examples[:12]])
+    texts = encoder.unended([(e.prompt, e.response) for e in examples[:12]])
     names = [(e.id, 0) for e in examples[:12]]
     together = read_streams(model, texts, names, 1, 4096)
     apart = read_streams(model, texts, names, 1, 1)
@@ -306,7 +306,7 @@ def test_no_texts_give_empty_streams(model: PreTrainedModel) -> None:
 
 
 def test_encoded_answers_decode_to_the_answer_without_its_end(encoder: Encoder) -> None:
-    asked, silent = encode_answers(encoder, [("Why?", "Because of rain."), ("Why?", "")])
+    asked, silent = encoder.unended([("Why?", "Because of rain."), ("Why?", "")])
     assert encoder.decode(asked.ids[asked.prompt_end + 1 :]) == "Because of rain."
     assert silent.ids == asked.ids[: asked.prompt_end + 1]
 

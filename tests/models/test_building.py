@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from pipeline.models.building import ASSISTANT, END
+from pipeline.models.building import ASSISTANT, END, USER
 from pipeline.models.encoding import Encoder, token_batches
 from pipeline.models.hooks import decoder_blocks
 
@@ -47,13 +47,12 @@ def test_a_control_token_inside_a_text_stays_text(encoder: Encoder) -> None:
 
 def test_long_texts_lose_the_prompts_beginning_and_the_answers_end(encoder: Encoder) -> None:
     encoded = encoder("a b " * 500, "c d " * 500)
-    frame = len(encoder.opening) + len(encoder.between) + len(encoder.end)
-    assert len(encoded.ids) == encoder.text.prompt_tokens + encoder.text.response_tokens + frame
-    kept = encoder.contents("a b " * 500)[-encoder.text.prompt_tokens :]
-    assert (
-        list(encoded.ids[len(encoder.opening) : encoded.prompt_end + 1 - len(encoder.between)])
-        == kept
+    asked = encoder.contents("a b " * 500)[-encoder.text.prompt_tokens :]
+    said = encoder.contents("c d " * 500)[: encoder.text.response_tokens]
+    assert encoder.decode(encoded.ids) == (
+        f"{USER}{encoder.decode(asked)}{END}{ASSISTANT}{encoder.decode(said)}{END}"
     )
+    assert len(encoded.ids) == len(asked) + len(said) + 4 == encoder.longest
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 100))

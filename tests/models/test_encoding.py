@@ -8,8 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
-from pipeline.models import encoding
-from pipeline.models.encoding import Encoder, frame_of
+from pipeline.models import chat_frame, encoding
+from pipeline.models.chat_frame import frame_of
+from pipeline.models.encoding import Encoder
 
 CHATML = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}"
@@ -56,7 +57,7 @@ def encoder(encoder: Encoder, params: Params) -> Encoder:
 
 def test_a_frame_with_a_system_prompt(encoder: Encoder) -> None:
     encoder.tokenizer.chat_template = CHATML
-    opening, between, closing = frame_of(encoder.tokenizer)
+    opening, between, closing = frame_of(encoder.tokenizer).parts
     assert opening == "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n"
     assert between == "<|im_end|>\n<|im_start|>assistant\n"
     assert closing == "<|im_end|>\n"
@@ -81,13 +82,15 @@ def test_a_text_is_what_its_template_makes_of_a_turn(
     assert whole[len(said) :].strip() == ""
     assert said.endswith(("<|im_end|>", "<end_of_turn>", "<|end|>"))
     prompt = tokenizer.decode(text.ids[: text.prompt_end + 1])
-    assert said.removeprefix(prompt).startswith("So.")
+    assert prompt == tokenizer.apply_chat_template(
+        turn[:1], tokenize=False, add_generation_prompt=True
+    )
 
 
 def test_control_tokens_that_are_not_marked_stay_text_too(encoder: Encoder, params: Params) -> None:
     encoder.tokenizer.add_tokens([AddedToken("</think>", special=False, normalized=False)])
     control = encoder.tokenizer.convert_tokens_to_ids("</think>")
-    assert control in encoder.contents("a</think>b"), "the trap"
+    assert control in encoder.tokenizer.encode("a</think>b"), "the trap"
     own = Encoder(encoder.tokenizer, params.text)
     assert control not in own.contents("a</think>b")
     assert own.decode(own.contents("a</think>b")) == "a</think>b"
@@ -114,7 +117,7 @@ def test_sentencepiece_spaces_are_not_doubled(params: Params) -> None:
 def test_a_frame_that_dates_itself_is_the_same_every_day(encoder: Encoder, template: str) -> None:
     """By a variable that may be given, or by a function that is asked without looking."""
     encoder.tokenizer.chat_template = template
-    assert frame_of(encoder.tokenizer) == ("Today: 26 Jul 2024\n", "|", "|")
+    assert frame_of(encoder.tokenizer).parts == ("Today: 26 Jul 2024\n", "|", "|")
 
 
 def test_a_base_model_without_a_template_gets_a_plain_one(encoder: Encoder, params: Params) -> None:
@@ -137,7 +140,7 @@ def test_without_a_token_of_its_own_a_placeholder_is_an_underscore(
 def test_hostile_templates_are_one_line(
     encoder: Encoder, template: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "TEMPLATE_SECONDS", 0.3)
+    monkeypatch.setattr(chat_frame, "TEMPLATE_SECONDS", 0.3)
     encoder.tokenizer.chat_template = template
     with pytest.raises(InputError) as refused:
         frame_of(encoder.tokenizer)

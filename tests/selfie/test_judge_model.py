@@ -24,9 +24,9 @@ def plainly(
     model: PreTrainedModel, encoder: Encoder, params: Params, text: str, answer: str
 ) -> float:
     """The oracle: one text, one answer, no padding and no batch."""
-    before, after = map(encoder.contents, params.asking.question.split("{message}"))
+    before, after = encoder.around_message(params.asking.question)
     cut = params.text.prompt_tokens + params.text.response_tokens
-    prompt = encoder.prompt([*before, *encoder.contents(text)[:cut], *after])
+    prompt = [*before, *encoder.contents(text)[:cut], *after]
     target = encoder.contents(answer)
     logits = model(torch.tensor([[*prompt, *target]])).logits[0].float().log_softmax(-1)
     return sum(

@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.core.params import Params
-from pipeline.models.encoding import Encoder, frame_of
+from pipeline.models.chat_frame import frame_of
+from pipeline.models.encoding import Encoder
 from pipeline.selfie.prompts import InterpretationPrompt, state_prompt, words_prompt
 
 
@@ -19,7 +20,7 @@ def test_slots_and_numbers_of_a_worked_example(encoder: Encoder) -> None:
 def test_parts_of_the_chat_template_make_the_pipelines_question(
     encoder: Encoder, params: Params
 ) -> None:
-    opening, between, _ = frame_of(encoder.tokenizer)
+    opening, between, _ = frame_of(encoder.tokenizer).parts
     before, after = params.asking.question.split("{message}")
     parts = (opening + before, *[0] * params.asking.placeholders, after + between)
     found = InterpretationPrompt(encoder.tokenizer, parts)
