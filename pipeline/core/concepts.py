@@ -1,12 +1,12 @@
 """Concepts by name: those of a corpus, how they are said, and those that a text names."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
 from pipeline.core.files import read_json
+from pipeline.core.naming import named_concepts
 from pipeline.core.records import Example, Interpretation, Request, Split
 from pipeline.core.text_identity import normalised
 
@@ -14,8 +14,9 @@ Labelled = TypeVar("Labelled", Example, Interpretation)
 
 
 def spoken(concept: str) -> str:
-    """How a concept's label is said: `non_violent` is "non violent"."""
-    return concept.replace("_", " ").replace("-", " ")
+    """How a concept's label is said: `non_violent` is "non violent". One of marks alone is said as
+    it stands."""
+    return " ".join(concept.replace("_", " ").replace("-", " ").split()) or concept
 
 
 def concepts_of(examples: Iterable[Example]) -> list[str]:
@@ -54,18 +55,6 @@ def concept_named(text: str, concepts: Sequence[str]) -> str | None:
     """The one concept that a text names; None where it names none or several."""
     found = named_concepts(text, concepts)
     return found.pop() if len(found) == 1 else None
-
-
-def named_concepts(text: str, concepts: Sequence[str]) -> set[str]:
-    """Which of the concepts a text names.
-
-    A name must stand as a word of its own. A name within a longer one ("safe" in "not safe") does
-    not count.
-    """
-    by_name = {spoken(concept).lower(): concept for concept in concepts}
-    longest_first = sorted(map(re.escape, by_name), key=len, reverse=True)
-    named = re.findall(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)", text.lower())
-    return {by_name[name] for name in named}
 
 
 def safe_concepts(manifest: Path) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.concepts import concepts_of, spoken
+from pipeline.core.concepts import concepts_of
 from pipeline.core.console import InputError
 from pipeline.core.files import sha256_of, write_json
+from pipeline.core.naming import spelt_plainly
 from pipeline.core.records import Document, Example, Request, Split
 from pipeline.core.text_identity import normalised
 
@@ -64,7 +65,7 @@ def check_corpus(corpus: Corpus) -> None:
         raise InputError(f"the corpus has {len(concepts)} concept(s); separation needs two")
     names: dict[str, str] = {}
     for concept in concepts_of(corpus.labelled):
-        first = names.setdefault(normalised(spoken(concept)), concept)
+        first = names.setdefault(spelt_plainly(concept), concept)
         if first != concept:
             raise InputError(f"concepts {first!r} and {concept!r} are said alike; rename one")
     for lack in lacks(concepts, corpus.examples):

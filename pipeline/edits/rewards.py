@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.core.concepts import named_concepts
+from pipeline.core.naming import named_concepts
 from pipeline.core.records import Example, Interpretation
 from pipeline.core.sections import Asking, Selfie
 from pipeline.models.encoding import Encoder

@@ -1,4 +1,7 @@
-"""Tables of any dialect read back as they were written, or get one line that says why not."""
+"""Tables of any dialect read back as they were written, or get one line that says why not.
+
+Longer than other files, as every mistake in a table has a case here.
+"""
 
 import csv
 import json
@@ -33,11 +36,8 @@ def read(path: Path, *optional: str) -> Rows:
 
 def meant(rows: Sequence[Sequence[str]]) -> Rows:
     """The rows that say anything, without the marks that mark nothing."""
-    said = [row for row in rows if not all(map(is_blank, row))]
-    return [
-        {name: cell.replace("\ufeff", "") for name, cell in zip(COLUMNS, row, strict=True)}
-        for row in said
-    ]
+    said = [[c.replace("\ufeff", "") for c in row] for row in rows if not all(map(is_blank, row))]
+    return [dict(zip(COLUMNS, row, strict=True)) for row in said]
 
 
 def written(folder: Path, content: bytes | str, name: str = "t.csv") -> Path:
