@@ -11,6 +11,7 @@ from pipeline.core.paths import (
     INTERPRETATIONS,
     MANIFEST,
     METRICS,
+    REFUSAL_RULE,
     REPORT,
     SEED_VALUES,
 )
@@ -69,6 +70,7 @@ def main() -> None:
             },
             seeds=seeds,
             judge=read_json(METRICS / "judge.json"),
+            refusal_rule=read_json(REFUSAL_RULE),
             figures=FIGURES,
             pins=read_pins(CONSTRAINTS, REPORTED_LIBRARIES),
             params=settings,

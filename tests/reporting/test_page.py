@@ -100,6 +100,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
             for name in names
         },
         judge=dict.fromkeys(("agreement", "words", "words_shuffled"), row()["perplexity"]),
+        refusal_rule={
+            **dict.fromkeys(("missed", "false_alarms"), row()["perplexity"]),
+            "refusals": 30,
+            "answers": 30,
+        },
         seeds=SeedValues(),
         figures=folder,
         pins={"torch": "2.13.0"},
