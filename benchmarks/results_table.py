@@ -16,20 +16,20 @@ benchmarks/results/effect.md. tests/test_docs.py holds every page to its tables.
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.claims import table_of_claims
+from benchmarks.committed import metrics_of, seed_values
 from benchmarks.markdown import drawn, said, tables_of
 from benchmarks.stage_times import table_of_times
-from pipeline.core.files import read_json, whole
+from pipeline.core.files import whole
 from pipeline.core.params import load_params
-from pipeline.core.paths import METRICS, SEED_VALUES
+from pipeline.core.paths import METRICS
 from pipeline.core.records import HEADLINE
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline, headline, read_metrics
-from pipeline.reporting.seed_band import SeedValues, read_seed_values
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
@@ -95,7 +95,7 @@ def _few() -> str:
 
 def _rows() -> dict[str, Headline]:
     """The headline of every variant, with intervals and bands."""
-    params, seeds = load_params(), _seeds()
+    params, seeds = load_params(), seed_values()
     trees = {name: read_metrics(METRICS, name, seeds) for name in params.variants}
     return {name: headline(tree, params.reading, params.asking) for name, tree in trees.items()}
 
@@ -108,7 +108,7 @@ def _meanings() -> str:
 
 def _refusals() -> str:
     """How often the base model refuses, beside how often the texts that taught it do."""
-    tree, rows = _metrics("safety/base.json"), []
+    tree, rows = metrics_of("safety/base.json"), []
     for (harmful, framed), taught in REFUSED.items():
         framing = "framed" if framed else "plain"
         row = [f"{'harmful' if harmful else 'safe'}, {framing}", f"{taught:.2f}"]
@@ -151,8 +151,8 @@ def _interpretations() -> str:
 
 
 def _monitors() -> str:
-    trees = {name: _metrics(f"monitors/{name}.json") for name in SHOWN[:2]}
-    words = _metrics("text_only.json")
+    trees = {name: metrics_of(f"monitors/{name}.json") for name in SHOWN[:2]}
+    words = metrics_of("text_only.json")
     rows = []
     for label, (question, group, shown) in GROUPS.items():
         path = f"{question}.{HEADLINE}.{group}.auroc"
@@ -173,7 +173,7 @@ def _compared(trees: Mapping[str, Any], path: str) -> list[str]:
 
 def _edits() -> str:
     names = load_params().control.edits
-    trees = {name: _metrics(f"control/{name}.json") for name in names}
+    trees = {name: metrics_of(f"control/{name}.json") for name in names}
     paths = [
         f"{split}.{rate}_{kind}"
         for rate in ("harmful_rate", "over_refusal_rate")
@@ -190,9 +190,9 @@ def _edits() -> str:
 
 
 def _others() -> str:
-    words = _metrics("text_only.json")
-    ranks = _metrics("transport_correlation.json")
-    judge = _metrics("judge.json")
+    words = metrics_of("text_only.json")
+    ranks = metrics_of("transport_correlation.json")
+    judge = metrics_of("judge.json")
     rows = [
         [f"TF-IDF names the concept: {what}, {split}",
          said(_at(words, f"concept.{shown}.{split}.accuracy"))]
@@ -215,6 +215,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "monitors": _monitors,
     "edits": _edits,
     "others": _others,
+    "claims": table_of_claims,
     "stage times": table_of_times,
     "layers": lambda: tables_of((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
 }
@@ -225,20 +226,10 @@ def _by_variant(columns: Mapping[str, tuple[str, str]]) -> str:
     for name in [name for name in load_params().variants if name != "base"]:
         row = [f"`{name}`"]
         for stage, path in columns.values():
-            found = _at(_metrics(f"{stage}/{name}.json"), path)
+            found = _at(metrics_of(f"{stage}/{name}.json"), path)
             row.append(said(found, "+" if path.startswith("difference") else ""))
         rows.append(row)
     return drawn(["variant", *columns], rows)
-
-
-def _metrics(file: str) -> Any:
-    """A file of metrics, with bands over seeds."""
-    return _seeds().beside(read_json(METRICS / file), f"{METRICS}/{file}")
-
-
-@cache
-def _seeds() -> SeedValues:
-    return read_seed_values(SEED_VALUES, dict(load_params()))
 
 
 def _at(tree: Any, path: str) -> Any:
