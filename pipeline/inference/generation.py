@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from pipeline.core.records import Completion, Document, Likelihood, Opening, Req
 from pipeline.core.sections import Generation
 from pipeline.models.encoding import Encoded, Encoder, ends_of, token_batches
 from pipeline.models.finite import FiniteLogits, check_texts
+from pipeline.models.generating import generate
 from pipeline.models.logits import joined_chunks, logits_of, token_kl
 from pipeline.models.packing import ReadRow, pack
 from pipeline.models.padding import padded
@@ -51,7 +51,6 @@ def complete(
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     size = params.prompts_per_batch
     texts: dict[tuple[int, int], str] = {}
-    generate: Any = model.generate
     for start in progress(range(0, len(order), size), "completing"):
         chosen = order[start : start + size]
         ids, mask = (
@@ -59,9 +58,7 @@ def complete(
             for part in padded([prompts[i] for i in chosen], encoder.pad, "left")
         )
         finite = FiniteLogits([f"request {requests[i].id}" for i in chosen], params.samples)
-        output: Tensor = generate(
-            ids, attention_mask=mask, generation_config=config, logits_processor=[finite]
-        )
+        output = generate(model, ids, config, attention_mask=mask, logits_processor=[finite])
         answers = encoder.tokenizer.batch_decode(
             output[:, ids.shape[1] :], skip_special_tokens=True
         )

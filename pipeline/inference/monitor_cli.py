@@ -14,26 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
-from pipeline.core.console import InputError, is_out_of_memory, run
+from pipeline.core.console import InputError, run
 from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
 from pipeline.core.sections import Text
 from pipeline.core.text_identity import is_blank
 from pipeline.inference.fingerprint import check_model
 from pipeline.inference.live_monitor import Judgement, judge_prompts, watching
 from pipeline.models.encoding import Encoder, ends_of
+from pipeline.models.external_base import load_folder
 from pipeline.models.finite import FiniteLogits
+from pipeline.models.generating import generate
 from pipeline.models.hooks import config_of
 from pipeline.models.loading import load_variant
-from pipeline.models.weights import LOCAL
 from pipeline.monitors.saved import SavedMonitor, load_monitor
 
 SEED = 0  # of sampled answers
@@ -105,23 +100,13 @@ def load_monitored_model(
         if not path.is_file():
             raise InputError(f"{path} is missing; run dvc repro, or give --model another folder")
     if folder:
-        model, tokenizer = _load(folder)
+        model, tokenizer = load_folder(folder)
     else:
         model, tokenizer = load_variant(BASE_MODEL, adapter, torch.device("cpu"))
     check_model(model, monitor)
     # No prompt is cut: a monitor cannot judge what it does not read.
     context = config_of(model).max_position_embeddings
     return model, Encoder(tokenizer, Text(prompt_tokens=context, response_tokens=context))
-
-
-def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **LOCAL)
-        return model.eval(), AutoTokenizer.from_pretrained(folder, **LOCAL)
-    except Exception as error:  # whatever a publisher's files make of the libraries
-        if is_out_of_memory(error):
-            raise
-        raise InputError(f"{folder} cannot be read as a causal model: {error}") from None
 
 
 def check_lengths(model: Any, encoder: Encoder, prompts: Sequence[str], tokens: int) -> None:
@@ -169,12 +154,9 @@ def sample_answer(
     )
     ids = torch.tensor([encoder(prompt, "").ids], device=model.device)
     with watching(model, monitor, check=False) as live:
-        output = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=config,
-            logits_processor=[FiniteLogits([f"prompt {_plain(prompt)!r}"])],
-        )
+        finite = FiniteLogits([f"prompt {_plain(prompt)!r}"])
+        mask = torch.ones_like(ids)
+        output = generate(model, ids, config, attention_mask=mask, logits_processor=[finite])
     return [encoder.decode([token]) for token in output[0, ids.shape[1] :]], live.judgements()
 
 

@@ -11,10 +11,11 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoTokenizer,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from pipeline.core.console import InputError, is_out_of_memory, one_line
+from pipeline.core.console import InputError
 from pipeline.core.files import read_json, sha256_of, whole
 from pipeline.core.params import Params, misfits_of
 from pipeline.core.sections import HubModel, Model, PackageModel
@@ -27,10 +28,21 @@ from pipeline.models.loading import (
     Origin,
     digest_and_size,
     new_card,
-    only,
     write_card,
 )
+from pipeline.models.published import (
+    CONFIG,
+    GENERATION,
+    check_config,
+    check_shape,
+    check_tokens,
+    ends_in,
+    only,
+    refusing,
+)
 from pipeline.models.weights import LOCAL, read_weights
+
+OTHER = "choose another model"
 
 
 @dataclass(frozen=True)
@@ -49,18 +61,32 @@ def adopt(folder: Path, params: Params) -> Card:
     nothing is written then.
     """
     found = _find(params.model)
-    with only(found.folder, found.files) as clean:
-        config, tokenizer = _read_small(clean, found.origin.origin)
-        read_weights(clean, found.origin.origin, device_map="meta")  # names and shapes alone
+    name = found.origin.origin
+    with refusing(name), only(found.folder, found.files) as clean:
+        config, tokenizer = _read_small(clean, name)
+        read_weights(clean, name, device_map="meta")  # names and shapes alone
         card = new_card(params.model, found.origin, config, tokenizer, found.files)
         encoder = Encoder(tokenizer, params.text)
-        for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
-            raise InputError(f"params.yaml: {problem}")
+        encoder("x", "x")
+        check_tokens(config.get_text_config(decoder=True), _ends(clean, config), encoder)
+    for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
+        raise InputError(f"params.yaml: {problem}")
     with whole(folder) as draft:
         config.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
     write_card(folder, card)
     return card
+
+
+def load_folder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model that `save_pretrained` wrote, and its tokenizer, in evaluation mode: safetensors
+    only, no code, no network, and of its configurations what a publisher may decide. Raises
+    InputError where it cannot be read."""
+    names = [path.name for path in folder.iterdir() if hub_models.is_safe(path.name)]
+    with refusing(str(folder)), only(folder, names) as clean:
+        model = read_weights(clean, folder)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(clean, **LOCAL)
+    return model.eval(), tokenizer
 
 
 def _find(model: Model) -> Found:
@@ -113,35 +139,37 @@ def _digests(folder: Path) -> dict[str, tuple[str, int]]:
     return {path.name: digest_and_size(path) for path in found}
 
 
-def _read_small(folder: Path, origin: str) -> tuple[Any, PreTrainedTokenizerBase]:
-    """Configuration and tokenizer; the weights' headers are looked at too."""
-    try:
-        config = AutoConfig.from_pretrained(folder, **LOCAL)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-        for weights in folder.glob("*.safetensors"):
-            with safe_open(weights, framework="numpy") as tensors:
-                tensors.keys()
-        _check_index(folder)
-    except Exception as error:  # whatever a publisher's files make of four libraries
-        if is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"{origin} cannot be read without running its publisher's code or is damaged "
-            f"({one_line(error)}); choose another model"
-        ) from None
-    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
-    if not (known and hasattr(config.get_text_config(decoder=True), "max_position_embeddings")):
-        raise InputError(
-            f"{origin} is a {config.model_type}, no causal language model with a stated context; "
-            "choose another model"
-        )
+def _read_small(folder: Path, name: str) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Configuration and tokenizer, checked with the weights' headers before a library believes
+    what they say."""
+    weights = sorted(folder.glob("*.safetensors"))
+    for path in weights:
+        with safe_open(path, framework="numpy") as tensors:
+            tensors.keys()
+    _check_index(folder)
+    check_config(read_json(folder / CONFIG), weights)
+    config = AutoConfig.from_pretrained(folder, **LOCAL)
+    decoder = config.get_text_config(decoder=True)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(f"{name} is a {config.model_type}, no causal language model; {OTHER}")
+    if not hasattr(decoder, "max_position_embeddings"):
+        raise InputError(f"{name} is a {config.model_type} without a stated context; {OTHER}")
+    check_shape(decoder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
     if not tokenizer.is_fast:
-        raise InputError(f"{origin} has no tokenizer.json; choose a model with a fast tokenizer")
+        raise InputError(f"{name} has no tokenizer.json; choose a model with a fast tokenizer")
     if tokenizer.eos_token is None:
-        raise InputError(f"the tokenizer of {origin} has no end-of-sequence token; set one")
-    if tokenizer.pad_token is None:
+        raise InputError(f"the tokenizer of {name} has no end-of-sequence token; set one")
+    if tokenizer.pad_token is None or tokenizer.pad_token_id >= decoder.vocab_size:
         tokenizer.pad_token = tokenizer.eos_token
     return config, tokenizer
+
+
+def _ends(folder: Path, config: Any) -> list[int]:
+    """The tokens that end an answer as the model's files say."""
+    generation = folder / GENERATION
+    own = read_json(generation) if generation.exists() else config.get_text_config(True).to_dict()
+    return ends_in(own) or []
 
 
 def _check_index(folder: Path) -> None:

@@ -7,9 +7,7 @@ and later stages read them there without a network.
 """
 
 import dataclasses
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ import transformers
 from huggingface_hub import constants, try_to_load_from_cache
 from transformers import (
     AutoTokenizer,
-    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -31,6 +28,7 @@ from pipeline.models import nf4
 from pipeline.models.building import on_device
 from pipeline.models.chat_frame import frame_of
 from pipeline.models.peft_import import PeftModel
+from pipeline.models.published import only
 from pipeline.models.weights import LOCAL, read_weights
 
 
@@ -113,9 +111,6 @@ def load_base(
     with only(home, sizes) as clean:
         model = read_weights(clean, card["origin"] or folder, **_loading(card["dtype"], device))
     nf4.keep_layout(model)
-    # What its publisher would sample with (top_p, penalties) is not what is measured here.
-    ends = model.generation_config.eos_token_id
-    model.generation_config = GenerationConfig(eos_token_id=ends)
     return on_device(model, device).eval(), load_tokenizer(folder)
 
 
@@ -175,16 +170,6 @@ def folder_of(sha256: str) -> Path:
 def digest_and_size(path: Path) -> tuple[str, int]:
     """A file's SHA-256 digest and its size in bytes."""
     return sha256_of(path), path.stat().st_size
-
-
-@contextmanager
-def only(home: Path, names: Mapping[str, object]) -> Iterator[Path]:
-    """A folder of links to these files alone: whatever else lies beside them (code, an adapter
-    that names another model) is not there for a library to find."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            (Path(folder) / name).symlink_to((home / name).resolve())
-        yield Path(folder)
 
 
 def new_card(

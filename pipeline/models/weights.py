@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from pipeline.core.console import InputError, is_out_of_memory, one_line
 
@@ -41,6 +41,8 @@ def read_weights(folder: Path, name: str | Path, **options: Any) -> PreTrainedMo
             f"{problem}; save that very model with save_pretrained, or choose another"
         )
     assert isinstance(model, PreTrainedModel)
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    model.generation_config = GenerationConfig(eos_token_id=ends)  # how to sample is not theirs
     return model
 
 

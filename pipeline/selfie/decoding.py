@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
 from pipeline.core.console import InputError, is_out_of_memory
+from pipeline.models.generating import generate
 from pipeline.models.hooks import (
     InjectionSettings,
     config_of,
@@ -211,15 +212,11 @@ def search_beams(
         max_new_tokens=decoding.max_new_tokens,
         eos_token_id=list(ends),
         pad_token_id=ends[0],
-        repetition_penalty=1.0,
     )
-    generate: Any = model.generate
-    options = {"attention_mask": batch.mask, "generation_config": config}
     if vectors is None:
-        output = generate(batch.ids, **options)
+        output = generate(model, batch.ids, config, attention_mask=batch.mask)
     else:
         slots, each = (t.repeat_interleave(decoding.beams, 0) for t in (batch.slots, vectors))
         with injection(model, settings, slots, each):
-            output = generate(batch.ids, **options)
-    tokens: Tensor = output[:, batch.ids.shape[1] :]
-    return tokens
+            output = generate(model, batch.ids, config, attention_mask=batch.mask)
+    return output[:, batch.ids.shape[1] :]

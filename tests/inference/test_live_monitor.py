@@ -19,6 +19,7 @@ from pipeline.inference import monitor_cli
 from pipeline.inference.answer_extraction import read_streams
 from pipeline.inference.fingerprint import check_model, is_same_model, signature_of
 from pipeline.inference.live_monitor import judge_prompts, watching
+from pipeline.models import external_base
 from pipeline.models.building import new_model, on_device
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import hidden_states
@@ -365,7 +366,7 @@ def test_the_command_scores_every_token_of_an_answer(
         (["mean.json", "gone.txt"], "gone.txt cannot be read as text"),
         (["mean.json", "empty.txt"], "empty.txt holds no prompt"),
         (["mean.json", "prompts.txt", "--model", "gone"], "config.json is missing"),
-        (["mean.json", "prompts.txt", "--model", "broken"], "cannot be read as a causal model"),
+        (["mean.json", "prompts.txt", "--model", "broken"], "cannot be loaded"),
         (["mean.json", "prompts.txt"], "models/base.json is missing"),
         (["mean.json", "prompts.txt", "--model", "model", "--generate", "9999"], "shorten it"),
     ],
@@ -387,6 +388,6 @@ def test_want_of_memory_is_no_fault_of_a_models_folder(
     def too_large(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(monitor_cli.AutoModelForCausalLM, "from_pretrained", too_large)
+    monkeypatch.setattr(external_base, "read_weights", too_large)
     with pytest.raises(torch.OutOfMemoryError):
-        monitor_cli._load(tmp_path)
+        external_base.load_folder(tmp_path)

@@ -1,14 +1,10 @@
 """What becomes the base model, and what is refused: in one line, before anything is written."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import LlamaForSequenceClassification, PreTrainedModel
 
 from pipeline.core.console import InputError
@@ -17,17 +13,7 @@ from pipeline.models import external_base
 from pipeline.models.building import prepare
 from pipeline.models.external_base import adopt
 from pipeline.models.loading import card_of, load_base
-
-Change = Callable[[Path], object]
-
-
-def edit_config(**values: object) -> Change:
-    def change(folder: Path) -> None:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        text = json.dumps(config | values)
-        (folder / "config.json").write_text(text, encoding="utf-8")
-
-    return change
+from tests.support.model_folders import Change, edit_config, edit_weights
 
 
 def pickled(folder: Path) -> None:
@@ -41,14 +27,6 @@ def canary(folder: Path) -> None:
         encoding="utf-8",
     )
     edit_config(model_type="evil", auto_map={"AutoConfig": "evil.C"})(folder)
-
-
-def edit_weights(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Change:
-    def edit(folder: Path) -> None:
-        weights = load_file(folder / "model.safetensors")
-        save_file(change(weights), folder / "model.safetensors", {"format": "pt"})
-
-    return edit
 
 
 def shallow(folder: Path) -> None:
