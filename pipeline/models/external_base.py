@@ -67,7 +67,6 @@ def adopt(folder: Path, params: Params) -> Card:
         read_weights(clean, name, device_map="meta")  # names and shapes alone
         card = new_card(params.model, found.origin, config, tokenizer, found.files)
         encoder = Encoder(tokenizer, params.text)
-        encoder("x", "x")
         check_tokens(config.get_text_config(decoder=True), _ends(clean, config), encoder)
     for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
         raise InputError(f"params.yaml: {problem}")

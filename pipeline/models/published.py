@@ -146,7 +146,7 @@ def check_tokens(decoder: Any, ends: Iterable[int], encoder: Encoder) -> None:
     ids = [*tokenizer.get_vocab().values()]
     if not ids:
         raise UnsoundError("its tokenizer has an empty vocabulary")
-    frame = [*encoder.opening, *encoder.between, *encoder.end, encoder.pad]
+    frame = [*encoder("x", "x").ids, *encoder.end, encoder.pad]
     for token in (max(id for id in ids if id not in control), *frame, *ends):
         if not 0 <= token < size:
             name = tokenizer.convert_ids_to_tokens(token) if 0 <= token <= max(ids) else None
