@@ -5,15 +5,15 @@ from pipeline.core.console import progress, run
 from pipeline.core.files import write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
-    BASE_MODEL,
     EXAMPLES,
     MANIFEST,
     METRICS,
+    READ_WORDS,
     REPRESENTATIONS,
     REQUESTS,
     SHIFTED,
 )
-from pipeline.core.records import Example, read_records, read_watched
+from pipeline.core.records import Example, ReadWords, read_records, read_watched
 from pipeline.core.representations import load_representations
 
 
@@ -42,11 +42,10 @@ def main() -> None:
             METRICS / "separation" / f"{name}.json", separation_metrics(found, base, reading)
         )
     words = text_only(
-        BASE_MODEL / "tokenizer.json",
+        read_records(READ_WORDS, ReadWords),
         examples + read_records(SHIFTED, Example),
         read_watched(REQUESTS, params.streams.texts),
         safe_concepts(MANIFEST),
-        params.text,
         reading.resamples,
         params.seed,
     )

@@ -8,11 +8,12 @@ from pipeline.core.paths import (
     CORPORA,
     EXAMPLES,
     MANIFEST,
+    READ_WORDS,
     REQUESTS,
     SHIFTED,
     TEXTS,
 )
-from pipeline.core.records import Example, Request, read_records, write_records
+from pipeline.core.records import Example, ReadWords, Request, read_records, write_records
 from pipeline.corpora.corpus import count_texts
 from pipeline.corpora.cut_texts import ReadText, check_enough, distinct_examples, distinct_requests
 from pipeline.models.encoding import Encoder
@@ -49,6 +50,7 @@ def main() -> None:
         write_records(draft / EXAMPLES.name, (e for e in examples if e.split != "shifted"))
         write_records(draft / SHIFTED.name, (e for e in examples if e.split == "shifted"))
         write_records(draft / REQUESTS.name, requests)
+        write_records(draft / READ_WORDS.name, read_words(encoder, examples, requests))
         written = {file.name: sha256_of(file) for file in draft.iterdir()}
         write_json(
             draft / MANIFEST.name,
@@ -60,6 +62,14 @@ def main() -> None:
                 "sha256": manifest["sha256"] | written,
             },
         )
+
+
+def read_words(
+    encoder: Encoder, examples: list[Example], requests: list[Request]
+) -> list[ReadWords]:
+    pairs = [(e.prompt, e.response) for e in examples] + [(r.prompt, "") for r in requests]
+    ids = [e.id for e in examples] + [r.id for r in requests]
+    return [ReadWords(i, *words) for i, words in zip(ids, encoder.words(pairs), strict=True)]
 
 
 if __name__ == "__main__":

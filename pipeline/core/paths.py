@@ -13,6 +13,7 @@ EXAMPLES = TEXTS / "examples.jsonl"
 SHIFTED = TEXTS / "shifted.jsonl"  # scored, never learned from: what trains does not read it
 REQUESTS = TEXTS / "requests.jsonl"
 MANIFEST = TEXTS / "manifest.json"
+READ_WORDS = TEXTS / "read_words.jsonl"  # of all of these, once they are cut
 PAIRS = Path("data/pairs")
 BASE_MODEL = Path("models/base")
 BASE_CARD = Path("models/base.json")

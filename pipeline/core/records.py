@@ -79,6 +79,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadWords:
+    """The words that a model reads of an example or a request, once it is cut."""
+
+    id: str
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two different examples of one concept, and the part of both texts that is shown."""
 
@@ -208,8 +217,8 @@ class TokenInterpretation:
 
 Record = TypeVar(
     "Record",
-    Example, Document, Request, Pair, Completion, Verdict, Score, Likelihood, Opening, Agreement,
-    Interpretation, Judged, TokenInterpretation,
+    Example, Document, Request, ReadWords, Pair, Completion, Verdict, Score, Likelihood, Opening,
+    Agreement, Interpretation, Judged, TokenInterpretation,
 )  # fmt: skip
 
 

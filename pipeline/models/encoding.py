@@ -127,7 +127,7 @@ class Encoder:
         """
         return [self._encoded(t, t.response(None, is_ended=False)) for t in self.turns(pairs)]
 
-    def read(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    def words(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """What `texts` reads of prompts and responses, as it is written."""
         left = (self.text.prompt_tokens, self.text.response_tokens)
         shown = zip(self.turns.trimmed(pairs), self.turns(pairs), strict=True)

@@ -1,17 +1,14 @@
-"""What the words alone give away: TF-IDF and logistic regression on the tokens a model reads."""
+"""What the words alone give away: TF-IDF and logistic regression on the words a model reads."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from tokenizers import Tokenizer
 
-from pipeline.core.records import Example, Request
-from pipeline.core.sections import Text
+from pipeline.core.records import Example, ReadWords, Request
 from pipeline.evaluation.bootstrap import Counts, as_tree, draw_prompts, estimate_defined
 from pipeline.monitors.metrics import (
     Measures,
@@ -39,11 +36,10 @@ Groups = dict[str, list[BaselineText]]
 
 
 def text_only(
-    tokenizer_file: Path,
+    read: Iterable[ReadWords],
     examples: Sequence[Example],
     requests: Sequence[Request],
     safe: Sequence[str],
-    text: Text,
     resamples: int,
     seed: int,
 ) -> TextOnlyMetrics:
@@ -51,16 +47,17 @@ def text_only(
 
     The questions, the texts that they are asked of, the choice of a threshold and the measures are
     the monitors' (pipeline.monitors.metrics). `prompt` reads what stands at a prompt's end, `whole`
-    prompt and response, both cut to the same tokens as the model's; requests are prompts. Fitted on
-    train; word uni- and bigrams.
+    prompt and response; requests are prompts. Fitted on train; word uni- and bigrams.
+
+    read: the words of every example and request, as the model's own encoder cuts them.
     """
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    words_of = {words.id: words for words in read}
 
     def prompt_of(one: Example | Request) -> str:
-        return _last(tokenizer, one.prompt, text.prompt_tokens)
+        return words_of[one.id].prompt
 
     def whole_of(one: Example) -> str:
-        return f"{prompt_of(one)} {_first(tokenizer, one.response, text.response_tokens)}"
+        return f"{prompt_of(one)} {words_of[one.id].response}"
 
     learned = {example.concept for example in examples if example.split == "train"}
     label_of: dict[str, Callable[[Example], str | bool]] = {
@@ -115,11 +112,3 @@ def _measures(
 
 def _columns(texts: Sequence[BaselineText]) -> tuple[list[str], np.ndarray]:
     return [text.words for text in texts], np.array([text.label for text in texts])
-
-
-def _last(tokenizer: Tokenizer, text: str, tokens: int) -> str:
-    return str(tokenizer.decode(tokenizer.encode(text).ids[-tokens:]))
-
-
-def _first(tokenizer: Tokenizer, text: str, tokens: int) -> str:
-    return str(tokenizer.decode(tokenizer.encode(text).ids[:tokens]))

@@ -83,10 +83,14 @@ def examples_table(examples: Sequence[Example]) -> Table:
 
 
 def token_counter(path: Path) -> Callable[[str], int] | None:
-    """How many tokens a text has; None where no base model has brought its tokenizer yet."""
+    """How many tokens a text has, uncut and with control tokens in it as plain text; None where no
+    base model has brought its tokenizer yet."""
     if not path.is_file():
         return None
     tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json, sha256_of
-from pipeline.core.paths import BASE_MODEL, CORPORA, EXAMPLES, MANIFEST, REQUESTS
-from pipeline.core.records import Example, Request, Split, read_records, write_records
+from pipeline.core.paths import BASE_MODEL, CORPORA, EXAMPLES, MANIFEST, READ_WORDS, REQUESTS
+from pipeline.core.records import Example, ReadWords, Request, Split, read_records, write_records
 from pipeline.core.sections import Text
 from pipeline.corpora.corpus import Corpus, write_manifest
 from pipeline.corpora.cut_texts import (
@@ -152,6 +152,11 @@ def test_the_stage_drops_counts_and_tells(
     told = read_json(MANIFEST)
     assert "leak" not in {e.id for e in read_records(EXAMPLES, Example)}
     assert [r.id for r in read_records(REQUESTS, Request)] == ["r4"]
+    prompts = {e.id: e.prompt for e in read_records(EXAMPLES, Example)} | {"r4": "Something"}
+    read = read_records(READ_WORDS, ReadWords)
+    assert [words.id for words in read] == list(prompts)
+    for words in read:
+        assert encoder.contents(words.prompt) == encoder.contents(prompts[words.id])[-end:]
     assert told["dropped"]["duplicates"] == 1
     assert told["dropped"]["same_tokens_in_two_splits"] >= 1
     assert told["dropped"]["requests_of_same_tokens"] == 3

@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.core.console import InputError
@@ -134,7 +135,7 @@ def test_templates_frames_stay_whole_where_texts_are_cut(name: str, kind: str) -
     encoder, _ = encoder_of(name, kind)
     cut = Encoder(encoder.tokenizer, Text(prompt_tokens=2, response_tokens=3))
     for pair in TURNS:
-        ((asked, said),) = cut.read([pair])
+        ((asked, said),) = cut.words([pair])
         whole, short = encoder(*pair), cut(*pair)
         assert pair[0].rstrip().endswith(asked.rstrip())
         assert pair[1].lstrip().startswith(said.lstrip())
@@ -171,3 +172,23 @@ def test_faults_a_prompt_ends_before_an_empty_thought_as_the_generation_prompt_d
     prompt = encoder.decode(answered.ids[: answered.prompt_end + 1])
     assert prompt.endswith("<|im_start|>assistant\n")
     assert encoder.decode(answered.ids) == f"{prompt}<think>\n\n</think>\n\nSo.<|im_end|>"
+
+
+def test_faults_a_tokenizer_that_adds_tokens_and_cuts_by_itself_reads_the_same() -> None:
+    """Text and words are the encoder's alone to frame and to cut."""
+    plain, own = (tokenizer_of("byte-level BPE", TEMPLATES["ChatML"]) for _ in range(2))
+    own.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        special_tokens=[(t, own.convert_tokens_to_ids(t)) for t in ("<s>", "</s>")],
+    )
+    own.backend_tokenizer.enable_truncation(5)
+    own.backend_tokenizer.enable_padding(length=30)
+    assert len(own.backend_tokenizer.encode("Why is the sea salt?").ids) == 30, "the trap"
+    pair = ("Why is the sea salt? " * 3, "So it is. " * 3)
+    for text in (LONG, Text(prompt_tokens=4, response_tokens=4)):
+        expected, found = Encoder(plain, text), Encoder(own, text)
+        assert found(*pair) == expected(*pair)
+        assert found.words([pair]) == expected.words([pair])
+    ((asked, said),) = found.words([pair])
+    assert found.contents(asked) == found.contents(pair[0])[-4:]
+    assert found.contents(said) == found.contents(pair[1])[:4]

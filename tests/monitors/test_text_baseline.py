@@ -1,7 +1,7 @@
 """What the words alone give: asked and measured as the monitors are, without a model."""
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,10 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from tokenizers import Tokenizer, models, pre_tokenizers
 
-from pipeline.core.records import Example, Request
-from pipeline.core.sections import Text
+from pipeline.core.records import Example, ReadWords, Request
 from pipeline.monitors.text_baseline import text_only
 
-LONG = Text(prompt_tokens=50, response_tokens=50)
 WORDS = {"fraud": "forge cheque", "safe": "bake bread", "theft": "steal bike"}
 FILLERS = ("now", "soon", "today", "later", "please", "again", "maybe", "well")
 
@@ -39,22 +36,25 @@ REQUESTS = [
 ]
 
 
-@pytest.fixture
-def tokenizer(tmp_path: Path) -> Path:
-    words = {w for e in corpus() for w in f"{e.prompt} {e.response}".split()} | {"embezzle"}
-    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(sorted(words | {"?"}))}, "?"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made.save(str(tmp_path / "tokenizer.json"))
-    return tmp_path / "tokenizer.json"
+def read(texts: Sequence[Example | Request], words: int) -> list[ReadWords]:
+    """A model's reading whose tokens are words."""
+    return [
+        ReadWords(
+            text.id,
+            " ".join(text.prompt.split()[-words:]),
+            " ".join(getattr(text, "response", "").split()[:words]),
+        )
+        for text in texts
+    ]
 
 
-def measured(tokenizer: Path, examples: list[Example], **update: Any) -> Any:
-    fields = {"requests": REQUESTS, "safe": ("safe",), "text": LONG, "resamples": 20, "seed": 0}
-    return text_only(tokenizer, examples, **fields | update)  # type: ignore[arg-type]
+def measured(examples: list[Example], words: int = 50, **update: Any) -> Any:
+    fields: dict[str, Any] = {"requests": REQUESTS, "safe": ("safe",), "resamples": 20, "seed": 0}
+    return text_only(read([*examples, *REQUESTS], words), examples, **fields | update)
 
 
-def test_every_group_is_scored_for_every_question(tokenizer: Path) -> None:
-    tree = measured(tokenizer, corpus())
+def test_every_group_is_scored_for_every_question() -> None:
+    tree = measured(corpus())
     assert set(tree) == {"concept", "harm"}
     assert set(tree["harm"]["prompt"]) == {"test", "shifted", "plain_test", "framed_test"}
     for question, reading in (("concept", "prompt"), ("concept", "whole"), ("harm", "whole")):
@@ -66,7 +66,7 @@ def test_every_group_is_scored_for_every_question(tokenizer: Path) -> None:
     assert tree["concept"]["whole"]["test"]["accuracy"]["low"] > 0.6
 
 
-def test_scores_are_scikit_learns(tokenizer: Path) -> None:
+def test_scores_are_scikit_learns() -> None:
     """The oracle, on words that say nothing certain."""
     noisy = [
         dataclasses.replace(e, prompt=" ".join(e.prompt.split()[: 5 + len(e.id) % 2]))
@@ -78,26 +78,26 @@ def test_scores_are_scikit_learns(tokenizer: Path) -> None:
         words.fit_transform([e.prompt for e in train]), [e.concept != "safe" for e in train]
     )
     score = fitted.predict_proba(words.transform([e.prompt for e in test]))[:, 1]
-    found = measured(tokenizer, noisy)["harm"]["prompt"]["test"]["auroc"]
+    found = measured(noisy)["harm"]["prompt"]["test"]["auroc"]
     assert found["value"] == pytest.approx(
         roc_auc_score([e.concept != "safe" for e in test], score)
     )
     assert found["low"] <= found["value"] <= found["high"]
 
 
-def test_shuffled_labels_show_nothing(tokenizer: Path) -> None:
+def test_shuffled_labels_show_nothing() -> None:
     rng = np.random.default_rng(0)
     every = [example(c, s, n) for s in ("train", "test") for c in WORDS for n in range(80)]
     every += [e for e in corpus() if e.split == "validation"]
     labels = rng.permutation([e.concept for e in every])
     shuffled = [dataclasses.replace(e, concept=str(c)) for e, c in zip(every, labels, strict=True)]
-    found = measured(tokenizer, shuffled)["harm"]["whole"]["test"]["auroc"]
+    found = measured(shuffled)["harm"]["whole"]["test"]["auroc"]
     assert found["low"] < 0.5 < found["high"]
 
 
-def test_a_concept_that_was_never_learned_counts_for_harm_alone(tokenizer: Path) -> None:
+def test_a_concept_that_was_never_learned_counts_for_harm_alone() -> None:
     strange = [example("embezzlement", "shifted", n, "steal cheque") for n in range(4)]
-    before, after = (measured(tokenizer, every) for every in (corpus(), [*corpus(), *strange]))
+    before, after = (measured(every) for every in (corpus(), [*corpus(), *strange]))
     assert after["concept"] == before["concept"]
     assert after["harm"]["whole"]["shifted"] != before["harm"]["whole"]["shifted"]
     assert after["harm"]["whole"]["test"] == before["harm"]["whole"]["test"]
@@ -105,27 +105,24 @@ def test_a_concept_that_was_never_learned_counts_for_harm_alone(tokenizer: Path)
 
 
 @pytest.mark.parametrize("safe", [(), tuple(WORDS)], ids=["none", "all"])
-def test_without_both_kinds_harm_is_not_asked(tokenizer: Path, safe: tuple[str, ...]) -> None:
-    assert set(measured(tokenizer, corpus(), safe=safe)) == {"concept"}
+def test_without_both_kinds_harm_is_not_asked(safe: tuple[str, ...]) -> None:
+    assert set(measured(corpus(), safe=safe)) == {"concept"}
 
 
-def test_no_more_is_read_than_the_model_reads(tokenizer: Path) -> None:
+def test_no_more_is_read_than_the_model_reads() -> None:
     """A prompt's last tokens and a response's first: two of these say nothing of the concept."""
-    cut = Text(prompt_tokens=1, response_tokens=1)
     for question, chance in (("concept", 1 / 3), ("harm", 2 / 3)):
-        found = measured(tokenizer, corpus(), text=cut)[question]["whole"]["test"]["accuracy"]
+        found = measured(corpus(), words=1)[question]["whole"]["test"]["accuracy"]
         assert found["value"] <= chance + 0.2
 
 
-def test_texts_of_one_prompt_are_drawn_together(tokenizer: Path) -> None:
+def test_texts_of_one_prompt_are_drawn_together() -> None:
     """Twice the same text is no more evidence than once."""
     once = [e for e in corpus() if e.split != "shifted"]
     hard = [dataclasses.replace(e, prompt=f"{e.prompt.split()[0]} {n}") if e.split == "test" else e
             for n, e in enumerate(once)]  # fmt: skip
     again = [dataclasses.replace(e, id=f"{e.id}-2") for e in hard if e.split == "test"]
-    one, two = (
-        measured(tokenizer, every)["harm"]["whole"]["test"] for every in (hard, hard + again)
-    )
+    one, two = (measured(every)["harm"]["whole"]["test"] for every in (hard, hard + again))
     for name in ("auroc", "fpr95", "accuracy"):
         assert one[name] == pytest.approx(two[name])
     assert one["accuracy"]["low"] < one["accuracy"]["high"]

@@ -117,6 +117,20 @@ def test_tokens_are_counted_where_there_is_a_tokenizer(tmp_path: Path) -> None:
     assert corpus_tables.token_counter(tmp_path / "none.json") is None
 
 
+def test_faults_tokens_are_counted_whatever_a_tokenizer_cuts_or_adds_by_itself(
+    tmp_path: Path,
+) -> None:
+    tokenizer = Tokenizer(models.WordLevel(dict(zip("<s>12", range(5), strict=True))))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.add_special_tokens(["<s>"])
+    tokenizer.enable_truncation(2)
+    tokenizer.enable_padding(length=9)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    count = corpus_tables.token_counter(tmp_path / "tokenizer.json")
+    assert count is not None
+    assert [count(text) for text in ("1", "12121", "<s>1")] == [1, 5, 4]
+
+
 def test_without_corpora_one_line_says_what_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
