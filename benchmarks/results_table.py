@@ -8,7 +8,10 @@ as it has a function a table.
     <!-- end -->
 
 A value has its 95 % interval over texts and, after `seeds`, its band over seeds; `texts only` where
-no band is known. A change in bold is clear: interval and band lie on one side of 0.
+no band is known. A change in bold is clear: interval and band lie on one side of 0, and its p value
+is below .05 after Holm's correction for all changes of its table.
+
+Longer than other files, as every table stands here.
 
 NAME is a key of TABLES, or `effect HEADING, N`: the Nth table under that heading of
 benchmarks/results/effect.md. tests/test_docs.py holds every page to its tables.
@@ -28,6 +31,7 @@ from pipeline.core.params import load_params
 from pipeline.core.paths import METRICS
 from pipeline.core.records import HEADLINE
 from pipeline.corpora.grammar import REFUSED
+from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline, headline, read_metrics
 
@@ -153,22 +157,27 @@ def _interpretations() -> str:
 def _monitors() -> str:
     trees = {name: metrics_of(f"monitors/{name}.json") for name in SHOWN[:2]}
     words = metrics_of("text_only.json")
-    rows = []
-    for label, (question, group, shown) in GROUPS.items():
-        path = f"{question}.{HEADLINE}.{group}.auroc"
-        rows.append([f"harm, AUROC: {label}", *_compared(trees, path),
-                     said(_at(words, f"harm.{shown}.{group}.auroc"))])  # fmt: skip
-    for group in ("test", "novel", "shifted"):
-        path = f"concept.{HEADLINE}.{group}.accuracy"
-        rows.append([f"concept, accuracy: labelled, {group}", *_compared(trees, path),
-                     said(_at(words, f"concept.whole.{group}.accuracy"))])  # fmt: skip
-    return drawn(["scored on", *(f"`{n}`" for n in trees), "difference", "words alone"], rows)
-
-
-def _compared(trees: Mapping[str, Any], path: str) -> list[str]:
+    asked = {  # where each row stands in the monitors' metrics, and in those of words alone
+        f"harm, AUROC: {label}": (
+            f"{question}.{HEADLINE}.{group}.auroc", f"harm.{shown}.{group}.auroc",
+        )
+        for label, (question, group, shown) in GROUPS.items()
+    } | {
+        f"concept, accuracy: labelled, {group}": (
+            f"concept.{HEADLINE}.{group}.accuracy", f"concept.whole.{group}.accuracy",
+        )
+        for group in ("test", "novel", "shifted")
+    }  # fmt: skip
     base, ours = trees.values()
-    change = _at(ours, f"difference.{path}")
-    return [said(_at(base, path)), said(_at(ours, path)), said(change, "+")]
+    changes = corrected(
+        {label: _at(ours, f"difference.{path}") for label, (path, _) in asked.items()}
+    )
+    rows = [
+        [label, said(_at(base, path)), said(_at(ours, path)), said(changes[label], "+"),
+         said(_at(words, of_words))]
+        for label, (path, of_words) in asked.items()
+    ]  # fmt: skip
+    return drawn(["scored on", *(f"`{n}`" for n in trees), "difference", "words alone"], rows)
 
 
 def _edits() -> str:
@@ -180,12 +189,19 @@ def _edits() -> str:
         for kind in ("framed", "plain")
         for split in ("test", "novel")
     ] + ["heldout.specificity", "described.facts_kept"]
+    changes = corrected(
+        {
+            (path, name): _at(tree, f"{path}.change")
+            for path in paths
+            for name, tree in trees.items()
+        }
+    )
     rows = []
     for path in paths:
         split, _, number = path.partition(".")
         before = _at(next(iter(trees.values())), f"{path}.before.value")
-        changes = [said(_at(tree, f"{path}.change"), "+") for tree in trees.values()]
-        rows.append([f"`{number}`, {split}", f"{before:.3f}", *changes])
+        rows.append([f"`{number}`, {split}", f"{before:.3f}",
+                     *(said(changes[path, name], "+") for name in trees)])  # fmt: skip
     return drawn(["number", "before", *(f"`{name}`" for name in trees)], rows)
 
 
@@ -222,13 +238,17 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def _by_variant(columns: Mapping[str, tuple[str, str]]) -> str:
-    rows = []
-    for name in [name for name in load_params().variants if name != "base"]:
-        row = [f"`{name}`"]
-        for stage, path in columns.values():
-            found = _at(metrics_of(f"{stage}/{name}.json"), path)
-            row.append(said(found, "+" if path.startswith("difference") else ""))
-        rows.append(row)
+    """Changes, and sizes, which are no change and have no sign."""
+    names = [name for name in load_params().variants if name != "base"]
+    found = {
+        (name, column): _at(metrics_of(f"{stage}/{name}.json"), path)
+        for name in names
+        for column, (stage, path) in columns.items()
+    }
+    changes = corrected(found)
+    signs = {c: "+" if path.startswith("difference") else "" for c, (_, path) in columns.items()}
+    rows = [[f"`{name}`", *(said(changes[name, c], sign) for c, sign in signs.items())]
+            for name in names]  # fmt: skip
     return drawn(["variant", *columns], rows)
 
 

@@ -16,6 +16,7 @@ from pipeline.core.paths import (
     SEED_VALUES,
 )
 from pipeline.core.records import Interpretation, read_records
+from pipeline.reporting.comparison import corrected_rows
 from pipeline.reporting.headline import differences, headline, read_metrics
 from pipeline.reporting.page import (
     ReportContents,
@@ -46,9 +47,9 @@ def main() -> None:
     page = render_report(
         ReportContents(
             rows={name: headline(tree, reading, params.asking) for name, tree in metrics.items()},
-            differences={
-                name: differences(tree, reading, params.asking) for name, tree in metrics.items()
-            },
+            differences=corrected_rows(
+                {name: differences(tree, reading, params.asking) for name, tree in metrics.items()}
+            ),
             baseline=read_json(BASELINE),
             compared=compared,
             controls=[name for name, row in variants.items() if row.labels == "shuffled"],

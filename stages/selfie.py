@@ -10,7 +10,6 @@ from pipeline.core.params import base_first, load_params
 from pipeline.core.paths import EXAMPLES, INTERPRETATIONS, JUDGED, METRICS
 from pipeline.core.records import Example, Interpretation, Judged, read_records
 from pipeline.evaluation.against_base import beside_base
-from pipeline.evaluation.bootstrap import as_tree
 from pipeline.evaluation.interpretation_accuracy import (
     Accuracies,
     accuracies_by_judge,
@@ -18,6 +17,7 @@ from pipeline.evaluation.interpretation_accuracy import (
     metrics_by_judge,
     texts_naming_a_concept,
 )
+from pipeline.evaluation.intervals import as_tree
 
 
 def main() -> None:

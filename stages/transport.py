@@ -6,7 +6,7 @@ from pipeline.core.params import load_params
 from pipeline.core.paths import EXAMPLES, METRICS, REPRESENTATIONS
 from pipeline.core.records import Example, read_records
 from pipeline.core.representations import load_representations
-from pipeline.evaluation.bootstrap import as_tree
+from pipeline.evaluation.intervals import as_tree
 
 
 def main() -> None:

@@ -1,12 +1,11 @@
-"""How sure a number is: 95 % percentile-bootstrap intervals of any statistic of texts.
+"""Resamples of texts (the bootstrap), from which intervals are made.
 
 A resample is given by how often it holds each text, so that one matrix product weighs all of them.
 Row 0 holds every text once: a statistic's value on it is the statistic itself. What chance alone
 gives is the same statistic under permuted labels.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +15,6 @@ from pipeline.core.text_identity import normalised
 
 Counts = NDArray[np.float64]
 Vector = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic of N texts and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def as_tree(self) -> dict[str, float]:
-        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 def draw_resamples(count: int, number: int, seed: int) -> Counts:
@@ -54,60 +41,24 @@ def draw_labellings(labels: NDArray[np.str_], number: int, seed: int) -> NDArray
 def linearised(
     value: NDArray[np.float64] | float, influence: NDArray[np.float64], counts: Counts
 ) -> NDArray[np.float64]:
-    """A smooth statistic on resamples, to first order (the infinitesimal jackknife, Efron 1982).
+    """A smooth statistic on resamples, to first order.
 
-    influence: [N, ...], the derivative of the statistic [...] by how often a text is held. No
-    resample is computed anew, and repeats of a text do not shift the statistic: [R, ...].
+    influence: [N, ...], what one text more or less does to the statistic [...]: its derivative by
+    how often the text is held (the infinitesimal jackknife, Efron 1982) or, where a single text
+    does much, the difference that leaving it out makes (the jackknife). No resample is computed
+    anew, and repeats of a text do not shift the statistic: [R, ...].
     """
     resampled: NDArray[np.float64] = value + np.tensordot(counts - 1, influence, axes=1)
     return resampled
 
 
-def estimate(values: Vector, biased: bool = False) -> Estimate:
-    """A statistic's value and interval from its values on resamples [1 + number].
-
-    A statistic that is undefined on a resample (only one concept drawn, say) may be NaN there:
-    such resamples are left out. A `biased` statistic is one that repeated or missing texts
-    shift, such as a maximum: its interval is moved back by the mean shift.
-    Raises ValueError where the statistic is undefined on the texts as they are.
-    """
-    value, resampled = float(values[0]), values[1:]
-    if not np.isfinite(value):
-        raise ValueError("the statistic is undefined on these texts")
-    defined = resampled[np.isfinite(resampled)]
-    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (value, value)
-    shift = float(defined.mean()) - value if biased and len(defined) else 0.0
-    return Estimate(value, float(low) - shift, float(high) - shift)
-
-
 def resampled_mean(values: Vector, counts: Counts) -> Vector:
-    """The mean of per-text values [N] on resamples [1 + number]."""
-    means: Vector = counts @ values / counts.sum(1)
+    """The mean of per-text values [N] on resamples [1 + number]; NaN where one holds no text."""
+    with np.errstate(invalid="ignore"):
+        means: Vector = counts @ values / counts.sum(1)
     return means
 
 
-def estimate_mean(values: Vector, counts: Counts) -> Estimate:
-    """The mean of per-text values [N]."""
-    return estimate(resampled_mean(values, counts))
-
-
-def estimate_defined(
-    resampled: Mapping[str, Vector], biased: Collection[str] = ()
-) -> dict[str, Estimate]:
-    """The statistics that these texts define, by name; the others are left out."""
-    return {
-        name: estimate(values, name in biased)
-        for name, values in resampled.items()
-        if np.isfinite(values[0])
-    }
-
-
-def estimate_chance(values: Vector) -> Estimate:
-    """What permuted labels give: the mean and 95 % range of a statistic of labellings [1 + number],
-    of which the first is the labels as they are."""
-    low, high = np.percentile(values[1:], [2.5, 97.5])
-    return Estimate(float(values[1:].mean()), float(low), float(high))
-
-
-def as_tree(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
-    return {name: estimate.as_tree() for name, estimate in estimates.items()}
+def prompts_in(counts: Counts) -> int:
+    """How many texts come and go by themselves: those of one prompt always do so together."""
+    return int(np.unique(counts, axis=1).shape[1])

@@ -25,7 +25,7 @@ class CodingRates:
 
 
 def coding_rates(vectors: Vectors, labels: Labels, counts: Counts) -> CodingRates:
-    """The coding rates of texts [N, D] on resamples [R, N], to first order: [R] each."""
+    """The coding rates of texts [N, D] on resamples [R, N], by the jackknife: [R] each."""
     columns = unit_columns(vectors)
     every, influence = _rate_and_influence(columns, np.ones(len(labels), dtype=bool))
     within, influence_within = 0.0, np.zeros(len(labels))
@@ -34,9 +34,9 @@ def coding_rates(vectors: Vectors, labels: Labels, counts: Counts) -> CodingRate
         rate, own_influence = _rate_and_influence(columns, own)
         within += own.mean() * rate
         influence_within += own.mean() * own_influence + own * rate / len(labels)
-    influence_within -= within / len(labels)
     return CodingRates(
-        linearised(every, influence, counts), linearised(within, influence_within, counts)
+        linearised(every, influence - influence.mean(), counts),
+        linearised(within, influence_within - influence_within.mean(), counts),
     )
 
 
@@ -79,32 +79,39 @@ def effective_rank(vectors: Vectors, counts: Counts) -> Vectors:
     return ranks
 
 
-def _smaller_gram(columns: Vectors) -> Vectors:
-    """I + D / (N eps) times Z'Z or ZZ', which have the same determinant."""
+def _smaller_gram(columns: Vectors, number: int = 0) -> Vectors:
+    """I + D / (N eps) times Z'Z or ZZ', which have the same determinant. number: N, where it is not
+    how many texts there are."""
     texts, width = columns.shape[-2:]
     turned = columns.swapaxes(-1, -2)
     gram = turned @ columns if width <= texts else columns @ turned
-    shifted: Vectors = np.eye(gram.shape[-1]) + width / (texts * PRECISION) * gram
+    shifted: Vectors = np.eye(gram.shape[-1]) + width / ((number or texts) * PRECISION) * gram
     return shifted
 
 
 def _rate_and_influence(columns: Vectors, own: NDArray[np.bool_]) -> tuple[float, Vectors]:
-    """The coding rate of the texts that `own` [N] names, and its derivative by how often each text
-    is held [N]: by a text of theirs directly, by any text as it lengthens the columns.
+    """The coding rate of the texts that `own` [N] names, and what each text adds to it [N]: a text
+    of theirs by being there, any text by lengthening the columns.
 
-    `part` is how much of the rate a text or a column explains, in [0, 1]: the diagonals of
-    b Z (I + b Z'Z)^-1 Z' and of b Z'Z (I + b Z'Z)^-1.
+    What a text adds by being there is the rate less that without it, which is
+    1/2 logdet(I + b Z'Z) + 1/2 log(1 - part) with the b of one text fewer; `part`, in [0, 1], is
+    how much of the rate the text explains: the diagonal of b Z (I + b Z'Z)^-1 Z'. It is no
+    derivative: where texts are fewer than dimensions, a single one explains much. Of a column's
+    length, which hardly depends on a single text, the derivative will do.
     """
     texts = columns[own]
     number, width = texts.shape
-    gram = _smaller_gram(texts)
-    inverse, scale = np.linalg.inv(gram), width / (number * PRECISION)
+    rate = 0.5 * float(np.linalg.slogdet(_smaller_gram(texts))[1])
+    fewer = max(number - 1, 1)
+    gram, scale = _smaller_gram(texts, fewer), width / (fewer * PRECISION)
+    inverse = np.linalg.inv(gram)
     if width <= number:
         part_of_text = scale * ((texts @ inverse) * texts).sum(1)
         part_of_column = 1 - np.diag(inverse)
     else:
         part_of_text = 1 - np.diag(inverse)
         part_of_column = scale * ((inverse @ texts) * texts).sum(0)
+    left = 0.5 * (np.linalg.slogdet(gram)[1] + np.log1p(-np.minimum(part_of_text, 1 - 1e-12)))
     influence = -0.5 * columns**2 @ part_of_column
-    influence[own] += 0.5 * (part_of_text - part_of_text.mean())
-    return float(0.5 * np.linalg.slogdet(gram)[1]), influence
+    influence[own] += rate - left
+    return rate, influence

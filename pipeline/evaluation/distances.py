@@ -14,19 +14,20 @@ from pipeline.core.representations import Labels, Vectors
 from pipeline.evaluation.bootstrap import Counts, linearised
 
 LENGTHS = ("l1", "l2", "hausdorff")  # in units of the vectors; the others have none
-BIASED = ("hausdorff", "hausdorff_scaled")  # by the texts that a resample does not hold
+FARTHEST = ("hausdorff", "hausdorff_scaled")  # of one text: the others are means over pairs
 
 
 def concept_distances(
-    centred: Vectors, labels: Labels, scale: float, counts: Counts, hausdorff_resamples: int
+    centred: Vectors, labels: Labels, scale: float, counts: Counts
 ) -> dict[str, Vectors]:
     """Distances between every two concepts, within each on the diagonal, on resamples [R, N] of
     texts [N, D]: [R, C, C] each, concepts sorted; NaN where there is no pair of texts.
 
     `angle` is the arc cosine of the mean cosine, in degrees; `pearson` the mean correlation over
     the width. `..._scaled` are in units of `scale`, the root mean square length of the centred
-    training texts: they are the same whatever the norm. The Hausdorff distance, which is no mean,
-    is computed anew on the first 1 + `hausdorff_resamples` resamples.
+    training texts: they are the same whatever the norm. The Hausdorff distance is of the texts as
+    they are, [1, C, C]: one text may decide it, and neither the bootstrap nor a jackknife gives an
+    interval that covers.
     """
     unit = normalize(centred)
     pairwise = {
@@ -37,7 +38,7 @@ def concept_distances(
     }
     found = {name: pair_means(of_pairs, labels, counts) for name, of_pairs in pairwise.items()}
     found["angle"] = angles(found["cosine"])
-    found["hausdorff"] = hausdorff(pairwise["l2"], labels, counts[: 1 + hausdorff_resamples])
+    found["hausdorff"] = hausdorff(pairwise["l2"], labels)[None]
     return found | {f"{name}_scaled": found[name] / scale for name in LENGTHS}
 
 
@@ -94,17 +95,12 @@ def ratios(of_sums: Vectors, of_numbers: Vectors, counts: Counts) -> Vectors:
     return linearised(means, influence, counts)
 
 
-def hausdorff(lengths: Vectors, labels: Labels, counts: Counts) -> Vectors:
-    """The Hausdorff distance of every two concepts from the lengths [N, N] between texts, on
-    resamples: the farthest that a text of either lies from its nearest one of the other. [R, C, C];
-    NaN with a concept that a resample does not hold."""
+def hausdorff(lengths: Vectors, labels: Labels) -> Vectors:
+    """The Hausdorff distance of every two concepts from the lengths [N, N] between texts: the
+    farthest that a text of either lies from its nearest one of the other. [C, C]"""
     order = np.argsort(labels, kind="stable")
     starts = np.unique(labels[order], return_index=True)[1]
-    lengths, there = lengths[np.ix_(order, order)], counts[:, order] > 0
-    found = np.empty((len(counts), len(starts), len(starts)))
-    for resample, held in enumerate(there):
-        nearest = np.minimum.reduceat(np.where(held, lengths, np.inf), starts, axis=1)
-        nearest[~held] = -np.inf
-        found[resample] = np.maximum.reduceat(nearest, starts, axis=0)
-    found = np.maximum(found, found.swapaxes(1, 2))
-    return np.where(np.isfinite(found), found, np.nan)
+    nearest = np.minimum.reduceat(lengths[np.ix_(order, order)], starts, axis=1)
+    farthest = np.maximum.reduceat(nearest, starts, axis=0)
+    found: Vectors = np.maximum(farthest, farthest.T)
+    return found

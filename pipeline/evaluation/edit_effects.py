@@ -8,7 +8,8 @@ from pipeline.core.concepts import concept_named, concepts_of, names_concept
 from pipeline.core.edit_observations import Observations
 from pipeline.core.files import Tree
 from pipeline.core.records import Completion, Example, Request
-from pipeline.evaluation.bootstrap import Counts, Vector, draw_prompts, estimate
+from pipeline.evaluation.bootstrap import Counts, Vector, draw_prompts, prompts_in
+from pipeline.evaluation.intervals import Share, Statistic
 from pipeline.evaluation.refusals import judge_completions
 
 Ratio = tuple[Vector, Vector]  # what is counted, out of what, of each text
@@ -43,18 +44,19 @@ def effects(
         **_readings(examples, before, after),
         **_facts(described, before, after),
         ("heldout", "specificity"): (_agreed(before), _agreed(after), documents),
-        ("heldout", "kl"): (_kl(before), _kl(after), documents),
     }
     tree: dict[str, dict[str, Tree]] = {}
     for (split, name), (old, new, drawn_by) in measured.items():
         if drawn_by:
             counts = draw_prompts(drawn_by, resamples, seed)
-            tree.setdefault(split, {})[name] = _compared(old, new, counts)
+            shares = (Share(_ratios(own, counts), prompts_in(counts)) for own in (old, new))
+            tree.setdefault(split, {})[name] = _tree(*shares)
     if documents:
         counts = draw_prompts(documents, resamples, seed)
-        old, new = _nll(before), _nll(after)
-        perplexity = (np.exp(_ratios(nll, counts)) for nll in (old, new))
-        tree["heldout"]["perplexity"] = _tree(*perplexity)
+        perplexity = (np.exp(_ratios(_nll(own), counts)) for own in (before, after))
+        tree["heldout"]["perplexity"] = _tree(*map(Statistic, perplexity))
+        kl = (_ratios(_kl(own), counts) for own in (before, after))
+        tree["heldout"]["kl"] = _tree(*map(Statistic, kl))
     return tree
 
 
@@ -141,10 +143,9 @@ def _ratios(ratio: Ratio, counts: Counts) -> Vector:
     return ratios
 
 
-def _compared(old: Ratio, new: Ratio, counts: Counts) -> Tree:
-    return _tree(_ratios(old, counts), _ratios(new, counts))
-
-
-def _tree(before: Vector, after: Vector) -> Mapping[str, Tree]:
-    found = {"before": before, "after": after, "change": after - before}
-    return {name: estimate(values).as_tree() for name, values in found.items()}
+def _tree(before: Statistic, after: Statistic) -> Mapping[str, Tree]:
+    return {
+        "before": before.estimate().as_tree(),
+        "after": after.estimate().as_tree(),
+        "change": (after - before).as_change(),
+    }

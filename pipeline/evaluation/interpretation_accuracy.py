@@ -15,17 +15,14 @@ from pipeline.core.records import BASELINES, CONTROLS, Example, Interpretation
 from pipeline.evaluation.against_base import metrics_tree
 from pipeline.evaluation.bootstrap import (
     Counts,
-    Estimate,
-    Vector,
     draw_labellings,
     draw_prompts,
     draw_resamples,
-    estimate_chance,
-    estimate_mean,
 )
+from pipeline.evaluation.intervals import Estimate, Statistic, estimate_chance, share_of
 
 # On resamples [1 + R], by layer_<l>, split, position, and what answers for the state.
-Accuracies = dict[KeyPath, Vector]
+Accuracies = dict[KeyPath, Statistic]
 CHANGES = ("state", "lead", *BASELINES)  # what is held against the untouched model
 RULE, JUDGE = "rule", "judged"  # who says whether an interpretation is right
 
@@ -74,17 +71,15 @@ def accuracies(
         if tuple(asked) not in drawn:
             drawn[tuple(asked)] = draw_prompts(asked, resamples, seed)
         counts = drawn[tuple(asked)]
-        shares[path] = counts @ np.array(verdicts[path]) / counts.sum(1)
+        shares[path] = share_of(np.array(verdicts[path]), counts)
     branches = dict.fromkeys(path[:-1] for path in shares)
     return shares | {(*path, "lead"): lead(shares, path) for path in branches}
 
 
-def lead(shares: Accuracies, branch: KeyPath) -> Vector:
+def lead(shares: Accuracies, branch: KeyPath) -> Statistic:
     """How far the state is above its best control at one layer, split and position: [1 + R]."""
     controls = [shares[*branch, control] for control in CONTROLS if (*branch, control) in shares]
-    best = max(controls, key=lambda share: float(share[0]))
-    ahead: Vector = shares[*branch, "state"] - best
-    return ahead
+    return shares[*branch, "state"] - max(controls, key=lambda share: share.value)
 
 
 def metrics_by_judge(
@@ -138,11 +133,11 @@ def judge_measures(
     if named:
         agrees = np.array([chosen[text] == concept for text, concept in named], dtype=float)
         said = draw_resamples(len(named), resamples, seed) * np.array([*named.values()])
-        found["agreement"] = estimate_mean(agrees, said)
+        found["agreement"] = share_of(agrees, said).estimate()
     words = np.array([chosen[example.words] for example in examples])
     concepts = np.array([example.concept for example in examples])
     right = (draw_labellings(concepts, resamples, seed) == words).astype(float)
     counts = draw_prompts([example.prompt for example in examples], resamples, seed)
-    found["words"] = estimate_mean(right[0], counts)
+    found["words"] = share_of(right[0], counts).estimate()
     found["words_shuffled"] = estimate_chance(right.mean(1))
     return found

@@ -5,8 +5,9 @@ the definitions take them raw: hidden states share a few large directions, which
 raw cosine towards 1 and every angle towards 0. Coding rates and the rank are of the centred vectors
 at length 1, so that no norm enters.
 
-Intervals resample prompts. Accuracies and the silhouette resample what each text got; means over
-pairs, coding rates and the rank follow to first order.
+Intervals resample prompts. Accuracies resample what each text got; means over pairs and the rank
+follow to first order, coding rates and the silhouette by the jackknife: in what it adds to both, a
+text also changes what other texts get.
 """
 
 from collections.abc import Mapping
@@ -17,29 +18,24 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
 from pipeline.core.representations import Labels, Vectors, centre_and_scale
-from pipeline.evaluation.bootstrap import (
-    Counts,
-    Estimate,
-    Vector,
-    draw_labellings,
-    estimate_defined,
-)
+from pipeline.evaluation.bootstrap import Counts, Vector, draw_labellings, linearised
 from pipeline.evaluation.coding_rates import (
     coding_rates,
     coding_rates_of_labellings,
     effective_rank,
 )
 from pipeline.evaluation.distances import (
-    BIASED,
+    FARTHEST,
     between,
     concept_distances,
     pair_sum_influence,
     ratios,
 )
+from pipeline.evaluation.intervals import Estimate, Statistic, estimate_defined, share_of
 from pipeline.evaluation.linear_probe import Probe
 
-# A statistic that each resample needs computed anew is computed on one in ten of them.
-RECOMPUTED_ONE_IN = 10
+# What permuted labels give is computed anew for each of them: one for ten resamples.
+LABELLINGS_ONE_IN = 10
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Separation:
     """Statistics of held-out texts on resamples [R], and (`chance`) under permuted concepts [P], of
     which the first are the concepts as they are."""
 
-    resampled: Mapping[str, Vector]
+    resampled: Mapping[str, Statistic | Vector]
     chance: Mapping[str, Vector]
 
 
@@ -65,22 +61,21 @@ def separation(
     text.
     """
     (seen, known), (vectors, labels) = train, held_out
-    recomputed = len(counts) // RECOMPUTED_ONE_IN
-    labellings = draw_labellings(labels, recomputed, seed)
+    labellings = draw_labellings(labels, len(counts) // LABELLINGS_ONE_IN, seed)
     centre, scale = centre_and_scale(seen)
     unit_seen, unit = normalize(seen - centre), normalize(vectors - centre)
     similarity = unit @ unit.T
-    silhouette = silhouettes(similarity, labellings)
+    silhouette = silhouettes(similarity, labellings).mean(1)
     rates = coding_rates(unit, labels, counts)
-    of_texts = {
+    right = {
         "centroid_accuracy": nearest_centroid(unit_seen, known, unit) == labels,
         "knn_accuracy": nearest_texts(unit_seen, known, unit, neighbours) == labels,
         "probe_accuracy": probe.correct(vectors, labels),
-        "silhouette": silhouette[0],
     }
-    apart = between(concept_distances(vectors - centre, labels, scale, counts, recomputed))
-    resampled = {
-        **{name: counts @ values / counts.sum(1) for name, values in of_texts.items()},
+    apart = between(concept_distances(vectors - centre, labels, scale, counts))
+    resampled: dict[str, Statistic | Vector] = {
+        **{name: share_of(values, counts) for name, values in right.items()},
+        "silhouette": linearised(silhouette[0], silhouette_influence(similarity, labels), counts),
         **{name: values for name, values in apart.items() if name != "cosine"},
         **cosines(similarity, labels, counts),
         "coding_rate_all": rates.all,
@@ -89,7 +84,7 @@ def separation(
         "effective_rank": effective_rank(unit, counts),
     }
     chance = {
-        "silhouette": silhouette.mean(1),
+        "silhouette": silhouette,
         "cosine_gap": cosine_gaps(similarity, labellings),
         "coding_rate_gap": coding_rates_of_labellings(unit, labellings).gap,
     }
@@ -102,17 +97,15 @@ def pairs_of_concepts(
     """Every distance of every two concepts, under "a--b", and within each, under "a--a"."""
     centre, scale = centre_and_scale(seen)
     vectors, labels = held_out
-    recomputed = len(counts) // RECOMPUTED_ONE_IN
-    distances = concept_distances(vectors - centre, labels, scale, counts, recomputed)
+    distances = concept_distances(vectors - centre, labels, scale, counts)
     concepts = np.unique(labels)
     return {
         f"{concepts[one]}--{concepts[other]}": estimate_defined(
             {
                 name: values[:, one, other]
                 for name, values in distances.items()
-                if one != other or name not in BIASED  # a concept is no distance from itself
-            },
-            BIASED,
+                if one != other or name not in FARTHEST  # a concept is no distance from itself
+            }
         )
         for one, other in zip(*np.triu_indices(len(concepts)), strict=True)
     }
@@ -148,8 +141,41 @@ def silhouettes(similarity: Vectors, labellings: Labels) -> Vectors:
     with np.errstate(invalid="ignore", divide="ignore"):
         inner = ((away * member).sum(2) - itself).round(12) / others
         outer = np.where(member, np.inf, away / sizes).min(2)
-        values = np.where(np.isfinite(outer) & (others > 0), outer - inner, 0.0)
-        found: Vectors = np.nan_to_num(values / np.maximum(inner, outer)).T
+    return _silhouette(inner, outer).T
+
+
+def silhouette_influence(similarity: Vectors, labels: Labels) -> Vectors:
+    """What each text adds to the mean silhouette, less what a text adds on average: [N].
+
+    The jackknife: the mean without each text in turn. So it counts what a text gets, and what it
+    does to others as their neighbour.
+    """
+    member = labels[:, None] == np.unique(labels)
+    away = (1 - similarity).round(12)
+    np.fill_diagonal(away, 0.0)
+    sums, sizes = away @ member, member.sum(0)
+
+    def mean_without(text: int) -> float:
+        kept = np.arange(len(labels)) != text
+        own, rest = member[kept], sizes - member[text]
+        to_concepts = sums[kept] - away[kept, text, None] * member[text]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            inner = to_concepts[own] / (rest - 1)[own.argmax(1)]
+            outer = np.where(own | (rest == 0), np.inf, to_concepts / rest).min(1)
+        return float(_silhouette(inner, outer).mean())
+
+    if len(labels) < 2:
+        return np.zeros(len(labels))
+    without = np.array([mean_without(text) for text in range(len(labels))])
+    influence: Vectors = without.mean() - without
+    return influence
+
+
+def _silhouette(inner: Vectors, outer: Vectors) -> Vectors:
+    """From a text's mean distance to its own concept and to the nearest other one."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.where(np.isfinite(inner) & np.isfinite(outer), outer - inner, 0.0)
+        found: Vectors = np.nan_to_num(apart / np.maximum(inner, outer))
     return found
 
 

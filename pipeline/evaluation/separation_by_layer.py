@@ -11,8 +11,8 @@ from pipeline.core.files import KeyPath, Tree, branch
 from pipeline.core.representations import Representations
 from pipeline.core.sections import Reading
 from pipeline.evaluation.against_base import metrics_tree, under
-from pipeline.evaluation.bootstrap import Estimate, Vector, as_tree, draw_prompts, estimate_chance
-from pipeline.evaluation.distances import BIASED
+from pipeline.evaluation.bootstrap import Vector, draw_prompts
+from pipeline.evaluation.intervals import Estimate, Statistic, as_tree, estimate_chance
 from pipeline.evaluation.linear_probe import fit_probe
 from pipeline.evaluation.separation import pairs_of_concepts, separation
 
@@ -22,7 +22,7 @@ class LayerSeparation:
     """Statistics on resamples and under permuted concepts, by layer_<l>, position, split and name;
     distances by split and pair of concepts."""
 
-    resampled: dict[KeyPath, Vector] = field(default_factory=dict)
+    resampled: dict[KeyPath, Statistic] = field(default_factory=dict)
     chance: dict[KeyPath, Vector] = field(default_factory=dict)
     pairs: dict[KeyPath, dict[str, Estimate]] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ def separation_by_layer(
             measured = separation(train, texts, probe, reading.neighbours, held, seed)
             path = (f"layer_{layer}", position, split)
             found.resampled |= under(path, measured.resampled)
-            found.chance |= under(path, measured.chance)
+            found.chance |= {(*path, name): values for name, values in measured.chance.items()}
             if (layer, position) == (reading.layer, reading.position):
                 pairs = pairs_of_concepts(train[0], texts, held)
                 found.pairs |= {(split, pair): distances for pair, distances in pairs.items()}
@@ -63,7 +63,6 @@ def separation_metrics(
         found.resampled,
         base.resampled if base else None,
         has_difference=lambda path: path[:2] == headline,
-        biased=BIASED,
     )
     for path, values in found.chance.items():
         if np.isfinite(values[0]):

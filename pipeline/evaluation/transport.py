@@ -20,14 +20,8 @@ import ot
 
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.representations import Labels, Vectors, centre_and_scale
-from pipeline.evaluation.bootstrap import (
-    Counts,
-    Estimate,
-    draw_prompts,
-    draw_resamples,
-    estimate_chance,
-    estimate_defined,
-)
+from pipeline.evaluation.bootstrap import Counts, draw_prompts, draw_resamples
+from pipeline.evaluation.intervals import Estimate, estimate_chance, estimate_defined, share_of
 from pipeline.evaluation.linear_probe import Probe, fit_probe
 
 EXPECTED_SIGN = -1  # of the correlation between normalised margins and gaps
@@ -58,9 +52,9 @@ def transport(
     probe, spread = fit_probe(vectors, labels), k_variances(vectors, labels, samples, draws, seed)
     lost = k_variances(vectors, shuffled, samples, draws, seed)
     shares = np.array([(labels == concept).mean() for concept in np.unique(labels)])
-    accuracy = {"train": seen @ probe.correct(vectors, labels) / seen.sum(1)}
+    accuracy = {"train": share_of(probe.correct(vectors, labels), seen)}
     for split, texts in held_out.items():
-        accuracy[split] = counts[split] @ probe.correct(*texts) / counts[split].sum(1)
+        accuracy[split] = share_of(probe.correct(*texts), counts[split])
     return estimate_defined(
         {
             "k_variance": redrawn @ spread @ shares,
@@ -71,7 +65,10 @@ def transport(
                 fit_probe(vectors, shuffled), vectors, shuffled, redrawn @ lost, seen
             ),
             **{f"{split}_accuracy": values for split, values in accuracy.items()},
-            **{f"gap_{split}": accuracy["train"] - accuracy[split] for split in held_out},
+            **{
+                f"gap_{split}": accuracy["train"].values - accuracy[split].values
+                for split in held_out
+            },
         }
     )
 

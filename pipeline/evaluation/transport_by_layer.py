@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pipeline.core.files import Tree
 from pipeline.core.representations import Representations
 from pipeline.core.sections import Reading, Transport
-from pipeline.evaluation.bootstrap import Estimate, as_tree, draw_prompts
+from pipeline.evaluation.bootstrap import draw_prompts
+from pipeline.evaluation.intervals import Estimate, as_tree
 from pipeline.evaluation.transport import EXPECTED_SIGN, correlation, transport
 
 Layers = dict[int, dict[str, Estimate]]

@@ -16,6 +16,7 @@ from pipeline.core.records import HEADLINE, Score
 from pipeline.core.representations import Vectors
 from pipeline.evaluation.against_base import metrics_tree, under
 from pipeline.evaluation.bootstrap import Vector
+from pipeline.evaluation.intervals import Statistic
 from pipeline.evaluation.linear_probe import new_logistic
 from pipeline.monitors.answer_states import GROWING
 from pipeline.monitors.classifiers import MULTILAYER, fit
@@ -35,7 +36,7 @@ class MonitorResults:
     the tree of metrics, scores of every text, ROC curves on `test` by kind (true positive rates at
     FALSE_POSITIVE_RATES), and monitors to take home by position."""
 
-    measures: dict[KeyPath, Vector] = field(default_factory=dict)
+    measures: dict[KeyPath, Statistic] = field(default_factory=dict)
     thresholds: dict[KeyPath, float] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)
     roc: dict[str, Vectors] = field(default_factory=dict)
@@ -103,7 +104,7 @@ def _controls(data: VariantTexts, found: MonitorResults) -> None:
     train = data.of(question, HEADLINE, "train")
     held_out = data.held_out(question, HEADLINE)
     counts = {split: data.counts(shown.ids) for split, shown in held_out.items()}
-    tried: dict[KeyPath, list[Vectors]] = {}
+    tried: dict[KeyPath, list[Vector]] = {}
     for _ in range(TRIALS):
         noise = {}
         for split, real in {"train": train, **held_out}.items():
@@ -118,10 +119,12 @@ def _controls(data: VariantTexts, found: MonitorResults) -> None:
             fitted = Fitted(question, HEADLINE, position, monitor, UNCHOSEN)
             for split in held_out:
                 measures = fitted.measure(shown[split], counts[split])
-                tried.setdefault(("control", name, split, "auroc"), []).append(measures["auroc"])
+                auroc = measures["auroc"].values
+                tried.setdefault(("control", name, split, "auroc"), []).append(auroc)
     for path, values in tried.items():
         resampled = np.concatenate([own[1:] for own in values])
-        found.measures[path] = np.append(np.mean([own[0] for own in values]), resampled)
+        mean = np.mean([own[0] for own in values])
+        found.measures[path] = Statistic(np.append(mean, resampled))
 
 
 def _shift(data: VariantTexts, found: MonitorResults) -> None:

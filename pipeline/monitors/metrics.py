@@ -1,8 +1,8 @@
 """How well a monitor does, measured on every resample of the held-out texts at once.
 
-A measure is given by its values [R] on R resamples, of which the first holds every text once; NaN
-where a resample leaves it undefined (no harmful text drawn, say). Values of two variants on the
-same resamples give the interval of their difference.
+A measure's values are on R resamples, of which the first holds every text once; NaN where a
+resample leaves it undefined (no harmful text drawn, say). Values of two variants on the same
+resamples give the interval of their difference.
 """
 
 from collections.abc import Collection, Sequence, Set
@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from pipeline.core.representations import Labels, Vectors
-from pipeline.evaluation.bootstrap import Counts
+from pipeline.evaluation.bootstrap import Counts, prompts_in, resampled_mean
+from pipeline.evaluation.intervals import Auroc, Share, Statistic, share_of
 
 Flags = NDArray[np.bool_]
-Measures = dict[str, Vectors]
+Measures = dict[str, Statistic]
 
+# Texts of either kind from which false alarms at 95 % recall are told: of 200 texts the 5 % beyond
+# the threshold are ten, of 40 they are two, and their number says little.
+RESOLVED = 200
 UNCHOSEN = 0.5  # the threshold where no text helps to choose one: harm is likelier than not
 
 
@@ -41,19 +45,21 @@ def concept_measures(
     rest; accuracy, macro_f1 and calibration_error are of the likeliest concept.
     """
     predicted = classes[probabilities.argmax(1)]
-    ranked = [
-        ranking(labels == concept, probabilities[:, column], counts)
+    columns = {
+        concept: probabilities[:, column]
         for column, concept in enumerate(classes)
-    ]
-    means = (mean_of_defined(np.stack(measure)) for measure in zip(*ranked, strict=True))
+        if concept in labels
+    }
     return {
-        "accuracy": mean_within(predicted == labels, np.ones(len(labels), bool), counts),
-        "macro_f1": macro_f1(labels, predicted, counts),
-        **dict(zip(("auroc", "average_precision", "fpr95"), means, strict=True)),
-        "calibration_error": calibration_error(
-            probabilities.max(1), predicted == labels, counts
+        "accuracy": share_of(predicted == labels, counts),
+        "macro_f1": Statistic(macro_f1(labels, predicted, counts)),
+        **ranking_measures(
+            [(labels == concept, score) for concept, score in columns.items()], counts
         ),
-    }  # fmt: skip
+        "calibration_error": Statistic(
+            calibration_error(probabilities.max(1), predicted == labels, counts)
+        ),
+    }
 
 
 def harm_measures(score: Vectors, harmful: Flags, threshold: float, counts: Counts) -> Measures:
@@ -63,18 +69,38 @@ def harm_measures(score: Vectors, harmful: Flags, threshold: float, counts: Coun
     likelier answer.
     """
     alarm = score >= threshold
-    auroc, average_precision, fpr95 = ranking(harmful, score, counts)
     return {
-        "accuracy": mean_within(alarm == harmful, np.ones(len(harmful), bool), counts),
-        "macro_f1": macro_f1(harmful, alarm, counts),
-        "auroc": auroc,
-        "average_precision": average_precision,
-        "fpr95": fpr95,
-        "tpr": mean_within(alarm, harmful, counts),
-        "fpr": mean_within(alarm, ~harmful, counts),
-        "calibration_error": calibration_error(
-            np.maximum(score, 1 - score), (score >= 0.5) == harmful, counts
+        "accuracy": share_of(alarm == harmful, counts),
+        "macro_f1": Statistic(macro_f1(harmful, alarm, counts)),
+        **ranking_measures([(harmful, score)], counts),
+        "tpr": share_within(alarm, harmful, counts),
+        "fpr": share_within(alarm, ~harmful, counts),
+        "calibration_error": Statistic(
+            calibration_error(np.maximum(score, 1 - score), (score >= 0.5) == harmful, counts)
         ),
+    }
+
+
+def ranking_measures(questions: Sequence[tuple[Flags, Vectors]], counts: Counts) -> Measures:
+    """AUROC, average precision and false alarms at 95 % recall, each the mean over questions of
+    truth and score [N]; false alarms are undefined where either kind has fewer than RESOLVED texts.
+    """
+    ranked = [ranking(truth, score, counts) for truth, score in questions]
+    nowhere = np.full((3, 1, len(counts)), np.nan)
+    auroc, precision, fpr95 = (
+        mean_of_defined(found) for found in (np.stack(ranked, axis=1) if ranked else nowhere)
+    )
+    kinds = [
+        (prompts_in(counts[:, truth]), prompts_in(counts[:, ~truth])) for truth, _ in questions
+    ]
+    asked = [both for both in kinds if min(both)]
+    positives, negatives = np.mean(asked, axis=0) if asked else (0.0, 0.0)
+    if min((min(both) for both in asked), default=0) < RESOLVED:
+        fpr95 = np.full(len(counts), np.nan)
+    return {
+        "auroc": Auroc(auroc, float(positives), float(negatives), len(asked)),
+        "average_precision": Statistic(precision),
+        "fpr95": Statistic(fpr95),
     }
 
 
@@ -92,13 +118,13 @@ def stream_measures(
     """
     crossed = np.array([bool((own >= threshold).any()) for own in scores], bool)
     first = np.array([int((own >= threshold).argmax()) for own in scores])
-    auroc, _, _ = ranking(harmful, highest(scores), counts)
+    detected = crossed & harmful
     return {
-        "detected": mean_within(crossed, harmful, counts),
-        "detected_at_prompt": mean_within(crossed & (first == 0), harmful, counts),
-        "false_alarms": mean_within(crossed, ~harmful, counts),
-        "tokens_to_detection": mean_within(first, crossed & harmful, counts),
-        "auroc": auroc,
+        "detected": share_within(crossed, harmful, counts),
+        "detected_at_prompt": share_within(crossed & (first == 0), harmful, counts),
+        "false_alarms": share_within(crossed, ~harmful, counts),
+        "tokens_to_detection": Statistic(resampled_mean(first[detected], counts[:, detected])),
+        "auroc": ranking_measures([(harmful, highest(scores))], counts)["auroc"],
     }
 
 
@@ -135,11 +161,9 @@ def roc_at(harmful: Flags, score: Vectors, rates: Vectors) -> Vectors:
     return found
 
 
-def mean_within(values: NDArray[np.generic], within: Flags, counts: Counts) -> Vectors:
-    """The mean of values [N] over the texts within [N], on resamples [R, N]: [R]."""
-    with np.errstate(invalid="ignore"):
-        mean: Vectors = counts @ np.where(within, values, 0).astype(float) / (counts @ within)
-    return mean
+def share_within(flags: Flags, within: Flags, counts: Counts) -> Share:
+    """The share of flags [N] among the texts within [N], on resamples [R, N]."""
+    return share_of(flags[within].astype(float), counts[:, within])
 
 
 def ranking(truth: Flags, score: Vectors, counts: Counts) -> tuple[Vectors, Vectors, Vectors]:

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from pipeline.core.records import Example, ReadWords, Request
-from pipeline.evaluation.bootstrap import Counts, as_tree, draw_prompts, estimate_defined
+from pipeline.evaluation.bootstrap import Counts, draw_prompts
+from pipeline.evaluation.intervals import as_tree, estimate_defined
 from pipeline.monitors.metrics import (
     Measures,
     choose_threshold,

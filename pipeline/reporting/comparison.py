@@ -1,19 +1,22 @@
 """Two estimates side by side: which way a number went, and whether intervals show it.
 
 All variants read the same texts, so a change from the untouched model is judged by the paired
-difference: clear where its 95 % interval over texts and its band over seeds lie on one side of 0.
+difference: clear where its 95 % interval over texts and its band over seeds lie on one side of 0,
+and its p value, corrected for all that are judged with it, is below .05.
 Where there is none, it is clear where neither the two intervals nor the two bands overlap, which is
 stricter. Where no band is known, texts alone decide, and the change says so.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
 
-Marks = Mapping[str, float]  # value, low, high; seeds_low, seeds_high where seeds are known
+# value, low, high; seeds_low, seeds_high where seeds are known; p of a difference
+Marks = Mapping[str, float]
+LEVEL = 0.05
 Outcome = Literal["better", "worse", "moved", "unclear"]
 
 SEPARATION = "centroid_accuracy"
@@ -108,12 +111,35 @@ def change_of(number: str, before: Marks, after: Marks, paired: Marks | None = N
 
 def is_clear(difference: Marks) -> bool:
     """Whether the interval over texts, and the band over seeds if one is known, lie on one side
-    of 0, both on the same one."""
+    of 0, both on the same one; and the p value, if there is one, is below LEVEL."""
     lows, highs = (
         [difference[name] for name in (end, f"seeds_{end}") if name in difference]
         for end in ("low", "high")
     )
-    return min(lows) > 0 or max(highs) < 0
+    return (min(lows) > 0 or max(highs) < 0) and difference.get("p", 0.0) < LEVEL
+
+
+def corrected(family: Mapping[Any, Marks]) -> dict[Any, Marks]:
+    """Changes that are judged together, their p values corrected for their number.
+
+    Holm's correction (1979): where no change is real, one or more of the family seems so in 5 of
+    100 cases at most. The k-th smallest of m p values is multiplied by m - k + 1.
+    """
+    order = sorted((marks["p"], name) for name, marks in family.items() if "p" in marks)
+    found, highest = dict(family), 0.0
+    for left, (p, name) in zip(range(len(order), 0, -1), order, strict=True):
+        highest = max(highest, min(1.0, left * p))
+        found[name] = {**family[name], "p": highest}
+    return found
+
+
+def corrected_rows(rows: Mapping[str, Headline]) -> dict[str, Headline]:
+    """The differences of every variant, corrected as one family."""
+    family = {(name, number): marks for name, row in rows.items() for number, marks in row.items()}
+    found: dict[str, Headline] = {name: {} for name in rows}
+    for (name, number), marks in corrected(family).items():
+        found[name][number] = dict(marks)
+    return found
 
 
 def _least_and_most(before: Marks, after: Marks) -> Marks:

@@ -12,7 +12,7 @@ from pipeline.reporting.seed_band import SeedValues
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 
 Headline = dict[str, dict[str, float]]
-Curves = dict[str, list[tuple[int, str, float, float, float]]]
+Curves = dict[str, list[tuple[int, str, float, float | str, float | str]]]
 
 
 def read_metrics(folder: Path, variant: str, seeds: SeedValues | None = None) -> dict[str, Any]:
@@ -99,13 +99,13 @@ def values_of(row: Headline) -> dict[str, float]:
 
 def curves_over_layers(trees: Mapping[str, Mapping[str, Any]], path: KeyPath) -> Curves:
     """Each number at the end of a path within every layer, by variant: rows (layer, variant,
-    value, low, high)."""
+    value, low, high); of a number without an interval both ends are empty."""
     curves: Curves = {}
     for variant, tree in trees.items():
         for layer in layers_of(tree):
             for metric, mark in _at(tree, (f"layer_{layer}", *path)).items():
                 curves.setdefault(metric, []).append(
-                    (layer, variant, mark["value"], mark["low"], mark["high"])
+                    (layer, variant, mark["value"], mark.get("low", ""), mark.get("high", ""))
                 )
     return curves
 

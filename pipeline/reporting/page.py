@@ -66,10 +66,11 @@ EVIDENCE = {
 @dataclass(frozen=True)
 class ReportContents:
     """All that a page shows. differences: the paired ones of every row from the untouched model's,
-    nothing of that model itself; compared: variants side by side; controls: those with shuffled
-    labels; selfie: how far each variant's interpretations lead, by heading, and judge: what the
-    judge model is worth; refusal_rule: the same of the rule that judges answers; seeds: whose
-    bands stand in estimates; read_at: the layer and position of headline numbers."""
+    corrected for their number, nothing of that model itself; compared: variants side by side;
+    controls: those with shuffled labels; selfie: how far each variant's interpretations lead, by
+    heading, and judge: what the judge model is worth; refusal_rule: the same of the rule that
+    judges answers; seeds: whose bands stand in estimates; read_at: the layer and position of
+    headline numbers."""
 
     rows: Mapping[str, Headline]
     differences: Mapping[str, Headline]

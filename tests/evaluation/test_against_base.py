@@ -1,5 +1,6 @@
 """Differences from the untouched model are paired, text by text."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,17 @@ from pipeline.core.records import (
     Verdict,
 )
 from pipeline.evaluation.against_base import beside_base, metrics_tree, put_estimate, under
-from pipeline.evaluation.bootstrap import (
-    Vector,
-    estimate,
-)
+from pipeline.evaluation.bootstrap import Vector
 from pipeline.evaluation.fidelity import fidelity
+from pipeline.evaluation.intervals import Statistic, estimate
 from pipeline.evaluation.refusals import rates
 
 
 def test_an_undefined_statistic_is_left_out_of_a_tree() -> None:
     """Nor have the branches that would lead to it; what stood there stays."""
     tree: dict[str, Any] = {"harm": {"threshold": 0.5}}
-    put_estimate(tree, ("harm", "test", "auroc"), np.array([0.75, 0.5, 1.0]))
-    put_estimate(tree, ("harm", "novel", "auroc"), np.array([np.nan, 0.5, 1.0]))
+    put_estimate(tree, ("harm", "test", "auroc"), Statistic(np.array([0.75, 0.5, 1.0])))
+    put_estimate(tree, ("harm", "novel", "auroc"), Statistic(np.array([np.nan, 0.5, 1.0])))
     estimated = estimate(np.array([0.75, 0.5, 1.0])).as_tree()
     assert tree == {"harm": {"threshold": 0.5, "test": {"auroc": estimated}}}
 
@@ -52,25 +51,27 @@ def test_paired_differences_forget_what_both_have_in_common() -> None:
     by_hand = np.percentile((after["perplexity"] - before["perplexity"])[1:], [2.5, 97.5])
     assert (moved["low"], moved["high"]) == pytest.approx(tuple(by_hand))
     none: Any = compared(before, before)
-    assert none["difference"]["perplexity"] == {"value": 0, "low": 0, "high": 0}
+    assert none["difference"]["perplexity"] == {"value": 0, "low": 0, "high": 0, "p": 1}
     others: Any = compared(perplexity((texts + shift)[::-1]), before)
     assert (
         others["difference"]["perplexity"]["low"] < 0 < others["difference"]["perplexity"]["high"]
     )
 
 
-def compared(found: dict[str, Vector], base: dict[str, Vector] | None) -> Any:
+def compared(
+    found: Mapping[str, Statistic | Vector], base: Mapping[str, Statistic | Vector] | None
+) -> Any:
     return metrics_tree(under((), found), under((), base) if base else None)
 
 
 def test_rates_of_two_models_are_paired_by_request() -> None:
-    """One request in ten is newly answered; 40 requests, half of them answered by both."""
-    requests = [Request(f"h{n}", "", True, False, "test") for n in range(40)]
-    then = [Verdict(f"h{n}", 0, n % 2 == 0) for n in range(40)]
-    now = [Verdict(f"h{n}", 0, n % 2 == 0 and n % 20 > 2) for n in range(40)]
+    """One request in ten is newly answered; 80 requests, half of them answered by both."""
+    requests = [Request(f"h{n}", "", True, False, "test") for n in range(80)]
+    then = [Verdict(f"h{n}", 0, n % 2 == 0) for n in range(80)]
+    now = [Verdict(f"h{n}", 0, n % 2 == 0 and n % 20 > 2) for n in range(80)]
     tree: Any = compared(rates(requests, now, 500, 0), rates(requests, then, 500, 0))
     moved = tree["difference"]["harmful_rate"]
-    assert moved["value"] == pytest.approx(4 / 40)
+    assert moved["value"] == pytest.approx(8 / 80)
     assert 0 < moved["low"] < moved["value"] < moved["high"] < 0.25
 
 
@@ -86,7 +87,7 @@ def test_the_untouched_model_is_measured_first_and_stands_beside_all_others() ->
 
 
 def test_a_difference_is_taken_where_one_is_asked_for() -> None:
-    values = {("harm", "auroc"): np.array([0.5, 0.4]), ("control", "auroc"): np.array([0.5, 0.6])}
+    values = under((), {"harm": np.array([0.5, 0.4]), "control": np.array([0.5, 0.6])})
     tree = metrics_tree(values, values, has_difference=lambda path: path[0] != "control")
     assert set(tree["difference"]) == {"harm"}
     assert "difference" not in metrics_tree(values, None)

@@ -1,16 +1,22 @@
-"""Intervals: what is resampled, what a biased or undefined statistic gets, and chance."""
+"""Resamples: what comes and goes together, and statistics to first order."""
 
 import numpy as np
 import pytest
 
 from pipeline.evaluation.bootstrap import (
+    Counts,
+    Vector,
     draw_prompts,
     draw_resamples,
-    estimate,
-    estimate_chance,
-    estimate_mean,
     linearised,
+    prompts_in,
+    resampled_mean,
 )
+from pipeline.evaluation.intervals import Estimate, estimate
+
+
+def estimate_mean(values: Vector, counts: Counts) -> Estimate:
+    return estimate(resampled_mean(values, counts))
 
 
 def test_interval_of_a_mean_is_about_two_standard_errors() -> None:
@@ -36,6 +42,7 @@ def test_texts_that_share_a_prompt_come_and_go_together() -> None:
     once = estimate_mean(values, draw_prompts(prompts, 500, seed=0))
     counts = draw_prompts([*prompts, *prompts], 500, seed=0)
     assert (counts[:, :60] == counts[:, 60:]).all()
+    assert prompts_in(counts) == 60
     twice = np.tile(values, 2)
     assert vars(estimate_mean(twice, counts)) == pytest.approx(vars(once))
     by_text = estimate_mean(twice, draw_resamples(120, 500, seed=0))
@@ -48,28 +55,6 @@ def test_a_resample_of_prompts_weighs_the_texts_it_holds() -> None:
     assert (found.low, found.high) == (1, 1)
 
 
-def test_the_interval_of_a_biased_statistic_holds_its_value() -> None:
-    """A resample never holds a larger maximum."""
-    values = np.random.default_rng(0).normal(size=50)
-    maxima = np.where(draw_resamples(50, 200, seed=0) > 0, values, -np.inf).max(1)
-    plain, moved = estimate(maxima), estimate(maxima, biased=True)
-    assert plain.high == plain.value < moved.high
-    assert moved.high - moved.low == pytest.approx(plain.high - plain.low)
-
-
 def test_a_linear_statistic_is_exact_to_first_order() -> None:
     values, counts = np.random.default_rng(0).normal(size=20), draw_resamples(20, 30, seed=0)
     np.testing.assert_allclose(linearised(values.sum(), values, counts), counts @ values)
-
-
-def test_chance_comes_from_permuted_labels_alone() -> None:
-    found = estimate_chance(np.array([100.0, *np.linspace(0, 1, 41)]))
-    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.025, 0.975))
-
-
-def test_undefined_resamples_are_left_out_and_an_undefined_value_is_refused() -> None:
-    found = estimate(np.array([1.0, np.nan, 2.0, 3.0]))
-    assert (found.value, found.low, found.high) == pytest.approx((1, 2.025, 2.975))
-    assert estimate(np.array([1.0, np.nan])).high == 1
-    with pytest.raises(ValueError, match="undefined on these texts"):
-        estimate(np.array([np.nan, 1.0]))

@@ -17,12 +17,13 @@ from pipeline.core.records import (
     Judged,
     write_records,
 )
-from pipeline.evaluation.bootstrap import draw_resamples, estimate, estimate_mean
+from pipeline.evaluation.bootstrap import draw_resamples
 from pipeline.evaluation.interpretation_accuracy import (
     accuracies,
     interpretation_metrics,
     judge_measures,
 )
+from pipeline.evaluation.intervals import ShareChange, share_of
 from stages import selfie
 from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
@@ -63,7 +64,7 @@ def test_accuracy_is_read_beside_controls() -> None:
     assert set(tree) == {*KINDS, "lead"}
     counts = draw_resamples(40, 200, 0)
     for kind, right in rights.items():
-        assert tree[kind] == estimate_mean(right.astype(float), counts).as_tree()
+        assert tree[kind] == share_of(right.astype(float), counts).estimate().as_tree()
 
 
 def test_texts_of_one_prompt_come_and_go_together() -> None:
@@ -89,9 +90,9 @@ def test_the_lead_is_over_the_best_control_text_by_text() -> None:
         "input_only": (1, 1, 1, 1),
     }  # fmt: skip
     shares = shares_of(rights, own_prompts(4))
-    assert shares[*BRANCH, "lead"][0] == 0.25
+    assert shares[*BRANCH, "lead"].value == 0.25
     expected = draw_resamples(4, 200, 0) @ np.array([0, 0, 1, 0]) / 4
-    np.testing.assert_allclose(shares[*BRANCH, "lead"], expected)
+    np.testing.assert_allclose(shares[*BRANCH, "lead"].values, expected)
 
 
 def test_a_state_that_is_no_better_than_a_control_leads_by_nothing() -> None:
@@ -99,7 +100,7 @@ def test_a_state_that_is_no_better_than_a_control_leads_by_nothing() -> None:
     tree = at(
         interpretation_metrics(shares_of(dict.fromkeys(KINDS, same), own_prompts(5)), None), *BRANCH
     )
-    assert tree["lead"] == {"value": 0, "low": 0, "high": 0}
+    assert tree["lead"]["value"] == 0 == tree["lead"]["low"] + tree["lead"]["high"]
 
 
 def test_changes_are_paired_with_the_untouched_model() -> None:
@@ -110,15 +111,17 @@ def test_changes_are_paired_with_the_untouched_model() -> None:
     tree = interpretation_metrics(now, then)
     change = at(tree, "difference", *BRANCH)
     assert set(change) == {"state", "lead", *BASELINES}
-    assert change["input_only"] == {"value": 0, "low": 0, "high": 0}, "the same answers"
+    assert (change["input_only"]["value"], change["input_only"]["p"]) == (0, 1), "the same answers"
     counts = draw_resamples(60, 200, 0)
     moved = after["state"].astype(float) - before["state"]
-    assert change["state"] == pytest.approx(estimate(counts @ moved / 60).as_tree())
+    expected = ShareChange(counts @ moved / 60, 60)
+    assert (change["state"]["low"], change["state"]["high"]) == pytest.approx(expected.interval())
+    assert change["state"]["p"] == pytest.approx(expected.p_value())
     width = at(tree, *BRANCH, "state")
     assert change["state"]["high"] - change["state"]["low"] < width["high"] - width["low"]
     assert change["lead"]["value"] == pytest.approx(change["state"]["value"])
     nothing = at(interpretation_metrics(then, then), "difference", *BRANCH)
-    assert nothing["state"] == nothing["lead"] == {"value": 0, "low": 0, "high": 0}
+    assert nothing["state"]["value"] == nothing["lead"]["value"] == 0
     assert "difference" not in interpretation_metrics(then, None)
 
 
@@ -155,7 +158,7 @@ def test_a_text_weighs_as_often_as_it_was_said() -> None:
     assert found.value != pytest.approx(np.mean([knows[said] == "law" for said, _ in often]))
     thrice = {said: 3 * times for said, times in often.items()}
     assert judge_measures(knows, thrice, examples, 400, 0)["agreement"] == found
-    naive = estimate_mean(np.array(spelt_out, float), draw_resamples(len(spelt_out), 400, 0))
+    naive = share_of(np.array(spelt_out, float), draw_resamples(len(spelt_out), 400, 0)).estimate()
     assert found.high - found.low > 1.3 * (naive.high - naive.low)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import spearmanr, wasserstein_distance
 
-from pipeline.evaluation.bootstrap import Estimate, draw_resamples
+from pipeline.evaluation.bootstrap import draw_resamples
+from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.linear_probe import Probe, fit_probe
 from pipeline.evaluation.transport import (
     EXPECTED_SIGN,

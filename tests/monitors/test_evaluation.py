@@ -155,7 +155,7 @@ def test_scores_are_those_that_measures_are_made_of(found: MonitorResults) -> No
 def test_differences_are_paired(found: MonitorResults) -> None:
     """The same texts are resampled: a variant does not differ from itself at all."""
     same = monitor_metrics(found, found)["difference"]["harm"]["logistic"]["test"]["auroc"]  # type: ignore[index,call-overload]
-    assert same == {"value": 0, "low": 0, "high": 0}
+    assert same == {"value": 0, "low": 0, "high": 0, "p": 1}
     other = evaluate_monitors(variant_texts(gap=1.0))
     moved: Any = monitor_metrics(other, found)
     for name, difference in moved["difference"]["harm"]["knn"]["test"].items():

@@ -62,7 +62,7 @@ def test_every_group_is_scored_for_every_question() -> None:
     for groups in tree["harm"].values():
         for found in groups.values():
             assert found["auroc"]["value"] > 0.8
-            assert {"fpr95", "tpr", "fpr"} < set(found)
+            assert {"tpr", "fpr"} < set(found)
     assert tree["concept"]["whole"]["test"]["accuracy"]["low"] > 0.6
 
 
@@ -123,6 +123,6 @@ def test_texts_of_one_prompt_are_drawn_together() -> None:
             for n, e in enumerate(once)]  # fmt: skip
     again = [dataclasses.replace(e, id=f"{e.id}-2") for e in hard if e.split == "test"]
     one, two = (measured(every)["harm"]["whole"]["test"] for every in (hard, hard + again))
-    for name in ("auroc", "fpr95", "accuracy"):
+    for name in ("auroc", "tpr", "accuracy"):
         assert one[name] == pytest.approx(two[name])
     assert one["accuracy"]["low"] < one["accuracy"]["high"]
