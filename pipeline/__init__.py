@@ -13,6 +13,7 @@ one's own may use too. A user's HF_HUB_OFFLINE forbids that as well; it is kept 
 for processes that this one starts.
 """
 
+import gc
 import os
 
 PINNED = {
@@ -31,12 +32,15 @@ PINNED = {
     "OMP_NUM_THREADS": "2",
     "OMP_THREAD_LIMIT": "1024",
     "OMP_DYNAMIC": "FALSE",
+    "MKL_NUM_THREADS": "2",
+    "MKL_DYNAMIC": "FALSE",
     # How long a thread waits awake for the others; no bit depends on it. By default it is so long
     # that two processes on two cores take five times as long as one after the other.
     "GOMP_SPINCOUNT": "1000",
-    "MKL_NUM_THREADS": "2",
-    "MKL_DYNAMIC": "FALSE",
 }
+
+# Libraries make a million objects that stay; looking for garbage among them is a tenth of a start.
+gc.set_threshold(50_000, 20)
 
 if os.environ.get("LEGIBLE_KERNELS", "pinned") != "native":
     os.environ |= PINNED
