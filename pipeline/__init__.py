@@ -34,9 +34,6 @@ PINNED = {
     "OMP_DYNAMIC": "FALSE",
     "MKL_NUM_THREADS": "2",
     "MKL_DYNAMIC": "FALSE",
-    # How long a thread waits awake for the others; no bit depends on it. By default it is so long
-    # that two processes on two cores take five times as long as one after the other.
-    "GOMP_SPINCOUNT": "1000",
 }
 
 # Libraries make a million objects that stay; looking for garbage among them is a tenth of a start.
@@ -44,6 +41,10 @@ gc.set_threshold(50_000, 20)
 
 if os.environ.get("LEGIBLE_KERNELS", "pinned") != "native":
     os.environ |= PINNED
+
+# How long a thread waits awake for the others. By default it is so long that two processes on two
+# cores take five times as long as one after the other.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 asked = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or "0"
 os.environ["LEGIBLE_OFFLINE"] = os.environ.get("LEGIBLE_OFFLINE") or asked
