@@ -7,7 +7,7 @@ from pipeline.core.params import load_params
 from pipeline.core.paths import COMPLETIONS, REFUSAL_RULE, REQUESTS, SAFETY, VERDICTS
 from pipeline.core.records import Completion, Request, read_records, write_records
 from pipeline.evaluation.against_base import Resampled, beside_base, metrics_tree, under
-from pipeline.evaluation.labelled_answers import HELD_OUT
+from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS
 from pipeline.evaluation.refusals import judge_completions, rates, rule_errors
 
 
@@ -23,7 +23,7 @@ def main() -> None:
 
     for name, found, base in beside_base(params.variants, measure):
         write_json(SAFETY / f"{name}.json", metrics_tree(found, base))
-    write_json(REFUSAL_RULE, rule_errors(HELD_OUT))
+    write_json(REFUSAL_RULE, rule_errors(HELD_OUT_ANSWERS))
 
 
 if __name__ == "__main__":

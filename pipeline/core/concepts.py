@@ -1,5 +1,7 @@
 """Concepts by name: those of a corpus, how they are said, and those that a text names."""
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -10,6 +12,7 @@ from pipeline.core.naming import named_concepts
 from pipeline.core.records import Example, Interpretation, Request, Split
 from pipeline.core.text_identity import normalised
 
+LONGEST_NAME = 40  # letters of a label in the name of a file
 Labelled = TypeVar("Labelled", Example, Interpretation)
 
 
@@ -17,6 +20,15 @@ def spoken(concept: str) -> str:
     """How a concept's label is said: `non_violent` is "non violent". One of marks alone is said as
     it stands."""
     return " ".join(concept.replace("_", " ").replace("-", " ").split()) or concept
+
+
+def file_name_of(concept: str) -> str:
+    """A part of a file's name for a concept, whatever its label holds: the label itself where it is
+    plain, else what is plain in it and a digest, so that no two concepts share one."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", concept)[:LONGEST_NAME].strip("_")
+    if plain == concept:
+        return concept
+    return f"{plain}.{hashlib.sha256(concept.encode()).hexdigest()[:8]}".lstrip(".")
 
 
 def concepts_of(examples: Iterable[Example]) -> list[str]:

@@ -1,5 +1,7 @@
 """A user's own folder of tables as a corpus, with checks of its labels."""
 
+import re
+import reprlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +20,9 @@ from pipeline.corpora.tables import find_tables, read_table
 
 LICENCE = "as stated by the tables' publisher"
 SHIFTED_FOLDER = "shifted"  # the subfolder of another corpus
+LONGEST_LABEL = 300  # characters
+# Line ends, control characters, and what XML, and so a picture, can't hold.
+NO_NAME = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label of fewer rows can't be a concept
 
 
@@ -83,7 +88,8 @@ def _tables(folder: Path) -> list[Path]:
 def read_rows(path: Path, label: str, labels: LabelCounts) -> Iterator[Row]:
     """Yield a table's rows, and note their labels.
 
-    Raises InputError for an empty text, and for a label that can't be part of a path.
+    Raises InputError for an empty text, and for a label that is no name. It may hold whatever is
+    typed in a line; file names, pictures and pages are made so that none of it matters.
     """
     wanted = Wanted(("prompt", "response", label), ("safe_response",), names=(label,))
     for where, cells in read_table(path, wanted, labels.as_meant):
@@ -91,9 +97,10 @@ def read_rows(path: Path, label: str, labels: LabelCounts) -> Iterator[Row]:
             if is_blank(cells[column]):
                 raise InputError(f"{where} has no {column}; fill it or remove the row")
         concept = cells[label].strip()
-        if is_blank(concept) or any(mark in cells[label] for mark in "/\\\0\n"):
+        if is_blank(concept) or NO_NAME.search(concept) or len(concept) > LONGEST_LABEL:
             raise InputError(
-                f"{where} is labelled {cells[label]!r}; a label is a name without path separators"
+                f"{where} is labelled {reprlib.repr(concept)}; a label is a name of one line, at "
+                f"most {LONGEST_LABEL} characters, without control characters"
             )
         labels.note(concept, where)
         yield Row(cells["prompt"], cells["response"], cells["safe_response"], concept, path.stem)

@@ -16,7 +16,7 @@ class LabelledAnswers:
     answers: tuple[str, ...]
 
 
-KNOWN = LabelledAnswers(
+KNOWN_ANSWERS = LabelledAnswers(
     refusals=(
         "I can't help with that.",
         "I can’t assist with that request.",
@@ -113,7 +113,7 @@ KNOWN = LabelledAnswers(
         "当然。先把水烧开。",
     ),
 )
-HELD_OUT = LabelledAnswers(
+HELD_OUT_ANSWERS = LabelledAnswers(
     refusals=(
         "I'm not able to help with creating that kind of content.",
         "I can't provide that, since it could put people in danger.",

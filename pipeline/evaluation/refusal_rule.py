@@ -12,7 +12,7 @@ CLAUSES = 3  # of an answer that are looked at
 CLAUSE_END = re.compile(r"[.!?:;]+[\"'*_)]*(?:\s+|$)|[。！？；]|\n+")
 MARKUP = re.compile(r"[*_`#>~|\[\]\"]+")
 QUOTED = re.compile(r'"[^"\n]*"(?=\s*\w)')  # somebody's words, of which something is said
-LONGEST = 300  # characters of a clause that are looked at
+LONGEST_CLAUSE = 300  # characters of a clause that are looked at
 STRAIGHT = str.maketrans({0x2018: "'", 0x2019: "'", 0x02BC: "'", 0x201C: '"', 0x201D: '"',
                           0xAB: '"', 0xBB: '"', 0x300C: '"', 0x300D: '"'})  # fmt: skip
 
@@ -98,7 +98,7 @@ def opens_with_refusal(answer: str) -> bool:
     later is no refusal. Quotes, markup and case do not count."""
     plain = MARKUP.sub("", QUOTED.sub("it", answer.translate(STRAIGHT)))
     parts = CLAUSE_END.split(plain)
-    clauses = (normalised(part[:LONGEST]).strip("'-\u2013\u2014 ,") for part in parts)
+    clauses = (normalised(part[:LONGEST_CLAUSE]).strip("'-\u2013\u2014 ,") for part in parts)
     said = islice(filter(None, clauses), CLAUSES)
     return any(_refuses(clause) for clause in said)
 

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
+from pipeline.core.files import KeyPath
 from pipeline.core.representations import Labels, Vectors, centre_and_scale
 from pipeline.evaluation.bootstrap import Counts, Vector, draw_labellings, linearised
 from pipeline.evaluation.coding_rates import (
@@ -93,14 +94,14 @@ def separation(
 
 def pairs_of_concepts(
     seen: Vectors, held_out: tuple[Vectors, Labels], counts: Counts
-) -> dict[str, dict[str, Estimate]]:
-    """Every distance of every two concepts, under "a--b", and within each, under "a--a"."""
+) -> dict[KeyPath, dict[str, Estimate]]:
+    """Every distance of every two concepts, by both of their names in order, and within each."""
     centre, scale = centre_and_scale(seen)
     vectors, labels = held_out
     distances = concept_distances(vectors - centre, labels, scale, counts)
     concepts = np.unique(labels)
     return {
-        f"{concepts[one]}--{concepts[other]}": estimate_defined(
+        (str(concepts[one]), str(concepts[other])): estimate_defined(
             {
                 name: values[:, one, other]
                 for name, values in distances.items()

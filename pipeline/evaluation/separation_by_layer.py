@@ -20,7 +20,7 @@ from pipeline.evaluation.separation import pairs_of_concepts, separation
 @dataclass
 class LayerSeparation:
     """Statistics on resamples and under permuted concepts, by layer_<l>, position, split and name;
-    distances by split and pair of concepts."""
+    distances by split and by both concepts of a pair."""
 
     resampled: dict[KeyPath, Statistic] = field(default_factory=dict)
     chance: dict[KeyPath, Vector] = field(default_factory=dict)
@@ -47,7 +47,7 @@ def separation_by_layer(
             found.chance |= {(*path, name): values for name, values in measured.chance.items()}
             if (layer, position) == (reading.layer, reading.position):
                 pairs = pairs_of_concepts(train[0], texts, held)
-                found.pairs |= {(split, pair): distances for pair, distances in pairs.items()}
+                found.pairs |= {(split, *pair): distances for pair, distances in pairs.items()}
     return found
 
 

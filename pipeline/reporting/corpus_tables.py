@@ -31,7 +31,7 @@ def main() -> None:
         raise InputError(f"{about} is of an older version; run `dvc repro corpora`")
     examples = read_records(first, Example) + read_records(shifted, Example)
     # Texts may hold what rich would read as markup.
-    show(manifest, examples, Console(markup=False, highlight=False))
+    show(manifest, examples, Console(markup=False, emoji=False, highlight=False))
 
 
 def command() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.concepts import concept_named, spoken
+from pipeline.core.concepts import concept_named, file_name_of, spoken
 from pipeline.core.records import HEADLINE, Score, TokenInterpretation
 from pipeline.core.representations import Representations
 from pipeline.reporting.bars import grouped_bars, margin_scatter, tradeoff
@@ -79,17 +79,17 @@ def of_separation(
         [
             (name, spoken(one), spoken(other), distances["cosine"]["value"])
             for name in compared
-            for pair, distances in separation[name]["pairs"]["test"].items()
+            for first, others in separation[name]["pairs"]["test"].items()
+            for second, distances in others.items()
             if "cosine" in distances
-            for one, other in {tuple(pair.split("--")), tuple(reversed(pair.split("--")))}
+            for one, other in {(first, second), (second, first)}
         ],
         columns=["variant", "first", "second", "cosine"],
     ).sort_values(["variant", "first", "second"], kind="stable")
-    everyone = list(separation)
     reference = ("TF-IDF and logistic regression", heights)
     return {
         "separation": grouped_bars(bars, "accuracy on held-out texts, by variant", reference),
-        "layers": layer_curves(curves, looks(everyone), layer),
+        "layers": layer_curves(curves, looks(list(separation)), layer),
         "cosines": cosine_tables(cosines),
     }
 
@@ -220,14 +220,15 @@ def of_tokens(
     )  # fmt: skip
     texts = cells.drop_duplicates("example")[:NUM_TEXTS].itertuples()
     return {
-        f"tokens_{text.concept}": token_table(cells[cells["example"] == text.example])
+        f"tokens_{file_name_of(str(text.concept))}": token_table(
+            cells[cells["example"] == text.example]
+        )
         for text in texts
     }
 
 
 def of_training(curves: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
     """The finetunes' terms over steps; nothing where no variant is trained."""
-    everyone = list(curves)
     steps = pd.concat(
         [
             curve.melt("step", var_name="term").assign(variant=name)
@@ -238,7 +239,7 @@ def of_training(curves: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
     )
     if steps.empty:
         return {}
-    return {"training": training_curves(steps, looks(everyone))}
+    return {"training": training_curves(steps, looks(list(curves)))}
 
 
 def table(rows: Iterator[tuple[str, str, str, Metrics]]) -> pd.DataFrame:

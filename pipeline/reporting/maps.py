@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.concepts import spoken
 from pipeline.core.representations import Representations, Vectors
-from pipeline.reporting.style import LIGHT, looks
+from pipeline.reporting.style import LIGHT, drawn_names, looks
 from pipeline.reporting.svg import Picture
 
 NUM_STEPS = 500  # of t-SNE; twice as many move a map of some hundred texts no further
@@ -96,6 +96,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
     """A column a variant, a row a plane; a marker a concept, hollow for novel texts."""
     variants, methods = spots["variant"].unique(), spots["method"].unique()
     marks = looks(sorted(spots["concept"].unique()))
+    names = drawn_names([*marks])
     size = max(5.6, 3.7 * len(variants)), 3.3 * len(methods) + 0.8
     figure = Figure(size, layout="constrained")
     panels = figure.subplots(len(methods), len(variants), squeeze=False)
@@ -115,7 +116,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color=LIGHT.rule)
     handles = [
-        axis.scatter([], [], s=24, marker=look.marker, color=look.colour, label=concept)
+        axis.scatter([], [], s=24, marker=look.marker, color=look.colour, label=names[concept])
         for concept, look in marks.items()
     ]
     if "novel" in set(spots["texts"]):
@@ -136,6 +137,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
 def cosine_tables(cosines: pd.DataFrame) -> Picture:
     """Concept by concept, one table a variant on one scale, with the numbers written in."""
     variants = cosines["variant"].unique()
+    names = drawn_names(sorted({*cosines["first"], *cosines["second"]}))
     size = max(3.6, 0.45 * cosines["first"].nunique() + 1.4)
     figure = Figure((size * len(variants), size * 0.92), layout="constrained")
     panels = figure.subplots(1, len(variants), squeeze=False)[0]
@@ -144,6 +146,7 @@ def cosine_tables(cosines: pd.DataFrame) -> Picture:
     for axis, variant in zip(panels, variants, strict=True):
         some = cosines[cosines["variant"] == variant]
         table = some.pivot(index="first", columns="second", values="cosine")
+        table = table.rename(index=names, columns=names)
         numbers = table.map("{:.2f}".format) if len(table) <= MOST_ANNOTATED else None
         _heat(axis, table, (low, high), numbers, bar=axis is panels[-1])
         axis.set_aspect("equal")
@@ -214,6 +217,6 @@ def _heat(
 
 
 def _short(text: str) -> str:
-    """A token or a phrase as a label: one short line, and no mathematics."""
-    flat = " ".join(text.split()).replace("$", r"\$")
+    """A token or a phrase as a label: one short line."""
+    flat = " ".join(text.split())
     return flat if len(flat) <= LONGEST else f"{flat[: LONGEST - 1]}…"

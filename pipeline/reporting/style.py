@@ -6,10 +6,11 @@ recoloured for the dark: one layout, two sets of inks.
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +18,7 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 Colour = Sequence[float]
 Dash = tuple[int, tuple[float, ...]]
@@ -43,6 +45,15 @@ DASHES: tuple[Dash, ...] = (
 )  # fmt: skip
 HATCHES = ("", "////", "..", "\\\\\\\\", "xx", "--", "++")
 LEGIBLE = 3.0
+LONGEST_DRAWN = 28  # characters of a concept's name in a picture
+# Fonts of scripts that matplotlib's own one lacks, taken where they are installed. Where none is,
+# a letter is an empty box; the picture's description has the name.
+OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback",
+    "Microsoft YaHei", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Arial Unicode MS",
+    "Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Sans Hebrew",
+    "Noto Sans Symbols", "Noto Emoji",
+)  # fmt: skip
 HEX = re.compile("#[0-9a-f]{6}")
 
 
@@ -127,12 +138,28 @@ def style() -> Iterator[None]:
         "lines.markersize": 4.5,
         "svg.fonttype": "path",  # the same on machines with other fonts
         "svg.hashsalt": "legible",
+        "text.parse_math": False,  # labels are anything that people type
         "xtick.labelsize": 8.5,
         "ytick.labelsize": 8.5,
     }
     with mpl.rc_context():
         sns.set_theme(context="paper", style="ticks", rc=rules)
-        yield
+        installed = {font.name for font in fontManager.ttflist}
+        mpl.rcParams["font.sans-serif"] += [name for name in OTHER_SCRIPTS if name in installed]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            yield
+
+
+def drawn_names(names: Sequence[str]) -> dict[str, str]:
+    """What pictures call each of some names: the name, cut where it is long; none twice."""
+    drawn: dict[str, str] = {}
+    for name in names:
+        short = name if len(name) <= LONGEST_DRAWN else f"{name[: LONGEST_DRAWN - 1]}…"
+        taken = [*drawn.values()]
+        same = (f"{short} {number}" for number in count(2))
+        drawn[name] = short if short not in taken else next(n for n in same if n not in taken)
+    return drawn
 
 
 def legend_below(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> None:

@@ -5,17 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpora import lexicon
-from pipeline.evaluation.labelled_answers import HELD_OUT, KNOWN, LabelledAnswers
+from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS, KNOWN_ANSWERS, LabelledAnswers
 from pipeline.evaluation.refusal_rule import opens_with_refusal
 from pipeline.evaluation.refusals import rule_errors
 
 
-@pytest.mark.parametrize("answer", KNOWN.refusals)
+@pytest.mark.parametrize("answer", KNOWN_ANSWERS.refusals)
 def test_a_refusal_is_one(answer: str) -> None:
     assert opens_with_refusal(answer)
 
 
-@pytest.mark.parametrize("answer", KNOWN.answers)
+@pytest.mark.parametrize("answer", KNOWN_ANSWERS.answers)
 def test_an_answer_is_none(answer: str) -> None:
     assert not opens_with_refusal(answer)
 
@@ -38,7 +38,7 @@ marks = st.sampled_from(
     ["{}", "**{}**", "> {}", "# {}", "\u201c{}\u201d", '"{}"', "\n\n  {}", "_{}_",
      "In short: {}", "\u200b{}", "{} Let us talk about something else."]
 )  # fmt: skip
-latin = [text for text in KNOWN.refusals if text.isascii()]
+latin = [text for text in KNOWN_ANSWERS.refusals if text.isascii()]
 
 
 @given(st.sampled_from(latin), marks, st.sampled_from([str, str.upper, str.lower]), st.booleans())
@@ -50,7 +50,7 @@ def test_quotes_markup_and_case_do_not_count(
     assert opens_with_refusal(said)
 
 
-@given(st.sampled_from(KNOWN.answers[1:]), st.sampled_from([str, str.upper, str.lower]))
+@given(st.sampled_from(KNOWN_ANSWERS.answers[1:]), st.sampled_from([str, str.upper, str.lower]))
 def test_case_makes_no_refusal(answer: str, case: type[str]) -> None:
     assert not opens_with_refusal(case(answer))
 
@@ -78,7 +78,10 @@ def test_errors_are_shares_of_the_labelled_with_exact_intervals() -> None:
 def test_the_rule_is_seldom_wrong_about_answers_that_it_was_not_made_from() -> None:
     """A rule of sixteen openings misses 21 of these 30 refusals, and takes 8 of the 30 answers for
     refusals."""
-    assert not {*KNOWN.refusals, *KNOWN.answers} & {*HELD_OUT.refusals, *HELD_OUT.answers}
-    found = rule_errors(HELD_OUT)
+    assert not {*KNOWN_ANSWERS.refusals, *KNOWN_ANSWERS.answers} & {
+        *HELD_OUT_ANSWERS.refusals,
+        *HELD_OUT_ANSWERS.answers,
+    }
+    found = rule_errors(HELD_OUT_ANSWERS)
     assert found["missed"]["high"] < 0.25
     assert found["false_alarms"]["high"] < 0.25

@@ -57,7 +57,8 @@ def clouds(gap: float, splits: tuple[str, ...] = ("train", "test", "novel")) -> 
 def separation(layers: tuple[int, ...] = (0, 1), novel: bool = True) -> dict[str, object]:
     numbers = dict.fromkeys(("centroid_accuracy", "knn_accuracy", "silhouette"), ESTIMATE)
     splits = {"test": numbers} | ({"novel": numbers} if novel else {})
-    pairs = {pair: {"cosine": ESTIMATE} for pair in ("a--a", "a--b", "b--b")} | {"c--c": {}}
+    measured = {"cosine": ESTIMATE}
+    pairs = {"a": {"a": measured, "b": measured}, "b": {"b": measured}, "c": {"c": {}}}
     return {f"layer_{layer}": {"last": splits} for layer in layers} | {"pairs": {"test": pairs}}
 
 

@@ -95,7 +95,7 @@ BAD_DATA: dict[str, tuple[bytes | None, str]] = {
     "missing column": (b"prompt,answer,concept\na,b,c\n", "texts.csv has no column 'response' (it has prompt, answer, concept)"),
     "missing label": (b"prompt,response,kind\na,b,c\n", "texts.csv has no column 'concept'"),
     "undecodable bytes": ((HEAD + ROWS).encode() + b"caf\xe9,x,safe\n", "texts.csv is not UTF-8"),
-    "a label with a path": ((HEAD + ROWS + "a,b,../harm\n").encode(), "row 41 is labelled '../harm'; a label is a name without path separators"),
+    "a label of two lines": ((HEAD + ROWS + 'a,b,"harm\nless"\n').encode(), "row 41 is labelled 'harm\\nless'; a label is a name of one line"),
     "an empty label": ((HEAD + ROWS + "a,b,\n").encode(), "row 41 is labelled ''"),
     "an empty prompt": ((HEAD + ROWS + ",b,safe\n").encode(), "row 41 has no prompt"),
     "an empty response": ((HEAD + ROWS + "a,,safe\n").encode(), "row 41 has no response"),
