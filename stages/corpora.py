@@ -17,10 +17,10 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import write_records
 from pipeline.core.sections import Corpora
+from pipeline.core.watched import refuse_ignored
 from pipeline.corpora import embedded_corpus, folder_corpus, hub_corpus
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
-from pipeline.corpora.watched import refuse_ignored
 
 
 def main() -> None:
@@ -43,7 +43,8 @@ def chosen_corpus(wanted: Corpora, seed: int) -> Corpus:
     match wanted.source:
         case "csv":
             corpus = folder_corpus.read_tables(wanted.csv, seed)
-            refuse_ignored([Path(wanted.csv.folder) / name for name in corpus.sources])
+            tables = [Path(wanted.csv.folder) / name for name in corpus.sources]
+            refuse_ignored(tables, "corpora.csv.folder")
             return corpus
         case "hub":
             return hub_corpus.fetch_corpus(wanted.hub, seed, SOURCES_LOCK)

@@ -61,12 +61,16 @@ def test_bad_data_are_one_line_and_cost_nothing(
     }
 
 
-def test_a_folder_that_is_not_there(clone: Path, edited: Edit) -> None:
-    edited(put("corpora.csv", folder="nowhere"))
-    done = dvc(clone, "repro")
-    assert done.returncode != 0
-    assert "nowhere" in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("section", "key"), [("corpora.csv", "folder"), ("model.path", "location")]
+)
+def test_faults_a_folder_that_is_not_there(
+    clone: Path, edited: Edit, section: str, key: str
+) -> None:
+    before = digests(clone)
+    edited(put(section, **{key: "nowhere"}))
+    refused(dvc(clone, "repro"), f"error: params.yaml: {section}.{key} is nowhere, which is not")
+    assert digests(clone) == before
 
 
 def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:

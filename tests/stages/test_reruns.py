@@ -4,12 +4,15 @@ All tests here share one clone, and run in their order on one worker (`--dist lo
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from pipeline.core.files import sha256_of
 from tests.support.clones import EVERY_STAGE, Edit, digests, dvc, repro
 from tests.support.tiny import VARIANTS
 
@@ -74,3 +77,27 @@ def test_only_what_changed_runs_again(
     edited(lambda tree: None)
     assert repro(clone) <= NEVER_FROM_THE_RUN_CACHE
     assert digests(clone) == before
+
+
+def test_faults_replaced_weights_of_ones_own_model_run_again_by_themselves(
+    clone: Path, edited: Edit
+) -> None:
+    """The folder is followed where it is the source; what depends on the model runs again too."""
+    mine = Path(shutil.copytree(clone / "models/base", clone / "my/model"))
+    edited(lambda tree: tree["model"].update(source="path", path={"location": "my/model"}))
+    assert repro(clone, "texts") == {"params", "base_model", "texts"}
+    assert repro(clone, "texts") == set()
+    weights = load_file(mine / "model.safetensors")
+    weights["model.norm.weight"] += 1
+    save_file(weights, mine / "model.safetensors", {"format": "pt"})
+    changed = json.loads(dvc(clone, "status", "--json", "base_model").stdout)["base_model"]
+    assert changed == [{"changed deps": {"my/model": "modified"}}]
+    assert repro(clone, "texts") == {"base_model", "texts"}
+    card = json.loads((clone / "models/base.json").read_text(encoding="utf-8"))
+    assert card["files"]["model.safetensors"]["sha256"] == sha256_of(mine / "model.safetensors")
+    ignoring = clone / "my/.dvcignore"
+    ignoring.write_text("*.safetensors\n", encoding="utf-8")
+    refused = dvc(clone, "repro", "--force", "--single-item", "base_model")
+    assert refused.returncode
+    assert "model.safetensors is ignored by" in refused.stderr
+    assert "Traceback" not in refused.stderr

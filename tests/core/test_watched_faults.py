@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.console import InputError
-from pipeline.corpora.watched import refuse_ignored
+from pipeline.core.watched import refuse_ignored
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 )
 def test_an_ignored_table_is_refused_by_its_rule(tables: list[Path], rule: str, where: str) -> None:
     Path(where).write_text("# none of these\n", encoding="utf-8")
-    refuse_ignored(tables)
+    refuse_ignored(tables, "corpora.csv.folder")
     Path(where).write_text(f"# some\n{rule}\n", encoding="utf-8")
     with pytest.raises(InputError, match=rf"mine/[ab].csv is ignored by {where}:2, so a change"):
-        refuse_ignored(tables)
+        refuse_ignored(tables, "corpora.csv.folder")
 
 
 def test_a_folder_of_no_repository_has_no_rules(
@@ -40,4 +40,4 @@ def test_a_folder_of_no_repository_has_no_rules(
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".dvcignore").write_text("*.csv\n", encoding="utf-8")
     (tmp_path / "a.csv").write_text("prompt", encoding="utf-8")
-    refuse_ignored([tmp_path / "a.csv"])
+    refuse_ignored([tmp_path / "a.csv"], "corpora.csv.folder")
