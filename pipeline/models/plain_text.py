@@ -11,7 +11,12 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.core.console import InputError
 
-TAG = re.compile(r"<[^\s]+>|\[[A-Z_/]+\]")  # added tokens that steer a model, such as <think>
+# Added tokens that steer a model, such as <think>; those that are words of HTML or bytes do not.
+TAG = re.compile(r"<[^\s]+>|\[[A-Z_/]+\]")
+WORD = re.compile(
+    r"</?(?:[abipqsu]|br|caption|code|div|em|h[1-6r]|img|li|[ou]l|pre|span|strong|su[bp]"
+    r"|t(?:able|body|d|foot|h|head|r)|blockquote)/?>|<0x[0-9A-F]{2}>"
+)
 
 
 class PlainTextTokenizer:
@@ -66,7 +71,7 @@ def mark_tags_special(tokenizer: PreTrainedTokenizerBase) -> None:
     tags = [
         AddedToken(token.content, normalized=False, special=True)
         for token in tokenizer.added_tokens_decoder.values()
-        if not token.special and TAG.fullmatch(token.content)
+        if not token.special and TAG.fullmatch(token.content) and not WORD.fullmatch(token.content)
     ]
     if tags:
         tokenizer.backend_tokenizer.add_special_tokens(tags)

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from pipeline.core.console import InputError
 from pipeline.core.sections import Text
 from pipeline.models.encoding import Encoder
-from tests.support.templates import CONTROLS, KINDS, REFUSED, TEMPLATES, tokenizer_of
+from tests.support.templates import CONTROLS, KINDS, PLAIN, REFUSED, TEMPLATES, tokenizer_of
 
 LONG = Text(prompt_tokens=500, response_tokens=500)
 HIDDEN = [f"\ue000{number}\ue001" for number in range(len(CONTROLS))]
@@ -30,13 +30,14 @@ TURNS = [
     ("\u0644\u0645\u0627\u0630\u0627\u061f", "\u05db\u05d9 \u05db\u05db\u05d4"),
     ("e\u0301te\u0301 \u00e9t\u00e9", "\u4f60\u597d\uff01 \ufb01"),
     ("User: Why?\n\nAssistant: I", "### Response:\n"),
+    ("<b>Why</b>?", "<h1> <table>x"),
     (" \n ", "\n \n"),
     ("_", "\u2581 \u2581a"),
 ]
 # Its generation prompt ends in "\n\n", which is one token there and two before an answer.
 JOINED = ("Llama 3", "byte-level BPE")
 CASES = [case for case in product(TEMPLATES, KINDS) if case != JOINED]
-MARKS = [*"aI1.,\n \t_\u2581\u00e9\U0001f642\u05d0", *CONTROLS, "Why", "So", "\n\n", "  "]
+MARKS = [*"aI1.,\n \t_\u2581\u00e9\U0001f642\u05d0", *CONTROLS, "Why", "So", *PLAIN, "\n\n", "  "]
 texts = st.lists(st.sampled_from(MARKS), max_size=8).map("".join)
 ENCODERS: dict[tuple[str, str], tuple[Encoder, PreTrainedTokenizerFast]] = {}
 

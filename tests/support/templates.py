@@ -89,6 +89,7 @@ CONTROLS: dict[str, dict[str, bool]] = {
     "<start_of_turn>": {}, "<end_of_turn>": {}, "<|start|>": {}, "<|message|>": {},
     "<|channel|>": {}, "<think>": {"special": False}, "</think>": {"special": False},
 }  # fmt: skip
+PLAIN = ("<b>", "</b>", "<h1>", "<table>")  # words that some tokenizers keep whole
 SAMPLE = [
     "A chat. USER: Why is the sea salt? ASSISTANT: So it is.\n\n### Instruction:\nHow do I bake?",
     "User: How?\n\nAssistant: I say so.\n\nFalcon: Because  of\nrain.\n\n### Response:\nmodel",
@@ -190,6 +191,7 @@ def tokenizer_of(
     for own, how in CONTROLS.items():
         token = AddedToken(named[own], **{"special": True, "normalized": False, **how})
         made.add_special_tokens([token]) if token.special else made.add_tokens([token])
+    made.add_tokens(list(PLAIN))
     for own, name in named.items():
         template = template and template.replace(own, name)
     tokenizer = PreTrainedTokenizerFast(
