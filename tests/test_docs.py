@@ -121,9 +121,20 @@ def test_every_variant_and_every_number_stands_in_the_headline() -> None:
     assert {row.split("`")[1] for row in rows} == set(summary["base"])
 
 
-QUOTED = re.compile(r"<!-- numbers: ([^>]+) -->\n(.*?)\n\n", re.S)
+QUOTED = re.compile(r"<!-- numbers: ([^>]+) -->\n(.*?)(?:\n\n|\Z)", re.S)
 ESTIMATE = re.compile(r"[-+]?[\d.]+ \[[-+\d.]+, [-+\d.]+\]")
 NUMBER = re.compile(r"(?<![\w.-])[-+]?\d*\.\d+(?!\.?\w)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_number_in_prose_names_the_file_that_holds_it(page: Path) -> None:
+    """Decimals stand in tables made of results, in code, or under `numbers: FILE`."""
+    shown = re.sub(r"<!-- table: .*?<!-- end -->", "", PAGES[page], flags=re.S)
+    shown = re.sub(r"```.*?```|`[^`]*`", "", QUOTED.sub("", shown), flags=re.S)
+    shown = re.sub(
+        r"arXiv.*|(?:[Pp]ython|transformers|qemu|torch|BY-NC) [\d.]+|\d{4}\.\d{4,5}", "", shown
+    )
+    assert not NUMBER.findall(shown)
 
 
 @pytest.mark.parametrize(
