@@ -27,6 +27,7 @@ from pipeline.core.sections import DType, Model
 from pipeline.models import nf4
 from pipeline.models.building import on_device
 from pipeline.models.chat_frame import frame_of
+from pipeline.models.fused_lora import fuse
 from pipeline.models.peft_import import PeftModel
 from pipeline.models.published import only
 from pipeline.models.weights import LOCAL, read_weights
@@ -124,11 +125,14 @@ def load_variant(
     base: Path, adapter: Path, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model with an adapter: merged into its weights where they are wide enough, since
-    bfloat16 would round most of a small change away, and 4 bits all of it."""
+    bfloat16 would round most of a small change away, and 4 bits all of it. Else beside them, and
+    read as in the finetune."""
     model, tokenizer = load_base(base, device)
     adapted: Any = PeftModel.from_pretrained(model, adapter, local_files_only=True)
-    merged = adapted.merge_and_unload() if model.dtype == torch.float32 else adapted
-    return merged.eval(), tokenizer
+    if model.dtype == torch.float32:
+        return adapted.merge_and_unload().eval(), tokenizer
+    fuse(adapted)
+    return adapted.eval(), tokenizer
 
 
 def _loading(dtype: DType, device: torch.device) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def _attend(
     return torch.cat(parts, dim=2).transpose(1, 2), None
 
 
+LONGEST_BY_PRODUCTS = 512  # tokens of a text
 UNKNOWN = ("s_aux", "position_bias", "cache")  # what other decoders' attention may ask for
 
 
@@ -146,6 +147,8 @@ def _attend_whole(
     if window is not None and window >= length:
         window = None
     if window is None and softcap is None:
+        if not dropout and _is_slow_in_torch(query):
+            return _attend_by_products(query, key, value, scaling)
         return F.scaled_dot_product_attention(
             query, key, value, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
         )
@@ -153,6 +156,29 @@ def _attend_whole(
     behind = index[:, None] - index[None, :]
     seen = (behind >= 0) & (behind < (window or length))
     return _attend_where(query, key, value, seen, scaling, dropout, softcap)
+
+
+def _is_slow_in_torch(query: Tensor) -> bool:
+    """Whether torch's own attention takes several times as long as two matrix products: in
+    bfloat16 on a CPU, for texts whose scores fit into its caches."""
+    return (
+        query.device.type == "cpu"
+        and query.dtype == torch.bfloat16
+        and query.shape[2] <= LONGEST_BY_PRODUCTS
+    )
+
+
+def _attend_by_products(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+    """Causal attention by two matrix products: query [B, H, L, D], key and value with H or fewer
+    heads. Heads that share a key are one matrix; scores are summed and weighed in float32."""
+    rows, heads, length, width = query.shape
+    groups = rows * key.shape[1]
+    keys, values = (x.reshape(groups, length, -1) for x in (key, value))
+    scores = torch.bmm(query.reshape(groups, -1, width), keys.transpose(1, 2)).float()
+    hidden = torch.full((length, length), -torch.inf, device=query.device).triu_(1)
+    scores = scores.view(groups, -1, length, length) * (scaling or width**-0.5) + hidden
+    weights = scores.softmax(-1).to(query.dtype).view(groups, -1, length)
+    return torch.bmm(weights, values).view(rows, heads, length, -1)
 
 
 def _attend_where(

@@ -21,9 +21,9 @@ from pipeline.core.sections import Finetune
 from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.finite import check_texts
+from pipeline.models.fused_lora import switched_off
 from pipeline.models.peft_import import PeftModel
 from pipeline.training.finetune_data import FinetuneData, step_records, step_texts
-from pipeline.training.fused_lora import switched_off
 from pipeline.training.objective import Objective
 from pipeline.training.terms import weights_of
 from pipeline.training.validation import Validation

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from pipeline.core.sections import Asking, Variant
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.fused_lora import fuse, switched_off
 from pipeline.models.packing import PackedRow, pack
 from pipeline.models.peft_import import PeftModel
 from pipeline.models.reader_check import reader_for
 from pipeline.training import losses
-from pipeline.training.fused_lora import fuse, switched_off
 from pipeline.training.recompute import replayed
 from pipeline.training.step import (
     NOTHING,

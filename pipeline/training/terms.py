@@ -15,10 +15,10 @@ from torch import Tensor
 
 from pipeline.core.sections import Variant
 from pipeline.models import distributed
+from pipeline.models.fused_lora import switched_off
 from pipeline.models.hooks import read_injected
 from pipeline.models.logits import kl, next_token_nll, token_kl
 from pipeline.training import losses
-from pipeline.training.fused_lora import switched_off
 from pipeline.training.step import VIEWS, Depth, StepRead, StepTextKind, TermParams, TextsRead
 
 

@@ -20,6 +20,7 @@ from pipeline.models import loading, nf4
 from pipeline.models.building import new_model
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
+from pipeline.models.fused_lora import fuse, switched_off
 from pipeline.models.hooks import decoder_blocks, hidden_states
 from pipeline.models.loading import load_base, load_variant, save_trained
 from pipeline.models.lora import save_adapter, with_lora
@@ -27,7 +28,6 @@ from pipeline.models.packing import pack, read_row
 from pipeline.models.reader_check import reader_for
 from pipeline.training.finetune_data import FinetuneData
 from pipeline.training.finetuning import finetune
-from pipeline.training.fused_lora import fuse, switched_off
 from pipeline.training.objective import Objective
 from tests.support.tiny import move
 

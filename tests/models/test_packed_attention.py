@@ -1,5 +1,6 @@
 """One call of the card's kernel for a whole row is one call for each of its texts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -155,3 +156,25 @@ def test_on_a_card_both_ways_are_alike(monkeypatch: pytest.MonkeyPatch, groups: 
         outcomes.append([found, *gradients])
     for one, other in zip(*outcomes, strict=True):
         assert float((one - other).float().norm() / other.float().norm()) < 0.02
+
+
+@pytest.mark.parametrize("groups", [4, 2, 1])
+def test_two_products_are_torchs_own_attention(
+    monkeypatch: pytest.MonkeyPatch, groups: int
+) -> None:
+    """In bfloat16 on a CPU: as near to float32's numbers as torch's own kernel comes."""
+    wide = heads(4), heads(groups), heads(groups)
+    narrow = [x.detach().bfloat16().requires_grad_() for x in wide]
+
+    def outcome(inputs: Sequence[Tensor]) -> list[Tensor]:
+        out = attend(*inputs, scaling=0.3)
+        return [out, *torch.autograd.grad(out.float().square().sum(), inputs)]
+
+    exact, products = outcome(wide), outcome(narrow)
+    monkeypatch.setattr(packed_attention, "LONGEST_BY_PRODUCTS", 0)
+    for found, own, expected in zip(products, outcome(narrow), exact, strict=True):
+        assert found.dtype == torch.bfloat16
+        assert found.shape == expected.shape
+        assert not torch.equal(found, own), "computed another way"
+        scale = expected.norm()
+        assert (found - expected).norm() / scale < 2 * (own - expected).norm() / scale + 1e-3

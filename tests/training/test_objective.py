@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 from pipeline.core.params import Params
 from pipeline.core.records import Example
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.fused_lora import switched_off
 from pipeline.models.hooks import decoder_blocks
 from pipeline.models.lora import with_lora
 from pipeline.training import losses
-from pipeline.training.fused_lora import switched_off
 from pipeline.training.objective import Objective, lay_out
 from pipeline.training.step import Depth, StepRead, StepTexts, TextsRead
 from pipeline.training.terms import Term
@@ -43,7 +43,10 @@ def terms_of(objective: Objective, texts: list[Encoded]) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("penalty", ["kl", "weighted_nll"])
 @pytest.mark.parametrize("distance", ["relative", "l2"])
-@pytest.mark.parametrize(("texts_read", "layers"), [("retain", (1,)), ("pairs", (1, 2))])
+@pytest.mark.parametrize(
+    ("texts_read", "layers", "positions"),
+    [("retain", (1,), ("last",)), ("pairs", (1, 2), ("prompt_end", "mean"))],
+)
 def test_terms_equal_texts_one_by_one(
     params: Params,
     encoder: Encoder,
@@ -53,12 +56,13 @@ def test_terms_equal_texts_one_by_one(
     distance: str,
     texts_read: str,
     layers: tuple[int, ...],
+    positions: tuple[str, ...],
 ) -> None:
     """The oracle: every text alone, by the model's own forward pass, and the terms by hand; their
     values, and the gradient of each."""
     objective = moved_objective(
         params, encoder, model, penalty=penalty, retain=distance, penalty_texts=(texts_read,),
-        target_layers=layers,
+        target_layers=layers, positions=positions,
     )  # fmt: skip
     texts = [encoder(e.prompt, e.response) for e in examples[:6]]
     found = terms_of(objective, texts)
@@ -69,16 +73,13 @@ def test_terms_equal_texts_one_by_one(
         tuned = objective.adapted(ids, output_hidden_states=True)
         with switched_off(objective.adapted), torch.no_grad():
             frozen = objective.adapted(ids, output_hidden_states=True)
-        ends = {"prompt_end": text.prompt_end, "last": text.last}
-        views.append(
-            torch.stack(
-                [
-                    tuned.hidden_states[layer][0, ends[name]]
-                    for layer in layers
-                    for name in params.finetune.positions
-                ]
-            )
-        )
+        states = {
+            "prompt_end": lambda hidden, end=text.prompt_end: hidden[end],
+            "last": lambda hidden, end=text.last: hidden[end],
+            "mean": lambda hidden: hidden.mean(0),
+        }
+        read = [states[p](tuned.hidden_states[layer][0]) for layer in layers for p in positions]
+        views.append(torch.stack(read))
         moved = torch.stack(tuned.hidden_states[1:]) - torch.stack(frozen.hidden_states[1:])
         lengths = torch.stack(frozen.hidden_states[1:]).norm(dim=-1)
         moves.append((moved.norm(dim=-1) / lengths)[:, 0])

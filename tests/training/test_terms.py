@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from pipeline.core.params import Params
 from pipeline.core.records import Example
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.fused_lora import switched_off
 from pipeline.models.hooks import injection
 from pipeline.models.logits import token_kl
-from pipeline.training.fused_lora import switched_off
 from pipeline.training.objective import Objective, lay_out
 from pipeline.training.step import Depth, StepRead, StepTexts
 from pipeline.training.terms import TERMS, Term, interpretation_penalty, used_terms

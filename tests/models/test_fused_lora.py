@@ -6,9 +6,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.core.params import Params
+from pipeline.models.fused_lora import fuse, switched_off
 from pipeline.models.lora import with_lora
 from pipeline.models.peft_import import PeftModel
-from pipeline.training.fused_lora import fuse, switched_off
 from tests.support.tiny import move
 
 

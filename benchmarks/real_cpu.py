@@ -1,0 +1,104 @@
+"""A step and an extraction at a real model's size on a processor: bfloat16 beside float32, and
+beside the processor's own rate of matrix products.
+
+Random weights in the shape of SmolLM2-135M, eight pairs and eight retained texts a step, the
+published objective at layer 20; all in one process, on one thread, in processor time. Prints one
+JSON line, last.
+
+    .venv/bin/python -m benchmarks.real_cpu
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.common import publish, user_seconds
+from benchmarks.real_size import PAIRS, SHAPES, Bench, draw
+from pipeline.core.params import load_params
+from pipeline.core.sections import Extraction
+from pipeline.inference.extraction import read_batch
+from pipeline.models.building import prepare
+from pipeline.models.encoding import Encoded
+from pipeline.models.packing import read_row
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--shape", choices=SHAPES, default="smollm2-135m")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="a file for the same JSON")
+    options = parser.parse_args()
+    prepare(load_params().runtime.model_copy(update={"threads": 1}))
+    publish(compare(options.shape, options.steps), options.out)
+
+
+def compare(shape: str, steps: int, side: int = 2048) -> dict[str, float]:
+    """Processor seconds of a step and of an extraction in both dtypes; the operations a second of
+    large matrix products, and of the step and the extraction as shares of them."""
+    report: dict[str, float] = {}
+    for name, dtype in DTYPES.items():
+        bench = Bench(SHAPES[shape], torch.device("cpu"), dtype, checkpointing=False)
+        rate = product_rate(dtype, side)
+        seconds = {"step": step_seconds(bench, steps), "extraction": extraction_seconds(bench)}
+        rate = max(rate, product_rate(dtype, side))
+        work = {"step": step_work(bench, steps), "extraction": extraction_work(bench)}
+        report[f"{name}_gigaoperations_per_second"] = rate / 1e9
+        for what, spent in seconds.items():
+            report[f"{name}_seconds_per_{what}"] = spent
+            report[f"{name}_share_of_rate_{what}"] = work[what] / spent / rate
+    for what in ("step", "extraction"):
+        narrow, wide = (report[f"{name}_seconds_per_{what}"] for name in DTYPES)
+        report[f"times_less_{what}"] = wide / narrow
+    return report
+
+
+def product_rate(dtype: torch.dtype, side: int, repeats: int = 8) -> float:
+    """Operations a processor second of products of two square matrices."""
+    left, right = (torch.randn(side, side).to(dtype) for _ in range(2))
+
+    def work() -> Tensor:
+        return left @ right
+
+    work()  # the first product loads kernels
+    return 2 * side**3 / min(user_seconds(work) for _ in range(repeats))
+
+
+def step_seconds(bench: Bench, steps: int) -> float:
+    step = bench.ours(bench.adapted())
+    batches = draw(steps + 1)
+    step(batches[-1])
+    return user_seconds(lambda: [step(batch) for batch in batches[:-1]]) / steps
+
+
+def step_work(bench: Bench, steps: int) -> float:
+    """Operations of a step, on average over those that are measured."""
+    lengths = [[len(text.ids) for text in batch] for batch in draw(steps + 1)[:-1]]
+    parts = [(own[:PAIRS], own[PAIRS : 2 * PAIRS], own[2 * PAIRS :]) for own in lengths]
+    return sum(bench.shape.step_work(*part) for part in parts) / steps
+
+
+def extraction_seconds(bench: Bench) -> float:
+    """Of one batch, read to the end at every position."""
+    model = bench.adapted().get_base_model().eval()
+    params = Extraction(
+        layers=(bench.shape.layers,), positions=("last", "mean"), tokens_per_batch=4096
+    )
+    texts = one_batch()
+    read_batch(model, read_row, texts, params)
+    return user_seconds(lambda: read_batch(model, read_row, texts, params))
+
+
+def extraction_work(bench: Bench) -> float:
+    return bench.shape.layers * bench.shape.block_work([len(text.ids) for text in one_batch()])
+
+
+def one_batch() -> list[Encoded]:
+    return draw(1)[0]
+
+
+if __name__ == "__main__":
+    main()
