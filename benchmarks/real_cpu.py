@@ -10,6 +10,7 @@ JSON line, last.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ def step_work(bench: Bench, steps: int) -> float:
 
 def extraction_seconds(bench: Bench) -> float:
     """Of one batch, read to the end at every position."""
-    model = bench.adapted().get_base_model().eval()
+    model: Any = bench.adapted().get_base_model().eval()
     params = Extraction(
         layers=(bench.shape.layers,), positions=("last", "mean"), tokens_per_batch=4096
     )

@@ -1,5 +1,7 @@
 """LoRA as one operation gives PEFT's numbers."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -25,9 +27,7 @@ def outcome(adapted: PeftModel) -> tuple[Tensor, list[Tensor]]:
     return logits.detach(), list(torch.autograd.grad(logits.square().mean(), trained))
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.05)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_fused_equals_peft(
     model: PreTrainedModel, params: Params, dtype: torch.dtype, tolerance: float
 ) -> None:
@@ -39,6 +39,24 @@ def test_fused_equals_peft(
     for gradient, other in zip(gradients, others, strict=True):
         assert gradient.dtype == other.dtype
         assert float((gradient - other).norm() / other.norm()) < tolerance
+
+
+def test_products_of_bfloat16_are_as_good_as_pefts(model: PreTrainedModel, params: Params) -> None:
+    """Of the exact gradients of the same weights, PEFT's products in float32 miss about as much:
+    what either loses, it loses in the model's own bfloat16."""
+    adapted = moved(model, params, torch.bfloat16)
+    exact, pefts = outcome(copy.deepcopy(adapted).float()), outcome(adapted)
+    fuse(adapted)
+    found = outcome(adapted)
+    assert all(gradient.dtype == torch.float32 for gradient in found[1])
+    assert not all(map(torch.equal, found[1], pefts[1])), "computed another way"
+    assert gap(found, exact) < 2 * gap(pefts, exact) < 0.1
+
+
+def gap(one: tuple[Tensor, list[Tensor]], other: tuple[Tensor, list[Tensor]]) -> float:
+    """How far logits and gradients together are apart, each of norm 1."""
+    pairs = zip([one[0], *one[1]], [other[0], *other[1]], strict=True)
+    return float(torch.stack([(a - b).norm() / b.norm() for a, b in pairs]).mean())
 
 
 def test_a_switched_off_adapter_is_the_base(model: PreTrainedModel, params: Params) -> None:
