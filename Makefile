@@ -5,8 +5,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: repro test check lock verify baseline docs seeds effect bench
 
+# `dvc repro`, which also says what a killed run or a second one at work has done to DVC's own files.
 repro: $(VENV)/installed
-	dvc repro
+	@python -m pipeline.core.reproduce
 
 test: $(VENV)/installed
 	pytest

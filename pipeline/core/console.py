@@ -1,16 +1,22 @@
 """All that stages say on a terminal: one line for a mistake, and how far a long loop is."""
 
 import difflib
+import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 from typing import Generic, TypeVar
 
 import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+from pipeline.core import crowded
 
 _T = TypeVar("_T")
 
@@ -21,6 +27,7 @@ OUT_OF_MEMORY = (
 )
 ALLOCATORS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch reports them
 SECONDS_BETWEEN_LINES = 30  # of a long loop's progress where there is no terminal
+RUNNING_NOTE = "LEGIBLE_RUNNING"  # names the file in which a process says that it runs
 MISSPELT = 0.65  # difflib's ratio from which one name may be a misspelling of the other
 
 
@@ -29,24 +36,52 @@ class InputError(ValueError):
 
 
 def run(stage: Callable[[], None]) -> None:
-    """Run a stage's main and leave; an InputError, or an error for want of memory, becomes one line
-    on stderr and exit code 2.
+    """Run a stage's main and leave; an InputError, an error that the machine is to blame for, or a
+    stop becomes one line on stderr: exit code 2, and 128 and the signal's number for a stop.
 
     Leaves without Python's own clean-up, which takes more than a second for the objects of torch
     and the like; every file is written and closed by now.
     """
     code = 0
+    crowded.end_by_sigterm()
     try:
-        stage()
+        with _noted():
+            stage()
+            sys.stdout.flush()
+    except KeyboardInterrupt as stop:
+        line, number = crowded.stopped(stop)
+        fail(line)
+        code = number
+    except BrokenPipeError:  # what reads the output has seen enough, as `head` has
+        code = 128 + signal.SIGPIPE
     except InputError as mistake:
         code = fail(str(mistake))
     except Exception as error:
-        if not is_out_of_memory(error):
+        known = f"{OUT_OF_MEMORY} ({one_line(error)})" if is_out_of_memory(error) else None
+        known = known or crowded.line_of(error)
+        if known is None:
             raise
-        code = fail(f"{OUT_OF_MEMORY} ({one_line(error)})")
-    sys.stdout.flush()
-    sys.stderr.flush()
+        code = fail(known)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Within, a file that whoever runs this process has named says so: one that is killed without
+    a word leaves it. Of several ranks, the process that started them is the one to be noted."""
+    named = os.environ.pop(RUNNING_NOTE, "")
+    note = Path(named) if named else None
+    if note:
+        stage = os.environ.get("DVC_STAGE") or Path(sys.argv[0]).stem
+        note.write_text(f"stage {stage}", encoding="utf-8")
+    try:
+        yield
+    finally:
+        if note:
+            note.unlink(missing_ok=True)
 
 
 def one_line(error: Exception) -> str:
@@ -58,6 +93,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out, a card's or the machine's, by the error's name and message: torch,
     which is not imported here, has a class of its own for cards alone."""
     said = isinstance(error, RuntimeError) and any(text in str(error) for text in ALLOCATORS)
+    said = said or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 

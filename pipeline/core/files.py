@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.crowded import WRITTEN
+
 Tree = Mapping[str, "Tree | float | int | str | bool | list[str]"]
 KeyPath = tuple[str, ...]  # the keys that lead to a number in a tree
 
@@ -28,6 +30,9 @@ def whole(path: Path) -> Iterator[Path]:
         if path.is_dir():
             path.replace(old)
         draft.replace(path)
+    except Exception as error:
+        error.add_note(f"{WRITTEN}{path}")
+        raise
     finally:
         _put_back(old, path)
         remove(draft)
