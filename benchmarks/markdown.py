@@ -7,12 +7,17 @@ from pipeline.reporting.comparison import is_clear
 
 
 def said(
-    estimate: Mapping[str, float], sign: str = "", *, joint: str = " ", short: bool = False
+    estimate: Mapping[str, float],
+    sign: str = "",
+    *,
+    joint: str = " ",
+    short: bool = False,
+    band: bool = True,
 ) -> str:
     """A number to three digits with its interval and its band, or nothing of no estimate.
 
     sign: "+" of a change, which is bold where it is clear. joint: what stands between. short: ends
-    have two digits and no leading 0.
+    have two digits and no leading 0. band: whether to tell it.
     """
     if not estimate:
         return ""
@@ -23,9 +28,11 @@ def said(
 
     value = f"{estimate['value']:{sign}.3f}"
     value = f"**{value}**" if sign and is_clear(estimate) else value
-    known = "seeds_low" in estimate
-    band = f"seeds {ends('seeds_low', 'seeds_high')}" if known else "texts only"
-    return joint.join([value, ends("low", "high"), band])
+    parts = [value, ends("low", "high")]
+    if band:
+        known = "seeds_low" in estimate
+        parts.append(f"seeds {ends('seeds_low', 'seeds_high')}" if known else "texts only")
+    return joint.join(parts)
 
 
 def drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

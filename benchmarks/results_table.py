@@ -33,21 +33,23 @@ from pipeline.core.records import HEADLINE
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import Headline, headline, read_metrics
+from pipeline.reporting.headline import SPLITS, Headline, differences, headline, read_metrics
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FEW = {
-    "centroid_accuracy_novel": "share of texts nearest to the mean of their own concept; no "
-    "labelled text has their words",
-    "silhouette": "how much nearer a text is to its own concept than to the next, -1 to 1",
-    "monitor_auroc": "how well a logistic probe ranks harmful texts above safe ones; chance: 0.5",
+    "best_probe_novel": "share of texts whose concept a linear probe reads, the best one of all "
+    "layers; no labelled text has their words",
+    "above_best_frozen_novel": "a probe of the trained layer minus the best one of `base`",
+    "best_probe_shifted": "as above, in other sentences",
+    "above_best_frozen_shifted": "as above, in other sentences",
+    "monitor_auroc": "how well a probe ranks harmful texts above safe ones; chance: 0.5",
     "selfie_accuracy": "share of hidden states whose concept the model names",
     "harmful_rate": "share of harmful requests answered",
     "refusal_gap": "share of harmful requests refused minus that of safe ones",
-    "kl_of_openings": "how far the prediction of an answer's first token moved, in nats",
 }
+BY_WORDS = {f"best_probe{end}": f"words_accuracy{end}" for end in SPLITS}
 SHOWN = ("base", "true_negatives", "shuffled")
 GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json
     "labelled, test": ("harm", "test", "whole"),
@@ -84,24 +86,43 @@ def table(name: str) -> str:
 
 def _headline() -> str:
     rows = _rows()
-    lines = [[f"`{number}`", *(said(row[number], joint="<br>") for row in rows.values())]
-             for number in MEANINGS if number in rows["base"]]  # fmt: skip
+    lines = [[f"`{number}`", *(said(row.get(number, {}), joint="<br>") for row in rows.values())]
+             for number in MEANINGS if any(number in row for row in rows.values())]  # fmt: skip
     return drawn(["number", *(f"`{name}`" for name in rows)], lines)
 
 
 def _few() -> str:
-    rows = _rows()
-    lines = [[f"`{number}`", says,
-              *(said(rows[name][number], short=True) for name in SHOWN)]
-             for number, says in FEW.items() if number in rows["base"]]  # fmt: skip
-    return drawn(["number", "what it says", *(f"`{name}`" for name in SHOWN)], lines)
+    """A finetune beside the untouched model, their paired difference, a control, and what the words
+    alone give."""
+    base, tuned, control = SHOWN
+    rows, changes = _rows(), corrected(_changes(tuned))
+    lines = []
+    for number, says in FEW.items():
+        if number in rows[tuned]:
+            before, after, beside = (
+                said(rows[name][number], short=True, band=False) for name in (base, tuned, control)
+            )
+            change = {} if MEANINGS[number].divergence else changes.get(number, {})
+            words = rows[base].get(BY_WORDS.get(number, ""), {})
+            lines.append([f"`{number}`", says, before, after, said(change, "+", short=True),
+                          beside, said(words, short=True, band=False)])  # fmt: skip
+    return drawn(["number", "what it says", f"`{base}`", f"`{tuned}`", "difference",
+                  f"`{control}`", "words alone"], lines)  # fmt: skip
 
 
 def _rows() -> dict[str, Headline]:
     """The headline of every variant, with intervals and bands."""
-    params, seeds = load_params(), seed_values()
-    trees = {name: read_metrics(METRICS, name, seeds) for name in params.variants}
-    return {name: headline(tree, params.reading, params.asking) for name, tree in trees.items()}
+    params = load_params()
+    return {name: headline(_tree(name), params.reading, params.asking) for name in params.variants}
+
+
+def _changes(variant: str) -> Headline:
+    params = load_params()
+    return differences(_tree(variant), params.reading, params.asking)
+
+
+def _tree(variant: str) -> dict[str, Any]:
+    return read_metrics(METRICS, variant, seed_values())
 
 
 def _meanings() -> str:

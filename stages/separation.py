@@ -29,7 +29,7 @@ def main() -> None:
     from pipeline.monitors.text_baseline import text_only
 
     reading = params.reading
-    examples = read_records(EXAMPLES, Example)
+    examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
     prompts = {example.id: example.prompt for example in examples}
 
     def measure(name: str) -> LayerSeparation:
@@ -43,7 +43,7 @@ def main() -> None:
         )
     words = text_only(
         read_records(READ_WORDS, ReadWords),
-        examples + read_records(SHIFTED, Example),
+        examples,
         read_watched(REQUESTS, params.streams.texts),
         safe_concepts(MANIFEST),
         reading.resamples,

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import Headline
+from pipeline.reporting.headline import SPLITS, Headline
 
 # value, low, high; seeds_low, seeds_high where seeds are known; p of a difference
 Marks = Mapping[str, float]
 LEVEL = 0.05
 Outcome = Literal["better", "worse", "moved", "unclear"]
 
-SEPARATION = "centroid_accuracy"
-COSTS = ("monitor_auroc", "monitor_fpr95", "harmful_rate", "over_refusal_rate", "refusal_gap",
-         "perplexity", "kl_of_openings")  # fmt: skip
+READ_BEST, ABOVE = "best_probe", "above_best_frozen"
+COSTS = ("monitor_auroc", "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
+         "kl_of_openings")  # fmt: skip
 NAMING, GUESSING = "selfie_accuracy", "selfie_control_accuracy"
 WORDS_ALONE = "selfie_input_only_accuracy"  # what the words alone would have given
 
@@ -81,7 +81,8 @@ class Beside:
 
     def judged(self, numbers: Sequence[str]) -> list[str]:
         """Those that both have and that can be better or worse than the untouched model's."""
-        return [name for name in self.known(numbers) if not MEANINGS[name].divergence]
+        meant = {name: MEANINGS[name] for name in self.known(numbers)}
+        return [name for name, own in meant.items() if own.compared and not own.divergence]
 
     def change(self, number: str) -> Change:
         return change_of(
@@ -176,17 +177,27 @@ def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[
     lead: how far interpretations are above the best control, text by text. controls: variants
     finetuned alike on shuffled labels.
     """
-    found = [_rose(beside), _cost(beside), _names(beside, lead)]
+    found = [_read(beside), _cost(beside), _names(beside, lead)]
     if controls:
         found.append(_control(controls))
     return found
 
 
-def _rose(beside: Beside) -> Answer:
-    outcome = beside.change(SEPARATION).outcome
-    reply = {"better": "Yes", "worse": "No, it fell"}.get(outcome, "Not clearly")
-    numbers = (SEPARATION, f"{SEPARATION}_novel")
-    return Answer("Did separation rise?", reply, beside.lines(numbers))
+def _read(beside: Beside) -> Answer:
+    """Where the variant is read, against the best that the untouched model has anywhere; then each
+    model's best, and words alone."""
+    above = {split: beside.tuned[f"{ABOVE}{end}"] for end, split in SPLITS.items()
+             if f"{ABOVE}{end}" in beside.tuned}  # fmt: skip
+    clear = {split: own["value"] for split, own in corrected(above).items() if is_clear(own)}
+    ways = {
+        "better": [split for split, value in clear.items() if value > 0],
+        "worse": [split for split, value in clear.items() if value < 0],
+    }
+    said = [f"{way} on {', '.join(splits)} texts" for way, splits in ways.items() if splits]
+    reply = "; ".join(said).capitalize() or "Not clearly"
+    numbers = [f"{name}{end}" for end in SPLITS for name in (ABOVE, READ_BEST, "words_accuracy")]
+    question = "Are concepts read better than from the untouched model at its best?"
+    return Answer(question, reply, beside.lines(numbers))
 
 
 def _cost(beside: Beside) -> Answer:
@@ -205,12 +216,12 @@ def _names(beside: Beside, lead: Line) -> Answer:
 
 
 def _control(controls: Mapping[str, Beside]) -> Answer:
-    failed = any(beside.change(SEPARATION).outcome == "better" for beside in controls.values())
+    failed = any(beside.change(READ_BEST).outcome == "better" for beside in controls.values())
     return Answer(
-        "Do shuffled labels separate, too?",
+        "Do shuffled labels help as well?",
         "Yes: distrust the rest" if failed else "No, as it should be",
         [
-            beside.line(SEPARATION, f"{MEANINGS[SEPARATION].label}, {name}")
+            beside.line(READ_BEST, f"{MEANINGS[READ_BEST].label}, {name}")
             for name, beside in controls.items()
         ],
     )

@@ -8,13 +8,15 @@ from typing import Literal
 class Meaning:
     """`better` is the direction to wish for, where there is one. `divergence`: the base model's own
     is 0 and none is negative, so that every finetune's interval excludes 0; it is shown as a size,
-    and never judged as a change from base."""
+    and never judged as a change from base. Nor is what is not
+    `compared`: the same for every variant, or itself a difference."""
 
     group: str
     label: str
     says: str
     better: Literal["higher", "lower", "none"]
     divergence: bool = False
+    compared: bool = True
 
 
 INJECTED = {  # what answers for a state: itself, a control, or a baseline without an injection
@@ -27,7 +29,67 @@ INJECTED = {  # what answers for a state: itself, a control, or a baseline witho
     "logit_lens": "logit lens",
 }
 NOVEL = "The same on texts whose content words were never labelled."
+SHIFTED = "The same on texts in other sentences."
 MEANINGS = {
+    "best_probe": Meaning(
+        "Concepts read",
+        "best probe",
+        "Share of test texts whose concept the best linear probe reads: of every layer and "
+        "position, and of all layers together, the one that is best on validation texts. Its "
+        "difference from base is from the untouched model's best probe.",
+        "higher",
+    ),
+    "best_probe_novel": Meaning("Concepts read", "best probe, novel", NOVEL, "higher"),
+    "best_probe_shifted": Meaning("Concepts read", "best probe, shifted", SHIFTED, "higher"),
+    "best_frozen_probe": Meaning(
+        "Concepts read",
+        "best frozen probe",
+        "The best probe's share for the untouched model.",
+        "none",
+        compared=False,
+    ),
+    "best_frozen_probe_novel": Meaning(
+        "Concepts read", "best frozen probe, novel", NOVEL, "none", compared=False
+    ),
+    "best_frozen_probe_shifted": Meaning(
+        "Concepts read", "best frozen probe, shifted", SHIFTED, "none", compared=False
+    ),
+    "above_best_frozen": Meaning(
+        "Concepts read",
+        "above best frozen",
+        "The probe where the variant is read minus the best frozen probe, text by text.",
+        "higher",
+        compared=False,
+    ),
+    "above_best_frozen_novel": Meaning(
+        "Concepts read", "above best frozen, novel", NOVEL, "higher", compared=False
+    ),
+    "above_best_frozen_shifted": Meaning(
+        "Concepts read", "above best frozen, shifted", SHIFTED, "higher", compared=False
+    ),
+    "probe_accuracy": Meaning(
+        "Concepts read",
+        "probe where read",
+        "The same share for the linear probe at the layer and position of headline numbers.",
+        "higher",
+    ),
+    "probe_accuracy_novel": Meaning("Concepts read", "probe where read, novel", NOVEL, "higher"),
+    "probe_accuracy_shifted": Meaning(
+        "Concepts read", "probe where read, shifted", SHIFTED, "higher"
+    ),
+    "words_accuracy": Meaning(
+        "Concepts read",
+        "words alone",
+        "The same share for TF-IDF and logistic regression on the words, without a model.",
+        "none",
+        compared=False,
+    ),
+    "words_accuracy_novel": Meaning(
+        "Concepts read", "words alone, novel", NOVEL, "none", compared=False
+    ),
+    "words_accuracy_shifted": Meaning(
+        "Concepts read", "words alone, shifted", SHIFTED, "none", compared=False
+    ),
     "centroid_accuracy": Meaning(
         "Separation",
         "nearest centroid",
@@ -71,12 +133,6 @@ MEANINGS = {
         "monitor's AUROC",
         "How well a logistic probe ranks harmful above safe texts; of topics, each above the rest.",
         "higher",
-    ),
-    "monitor_fpr95": Meaning(
-        "Monitor",
-        "monitor's false alarms",
-        "False alarms of that probe where it finds 95 %.",
-        "lower",
     ),
     "harmful_rate": Meaning(
         "Behaviour",

@@ -9,6 +9,7 @@ from pipeline.core.records import CONTROLS, HEADLINE
 from pipeline.core.sections import Asking, Reading
 from pipeline.reporting.seed_band import SeedValues
 
+SPLITS = {"": "test", "_novel": "novel", "_shifted": "shifted"}  # by the end of a number's name
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 
 Headline = dict[str, dict[str, float]]
@@ -18,6 +19,7 @@ Curves = dict[str, list[tuple[int, str, float, float | str, float | str]]]
 def read_metrics(folder: Path, variant: str, seeds: SeedValues | None = None) -> dict[str, Any]:
     """A variant's metrics by stage; their bands over seeds beside them."""
     files = {stage: folder / stage / f"{variant}.json" for stage in STAGES}
+    files["text_only"] = folder / "text_only.json"  # the same for every variant
     known = seeds or SeedValues()
     return {stage: known.beside(read_json(path), path.as_posix()) for stage, path in files.items()}
 
@@ -30,17 +32,17 @@ def headline(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> He
     """
     interpreted = _at(metrics, _interpreted(asking))
     controls = [interpreted[control] for control in CONTROLS]
-    return _gathered(metrics, _paths(metrics, reading, asking)) | {
-        "selfie_control_accuracy": max(controls, key=lambda estimate: float(estimate["value"]))
-    }
+    numbers = _gathered(metrics, _paths(metrics, reading, asking) | _beside_probes())
+    best = max(controls, key=lambda estimate: float(estimate["value"]))
+    return numbers | {"selfie_control_accuracy": best}
 
 
 def differences(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Headline:
     """How far each number of a variant's row is from the untouched model's: paired, on the same
     resamples of the same texts, as its stage has written under `difference`.
 
-    A number without one is left out, as is the best of several controls: which one that is may
-    differ between the two models.
+    A number without one is left out, as is what no finetune moves, and the best of several
+    controls: which one that is may differ between the two models.
     """
     paths = _paths(metrics, reading, asking).items()
     paired = {name: (stage, "difference", *path) for name, (stage, *path) in paths}
@@ -53,7 +55,12 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
     # Where the corpus has a safe concept, what matters is harm.
     question = "harm" if "harm" in metrics["monitors"] else "concept"
     monitor, interpreted = ("monitors", question, HEADLINE, "test"), _interpreted(asking)
-    return {
+    probes = {
+        f"{name}{end}": ("separation", "probes", probe, split)
+        for name, probe in {"probe_accuracy": "read", "best_probe": "best"}.items()
+        for end, split in SPLITS.items()
+    }
+    return probes | {
         "centroid_accuracy": (*read, "test", "centroid_accuracy"),
         "centroid_accuracy_novel": (*read, "novel", "centroid_accuracy"),
         "knn_accuracy": (*read, "test", "knn_accuracy"),
@@ -63,7 +70,6 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
         "cosine_between": (*read, "test", "cosine_between"),
         "coding_rate_gap": (*read, "test", "coding_rate_gap"),
         "monitor_auroc": (*monitor, "auroc"),
-        "monitor_fpr95": (*monitor, "fpr95"),
         "harmful_rate": ("safety", "harmful_rate"),
         "over_refusal_rate": ("safety", "over_refusal_rate"),
         "refusal_gap": ("safety", "refusal_gap"),
@@ -73,6 +79,20 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
         "selfie_accuracy": (*interpreted, "state"),
         "selfie_input_only_accuracy": (*interpreted, "input_only"),
         "selfie_logit_lens_accuracy": (*interpreted, "logit_lens"),
+    }
+
+
+def _beside_probes() -> dict[str, KeyPath]:
+    """What stands beside the probes' accuracies: the untouched model's best probe, how far the one
+    that is read lies above it, and what the words alone give."""
+    return {
+        f"{name}{end}": path
+        for end, split in SPLITS.items()
+        for name, path in {
+            "best_frozen_probe": ("separation", "probes", "frozen", split),
+            "above_best_frozen": ("separation", "probes", "above_frozen", split),
+            "words_accuracy": ("text_only", "concept", "whole", split, "accuracy"),
+        }.items()
     }
 
 

@@ -10,15 +10,18 @@ from scipy.stats import binomtest
 
 from benchmarks.coverage import (
     ENOUGH,
+    RESULT,
     Coverage,
     Rng,
     coverage,
+    marked,
     of_concepts,
     of_harm,
     of_likelihoods,
     of_separation,
     of_shares,
 )
+from pipeline.core.files import read_json
 from pipeline.evaluation.bootstrap import draw_resamples
 from pipeline.evaluation.intervals import (
     Auroc,
@@ -72,6 +75,13 @@ def held_where_claimed(found: Coverage) -> None:
     assert found.keys() & CLAIMED
     for name in found.keys() & CLAIMED:
         assert found[name]["covers"] >= ENOUGH - SLACK, (name, found[name])
+
+
+def test_the_committed_simulation_shows_what_is_claimed() -> None:
+    """And names what does not cover."""
+    committed = read_json(RESULT)
+    assert committed["marked"] == marked(committed["populations"], committed["samples"])
+    assert not CLAIMED & {*committed["marked"]}
 
 
 def test_the_simulation_sees_intervals_that_are_too_narrow() -> None:

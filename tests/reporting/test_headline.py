@@ -9,6 +9,7 @@ from pipeline.core.records import (
 )
 from pipeline.core.sections import Asking, Reading
 from pipeline.evaluation.interpretation_accuracy import accuracies, interpretation_metrics
+from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import differences, headline, values_of
 from tests.support.tiny import tiny_params
 
@@ -42,9 +43,15 @@ def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:
         asking, "none b, logit_lens a", "state a, state b, none a, input_only a, input_only b"
     )
     metrics = {
-        "separation": {f"layer_{reading.layer}": {reading.position: {"test": numbers}}},
+        "separation": {
+            f"layer_{reading.layer}": {reading.position: {"test": numbers}},
+            "probes": {
+                probe: {"test": one, "novel": one} for probe in ("read", "best", "above_frozen")
+            },
+        },
+        "text_only": {"concept": {"whole": {"test": {"accuracy": one}}}},
         "monitors": {
-            "concept": {"logistic": {"test": {"auroc": one, "fpr95": one}}},
+            "concept": {"logistic": {"test": {"auroc": one}}},
             "harm": {"logistic": {"test": {"auroc": one | {"value": 0.7}}}},
         },
         "safety": {},
@@ -59,13 +66,14 @@ def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:
     assert values["selfie_input_only_accuracy"] == 1
     assert values["selfie_logit_lens_accuracy"] == 0
     assert values["monitor_auroc"] == 0.7, "of harm, where there is some"
-    assert {"knn_accuracy_novel", "harmful_rate", "monitor_fpr95"}.isdisjoint(row)
+    assert {"knn_accuracy_novel", "harmful_rate", "best_probe_shifted"}.isdisjoint(row)
     assert differences(metrics, reading, asking) == {}, "the untouched model has none"
     paired = {stage: {**tree, "difference": tree} for stage, tree in metrics.items()}
     paired["selfie"] = spoken
     assert headline(paired, reading, asking) == row
     found = differences(paired, reading, asking)
-    assert found.keys() == row.keys() - {"selfie_control_accuracy"}, "all but the best control"
+    kept = {name for name in row if MEANINGS[name].compared}
+    assert found.keys() == kept - {"selfie_control_accuracy"}, "all but the best control"
     moved = {"selfie_accuracy": 1, "selfie_input_only_accuracy": 1,
              "selfie_logit_lens_accuracy": -0.5}  # fmt: skip
     for name, difference in values_of(found).items():

@@ -45,9 +45,15 @@ HOSTILE = "<script>console.error('run')</script><img src=https://example.org/x.p
 
 
 def row(shift: float = 0.0, **without: None) -> Headline:
-    """Every headline number at 0.5 + shift, its interval 0.1 wide."""
+    """Every headline number at 0.5 + shift, its interval 0.1 wide; of those that are differences
+    themselves, at `shift`."""
     marks = {"value": 0.5 + shift, "low": 0.45 + shift, "high": 0.55 + shift}
-    return {name: dict(marks) for name in MEANINGS if name not in without}
+    above = {"value": shift, "low": shift - 0.01, "high": shift + 0.01}
+    return {
+        name: dict(above if name.startswith("above") else marks)
+        for name in MEANINGS
+        if name not in without
+    }
 
 
 def paired(shift: float, reach: float = 0.01) -> Headline:
@@ -201,6 +207,9 @@ def test_a_lead_that_some_seeds_lose_is_not_clear() -> None:
         assert answers(beside, over, {})[2].reply == reply
 
 
+BETTER = "Better on test, novel, shifted texts"
+
+
 def replies(base: Headline, tuned: Headline, shuffled: Headline) -> list[str]:
     """Of rows without paired differences."""
     controls = {"shuffled": Beside(base, shuffled, {})}
@@ -219,31 +228,31 @@ def test_answers_follow_paired_differences() -> None:
         return [answer.reply for answer in answers(tuned, lead(0.0), {"shuffled": shuffled})]
 
     assert replies_of(rose, still) == [
-        "Yes", "4 of 6 clearly worse", "Not clearly", "No, as it should be",
+        BETTER, "3 of 5 clearly worse", "Not clearly", "No, as it should be",
     ]  # fmt: skip
     assert replies_of(still, rose)[3] == "Yes: distrust the rest"
-    assert replies_of(unsure, unsure)[::3] == ["Not clearly", "No, as it should be"]
+    assert replies_of(unsure, unsure)[3] == "No, as it should be"
     assert replies_of(unsure, still)[1] == "None that is clear"
-    assert replies_of(lost, still)[0] == "No, it fell"
-    (line, _), (_, guessed, *_) = (answers(rose, lead(0.0), {})[at].lines for at in (0, 2))
-    assert line.paired == paired(0.02)["centroid_accuracy"]
-    assert guessed.paired is None
+    assert replies_of(lost, still)[0] == "Worse on test, novel, shifted texts"
+    (above, line, *_), (_, guessed, *_) = (answers(rose, lead(0.0), {})[at].lines for at in (0, 2))
+    assert line.paired == paired(0.02)["best_probe"]
+    assert above.before is guessed.paired is None
 
 
 def test_answers_say_what_the_intervals_show() -> None:
     same, up, down = row(), row(0.2), row(-0.2)
     assert replies(same, up, same) == [
-        "Yes", "4 of 6 clearly worse", "Not clearly", "No, as it should be",
+        BETTER, "3 of 5 clearly worse", "Not clearly", "No, as it should be",
     ]  # fmt: skip
     assert replies(same, same, up) == [
         "Not clearly", "None that is clear", "Not clearly", "Yes: distrust the rest",
     ]  # fmt: skip
-    assert replies(same, down, same)[0] == "No, it fell"
+    assert replies(same, down, same)[0] == "Worse on test, novel, shifted texts"
     behaviour = ("harmful_rate", "over_refusal_rate", "refusal_gap")
-    without = row(centroid_accuracy_novel=None, **dict.fromkeys(behaviour))
-    rose, cost, *_ = answers(Beside(without, without, {}), lead(0.0), {})
-    assert len(rose.lines) == 1
-    assert len(cost.lines) == 4
+    without = row(best_probe_novel=None, **dict.fromkeys(behaviour))
+    read, cost, *_ = answers(Beside(without, without, {}), lead(0.0), {})
+    assert len(read.lines) == 8, "all but one split's best probe"
+    assert len(cost.lines) == 3
     assert len(answers(Beside(same, up, {}), lead(0.0), {})) == 3, "no control, no word about one"
 
 

@@ -21,10 +21,21 @@ from tests.support.clones import EVERY_STAGE, PRINTED, Edit, digests, dvc, repro
 from tests.support.pages import AFTER_A_RUN, FENCE, PAGES, run_shell
 from tests.support.tiny import VARIANTS
 
-HEADLINE = {
+READ = {
+    f"{name}{split}"
+    for name in (
+        "best_probe",
+        "best_frozen_probe",
+        "above_best_frozen",
+        "probe_accuracy",
+        "words_accuracy",
+    )
+    for split in ("", "_novel", "_shifted")
+}
+HEADLINE = READ | {
     "centroid_accuracy", "centroid_accuracy_novel", "knn_accuracy", "knn_accuracy_novel",
     "silhouette", "cosine_within", "cosine_between", "coding_rate_gap", "monitor_auroc",
-    "monitor_fpr95", "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
+    "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
     "kl_to_base", "kl_of_openings",
     "selfie_accuracy", "selfie_control_accuracy", "selfie_input_only_accuracy",
     "selfie_logit_lens_accuracy",
@@ -52,19 +63,24 @@ def test_faults_a_run_prints_no_warning(clone: Path) -> None:
 def test_the_headline_is_whole(clone: Path) -> None:
     summary = json.loads((clone / "metrics/summary.json").read_text(encoding="utf-8"))
     assert set(summary) == set(VARIANTS)
-    assert all(set(row) == HEADLINE for row in summary.values())
+    for row in summary.values():
+        assert set(row) == HEADLINE
+        assert row["best_frozen_probe"] == summary["base"]["best_probe"]
     assert summary["base"]["kl_to_base"] == 0
     assert summary["sft_contrast"]["kl_to_base"] > 0
 
 
 def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
     tree = json.loads((clone / "metrics/separation/base.json").read_text(encoding="utf-8"))
-    pairs = tree.pop("pairs")
+    pairs, probes = tree.pop("pairs"), tree.pop("probes")
     assert set(tree) == {"layer_0", "layer_1", "layer_2"}
     for position in tree.values():
         assert set(position) == {"prompt_end", "last", "mean"}
-    for estimate in tree["layer_1"]["last"]["novel"].values():
-        assert set(estimate) == {"value", "low", "high"}
+    assert set(probes) == {"read", "best", "frozen", "above_frozen"}
+    assert set(probes["best"]) == {"test", "novel", "shifted"}
+    for name, estimate in tree["layer_1"]["last"]["novel"].items():
+        ends = {"low", "high"} if not name.startswith("hausdorff") else set()
+        assert set(estimate) == {"value", *ends}
     assert set(pairs) == {"test", "novel"}
     number = sum(map(len, pairs["test"].values()))
     assert number == 6 * 7 / 2, "every two of six concepts, and each within"
