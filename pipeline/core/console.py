@@ -49,9 +49,9 @@ def run(stage: Callable[[], None]) -> None:
             stage()
             sys.stdout.flush()
     except KeyboardInterrupt as stop:
-        line, number = crowded.stopped(stop)
-        fail(line)
-        code = number
+        line, code = crowded.stopped(stop)
+        if not crowded.is_rank():  # the process that started all ranks says it
+            fail(line)
     except BrokenPipeError:  # what reads the output has seen enough, as `head` has
         code = 128 + signal.SIGPIPE
     except InputError as mistake:

@@ -46,10 +46,15 @@ def stopped(by: KeyboardInterrupt) -> tuple[str, int]:
     return f"stopped by {name}; what was there before is as it was; {GO_ON}", 128 + number
 
 
+def is_rank() -> bool:
+    """Whether this process is one of several that work on one stage."""
+    return "RANK" in os.environ
+
+
 def end_by_sigterm() -> None:
     """From now on SIGTERM ends this process as Ctrl-C does: files are left whole. Not in one of
     several ranks, which may wait for others for ever and are to end at once."""
-    if threading.current_thread() is threading.main_thread() and "RANK" not in os.environ:
+    if threading.current_thread() is threading.main_thread() and not is_rank():
         signal.signal(signal.SIGTERM, _end)
 
 
@@ -63,7 +68,8 @@ def say_stops() -> None:
             before(kind, error, trace)
             return
         line, code = stopped(error)
-        print(f"error: {line}", file=sys.stderr, flush=True)
+        if not is_rank():
+            print(f"error: {line}", file=sys.stderr, flush=True)
         os._exit(code)
 
     sys.excepthook = hook

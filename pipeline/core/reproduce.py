@@ -55,11 +55,12 @@ def reproduce(words: list[str], note: Path) -> int:
 
 
 def check_lock(path: Path) -> None:
-    """Raises InputError where dvc.lock is torn: by a process that was killed while DVC wrote it."""
+    """Raises InputError where dvc.lock is torn: DVC was stopped while it wrote it."""
     if path.is_file() and not is_whole(path.read_bytes()):
         raise InputError(
-            f"{path} is torn: a run was killed while DVC wrote it; run `git checkout {path}`, then "
-            "again: nothing else is lost, and what ran since is taken from DVC's cache"
+            f"{path} is torn: a run was killed, or the disk was full, while DVC wrote it; run "
+            f"`git checkout {path}`, then again: nothing else is lost, and what ran since is taken "
+            "from DVC's cache"
         )
 
 

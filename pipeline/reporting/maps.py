@@ -15,6 +15,7 @@ from pipeline.reporting.svg import Picture
 
 NUM_STEPS = 500  # of t-SNE; twice as many move a map of some hundred texts no further
 MOST_ANNOTATED = 12  # concepts; the numbers of a larger table cannot be read
+WIDE = 16  # characters of a name from which on a legend has room for two beside each other
 LONGEST = 11  # characters of a label that a cell has room for
 
 
@@ -124,7 +125,8 @@ def concept_map(spots: pd.DataFrame) -> Picture:
             axis.scatter([], [], s=24, marker="o", facecolors="none", edgecolors=LIGHT.ink,
                          label="hollow: novel texts")
         )  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+    columns = 4 if max(map(len, names.values())) < WIDE else 2
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), columns))
     count = len(spots) // (len(variants) * len(methods))
     return Picture(
         figure,

@@ -74,7 +74,7 @@ def test_a_torn_lock_is_said_with_the_way_on_and_nothing_else_is_lost(folder: Pa
     running = start(folder, "quick")
     (line,) = said_by(running)
     assert running.returncode == 2
-    assert line.startswith("error: dvc.lock is torn: a run was killed while DVC wrote it; run `git")
+    assert line.startswith("error: dvc.lock is torn: a run was killed, or the disk was full, while")
     git(folder, "checkout", "dvc.lock")
     running = start(folder, "quick")
     assert said_by(running) == []
