@@ -33,7 +33,7 @@ from pipeline.core.records import HEADLINE
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import SPLITS, Headline, differences, headline, read_metrics
+from pipeline.reporting.headline import READ_SPLITS, Headline, differences, headline, read_metrics
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
@@ -49,7 +49,7 @@ FEW = {
     "harmful_rate": "share of harmful requests answered",
     "refusal_gap": "share of harmful requests refused minus that of safe ones",
 }
-BY_WORDS = {f"best_probe{end}": f"words_accuracy{end}" for end in SPLITS}
+BY_WORDS = {f"best_probe{end}": f"words_accuracy{end}" for end in READ_SPLITS}
 SHOWN = ("base", "true_negatives", "shuffled")
 GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json
     "labelled, test": ("harm", "test", "whole"),

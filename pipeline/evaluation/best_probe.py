@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.core.representations import Labels, Representations, Vectors
 from pipeline.core.sections import Reading
 from pipeline.evaluation.bootstrap import Counts
-from pipeline.evaluation.intervals import Share, share_of
+from pipeline.evaluation.intervals import Proportion, share_of
 from pipeline.evaluation.linear_probe import Probe, fit_probe
 
 Probes = Mapping[tuple[int, str], Probe]  # by layer and position, fitted on training texts
@@ -21,7 +21,7 @@ Probes = Mapping[tuple[int, str], Probe]  # by layer and position, fitted on tra
 
 def probe_shares(
     stored: Representations, probes: Probes, reading: Reading, counts: Mapping[str, Counts]
-) -> dict[tuple[str, str], Share]:
+) -> dict[tuple[str, str], Proportion]:
     """The share of texts whose concept is read right: by `read`, the probe at the layer and
     position that are read, and by `best`, the one chosen on validation texts; of every split.
 

@@ -9,7 +9,7 @@ from pipeline.core.edit_observations import Observations
 from pipeline.core.files import Tree
 from pipeline.core.records import Completion, Example, Request
 from pipeline.evaluation.bootstrap import Counts, Vector, draw_prompts, prompts_in
-from pipeline.evaluation.intervals import Share, Statistic
+from pipeline.evaluation.intervals import Proportion, Statistic
 from pipeline.evaluation.refusals import judge_completions
 
 Ratio = tuple[Vector, Vector]  # what is counted, out of what, of each text
@@ -49,7 +49,7 @@ def effects(
     for (split, name), (old, new, drawn_by) in measured.items():
         if drawn_by:
             counts = draw_prompts(drawn_by, resamples, seed)
-            shares = (Share(_ratios(own, counts), prompts_in(counts)) for own in (old, new))
+            shares = (Proportion(_ratios(own, counts), prompts_in(counts)) for own in (old, new))
             tree.setdefault(split, {})[name] = _tree(*shares)
     if documents:
         counts = draw_prompts(documents, resamples, seed)

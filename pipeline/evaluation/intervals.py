@@ -86,7 +86,7 @@ class Statistic:
 
 
 @dataclass(frozen=True)
-class Share(Statistic):
+class Proportion(Statistic):
     """A mean over texts of numbers in [0, 1], such as an accuracy. prompts: how many texts there
     are that tell something of their own.
 
@@ -106,11 +106,11 @@ class Share(Statistic):
         return min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach))
 
     def __sub__(self, other: Statistic) -> Statistic:
-        return ShareChange(self.values - other.values, self.prompts)
+        return ProportionChange(self.values - other.values, self.prompts)
 
 
 @dataclass(frozen=True)
-class ShareChange(Statistic):
+class ProportionChange(Statistic):
     """The difference of two shares of the same texts.
 
     Its standard error is that with one more text moved each way (Bonett and Price 2012, of paired
@@ -127,7 +127,7 @@ class ShareChange(Statistic):
         return max(-1.0, self.value - reach), min(1.0, self.value + reach)
 
     def __sub__(self, other: Statistic) -> Statistic:
-        return ShareChange(self.values - other.values, self.prompts)
+        return ProportionChange(self.values - other.values, self.prompts)
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,9 @@ class Auroc(Statistic):
         return area * (1 - area) * excess / (self.positives * self.negatives * self.questions)
 
 
-def share_of(values: Vector, counts: Counts) -> Share:
+def share_of(values: Vector, counts: Counts) -> Proportion:
     """The share of texts [N], each in [0, 1], on resamples [1 + R, N]."""
-    return Share(resampled_mean(values, counts), prompts_in(counts))
+    return Proportion(resampled_mean(values, counts), prompts_in(counts))
 
 
 def statistic(found: Statistic | Vector) -> Statistic:

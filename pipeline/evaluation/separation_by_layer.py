@@ -17,8 +17,6 @@ from pipeline.evaluation.intervals import Estimate, Statistic, as_tree, estimate
 from pipeline.evaluation.linear_probe import Probe, fit_probe
 from pipeline.evaluation.separation import pairs_of_concepts, separation
 
-SHIFTED = "shifted"  # texts in other sentences: scored by probes alone
-
 
 @dataclass
 class LayerSeparation:
@@ -35,7 +33,7 @@ def separation_by_layer(
     stored: Representations, prompts: Mapping[str, str], reading: Reading, seed: int
 ) -> LayerSeparation:
     """prompts: of every text, by its id; resamples are drawn by prompt."""
-    scored = [split for split in (*stored.held_out(), SHIFTED) if split in stored.splits]
+    scored = [split for split in (*stored.held_out(), "shifted") if split in stored.splits]
     counts = {
         split: draw_prompts([prompts[id] for id in stored.ids_of(split)], reading.resamples, seed)
         for split in scored

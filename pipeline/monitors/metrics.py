@@ -13,7 +13,7 @@ from sklearn.metrics import roc_curve
 
 from pipeline.core.representations import Labels, Vectors
 from pipeline.evaluation.bootstrap import Counts, prompts_in, resampled_mean
-from pipeline.evaluation.intervals import Auroc, Share, Statistic, share_of
+from pipeline.evaluation.intervals import Auroc, Proportion, Statistic, share_of
 
 Flags = NDArray[np.bool_]
 Measures = dict[str, Statistic]
@@ -161,7 +161,7 @@ def roc_at(harmful: Flags, score: Vectors, rates: Vectors) -> Vectors:
     return found
 
 
-def share_within(flags: Flags, within: Flags, counts: Counts) -> Share:
+def share_within(flags: Flags, within: Flags, counts: Counts) -> Proportion:
     """The share of flags [N] among the texts within [N], on resamples [R, N]."""
     return share_of(flags[within].astype(float), counts[:, within])
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import SPLITS, Headline
+from pipeline.reporting.headline import READ_SPLITS, Headline
 
 # value, low, high; seeds_low, seeds_high where seeds are known; p of a difference
 Marks = Mapping[str, float]
@@ -186,7 +186,7 @@ def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[
 def _read(beside: Beside) -> Answer:
     """Where the variant is read, against the best that the untouched model has anywhere; then each
     model's best, and words alone."""
-    above = {split: beside.tuned[f"{ABOVE}{end}"] for end, split in SPLITS.items()
+    above = {split: beside.tuned[f"{ABOVE}{end}"] for end, split in READ_SPLITS.items()
              if f"{ABOVE}{end}" in beside.tuned}  # fmt: skip
     clear = {split: own["value"] for split, own in corrected(above).items() if is_clear(own)}
     ways = {
@@ -195,7 +195,9 @@ def _read(beside: Beside) -> Answer:
     }
     said = [f"{way} on {', '.join(splits)} texts" for way, splits in ways.items() if splits]
     reply = "; ".join(said).capitalize() or "Not clearly"
-    numbers = [f"{name}{end}" for end in SPLITS for name in (ABOVE, READ_BEST, "words_accuracy")]
+    numbers = [
+        f"{name}{end}" for end in READ_SPLITS for name in (ABOVE, READ_BEST, "words_accuracy")
+    ]
     question = "Are concepts read better than from the untouched model at its best?"
     return Answer(question, reply, beside.lines(numbers))
 

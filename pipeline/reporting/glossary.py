@@ -29,7 +29,7 @@ INJECTED = {  # what answers for a state: itself, a control, or a baseline witho
     "logit_lens": "logit lens",
 }
 NOVEL = "The same on texts whose content words were never labelled."
-SHIFTED = "The same on texts in other sentences."
+OTHER_SENTENCES = "The same on texts in other sentences."
 MEANINGS = {
     "best_probe": Meaning(
         "Concepts read",
@@ -40,7 +40,9 @@ MEANINGS = {
         "higher",
     ),
     "best_probe_novel": Meaning("Concepts read", "best probe, novel", NOVEL, "higher"),
-    "best_probe_shifted": Meaning("Concepts read", "best probe, shifted", SHIFTED, "higher"),
+    "best_probe_shifted": Meaning(
+        "Concepts read", "best probe, shifted", OTHER_SENTENCES, "higher"
+    ),
     "best_frozen_probe": Meaning(
         "Concepts read",
         "best frozen probe",
@@ -52,7 +54,7 @@ MEANINGS = {
         "Concepts read", "best frozen probe, novel", NOVEL, "none", compared=False
     ),
     "best_frozen_probe_shifted": Meaning(
-        "Concepts read", "best frozen probe, shifted", SHIFTED, "none", compared=False
+        "Concepts read", "best frozen probe, shifted", OTHER_SENTENCES, "none", compared=False
     ),
     "above_best_frozen": Meaning(
         "Concepts read",
@@ -65,7 +67,7 @@ MEANINGS = {
         "Concepts read", "above best frozen, novel", NOVEL, "higher", compared=False
     ),
     "above_best_frozen_shifted": Meaning(
-        "Concepts read", "above best frozen, shifted", SHIFTED, "higher", compared=False
+        "Concepts read", "above best frozen, shifted", OTHER_SENTENCES, "higher", compared=False
     ),
     "probe_accuracy": Meaning(
         "Concepts read",
@@ -75,7 +77,7 @@ MEANINGS = {
     ),
     "probe_accuracy_novel": Meaning("Concepts read", "probe where read, novel", NOVEL, "higher"),
     "probe_accuracy_shifted": Meaning(
-        "Concepts read", "probe where read, shifted", SHIFTED, "higher"
+        "Concepts read", "probe where read, shifted", OTHER_SENTENCES, "higher"
     ),
     "words_accuracy": Meaning(
         "Concepts read",
@@ -88,7 +90,7 @@ MEANINGS = {
         "Concepts read", "words alone, novel", NOVEL, "none", compared=False
     ),
     "words_accuracy_shifted": Meaning(
-        "Concepts read", "words alone, shifted", SHIFTED, "none", compared=False
+        "Concepts read", "words alone, shifted", OTHER_SENTENCES, "none", compared=False
     ),
     "centroid_accuracy": Meaning(
         "Separation",

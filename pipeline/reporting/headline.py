@@ -9,7 +9,11 @@ from pipeline.core.records import CONTROLS, HEADLINE
 from pipeline.core.sections import Asking, Reading
 from pipeline.reporting.seed_band import SeedValues
 
-SPLITS = {"": "test", "_novel": "novel", "_shifted": "shifted"}  # by the end of a number's name
+READ_SPLITS = {
+    "": "test",
+    "_novel": "novel",
+    "_shifted": "shifted",
+}  # by the end of a number's name
 STAGES = ("separation", "monitors", "safety", "fidelity", "selfie")
 
 Headline = dict[str, dict[str, float]]
@@ -58,7 +62,7 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
     probes = {
         f"{name}{end}": ("separation", "probes", probe, split)
         for name, probe in {"probe_accuracy": "read", "best_probe": "best"}.items()
-        for end, split in SPLITS.items()
+        for end, split in READ_SPLITS.items()
     }
     return probes | {
         "centroid_accuracy": (*read, "test", "centroid_accuracy"),
@@ -87,7 +91,7 @@ def _beside_probes() -> dict[str, KeyPath]:
     that is read lies above it, and what the words alone give."""
     return {
         f"{name}{end}": path
-        for end, split in SPLITS.items()
+        for end, split in READ_SPLITS.items()
         for name, path in {
             "best_frozen_probe": ("separation", "probes", "frozen", split),
             "above_best_frozen": ("separation", "probes", "above_frozen", split),

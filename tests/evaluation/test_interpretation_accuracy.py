@@ -23,7 +23,7 @@ from pipeline.evaluation.interpretation_accuracy import (
     interpretation_metrics,
     judge_measures,
 )
-from pipeline.evaluation.intervals import ShareChange, share_of
+from pipeline.evaluation.intervals import ProportionChange, share_of
 from stages import selfie
 from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
@@ -114,7 +114,7 @@ def test_changes_are_paired_with_the_untouched_model() -> None:
     assert (change["input_only"]["value"], change["input_only"]["p"]) == (0, 1), "the same answers"
     counts = draw_resamples(60, 200, 0)
     moved = after["state"].astype(float) - before["state"]
-    expected = ShareChange(counts @ moved / 60, 60)
+    expected = ProportionChange(counts @ moved / 60, 60)
     assert (change["state"]["low"], change["state"]["high"]) == pytest.approx(expected.interval())
     assert change["state"]["p"] == pytest.approx(expected.p_value())
     width = at(tree, *BRANCH, "state")

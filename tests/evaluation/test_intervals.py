@@ -25,7 +25,7 @@ from pipeline.core.files import read_json
 from pipeline.evaluation.bootstrap import draw_resamples
 from pipeline.evaluation.intervals import (
     Auroc,
-    Share,
+    Proportion,
     Statistic,
     estimate,
     estimate_chance,
@@ -154,7 +154,10 @@ def test_a_percentile_interval_and_its_p_value() -> None:
 def test_a_difference_is_paired() -> None:
     one, other = np.array([3.0, 2.0, 4.0]), np.array([1.0, 0.5, 1.5])
     assert (Statistic(one) - Statistic(other)).values.tolist() == [2, 1.5, 2.5]
-    assert type(Share(one, 3) - Share(other, 3) - Share(other, 3)).__name__ == "ShareChange"
+    assert (
+        type(Proportion(one, 3) - Proportion(other, 3) - Proportion(other, 3)).__name__
+        == "ProportionChange"
+    )
 
 
 def test_undefined_resamples_are_left_out_and_an_undefined_value_is_refused() -> None:
