@@ -34,6 +34,7 @@ class RandomStream(IntEnum):
     TRANSPORT_LABELS = 13  # permuted labels that the k-variance is compared with
     TRANSPORT_SAMPLES = 14  # texts that are moved onto each other
     TRANSPORT_GAPS = 15  # permuted gaps that the rank correlation is compared with
+    LABEL_DIRECTIONS = 16  # where texts of a label are pulled without a contrast; further: label
 
 
 def rng_of(stream: RandomStream, seed: int, *further: int) -> np.random.Generator:

@@ -188,7 +188,9 @@ class Finetune(Section):
 
 class Variant(Section):
     steps: NotNegative
-    contrast: Literal["none", "infonce", "nt_xent", "supcon", "true_negatives"]
+    contrast: Literal[
+        "none", "infonce", "nt_xent", "supcon", "true_negatives", "fixed_direction", "fixed_head"
+    ]
     sampling: Sampling
     labels: Labelling
     contrast_weight: Weight

@@ -7,9 +7,12 @@ Sources: arXiv 2502.05242 (infonce, nt_xent, retain, the weighted likelihood), a
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from pipeline.core.random_streams import RandomStream, rng_of
 
 Contrast = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 
@@ -60,8 +63,43 @@ def true_negatives(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -
     return F.cross_entropy(similarity.masked_fill(false, -torch.inf), partners)
 
 
+def fixed_direction(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """mean_i (1 - cos(z_i, d_i)) / temperature over both views, with d_i the direction of label i.
+
+    No contrast: every text is pulled to a random direction that its label has once and for all, and
+    no text sees another. What a contrast gains, it must gain over this.
+    labels: [B], the concept of each pair, from 0.
+    """
+    z = F.normalize(torch.cat([z1, z2]), dim=-1)
+    own = label_directions(labels, z).repeat(2, 1)
+    return (1 - (z * own).sum(-1)).mean() / temperature
+
+
+def fixed_head(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of a linear head over the states of both views, to name the label.
+
+    No contrast of texts: logits are cos(z_i, w_c) / temperature over the concepts c of the step.
+    The head's rows w_c are random and stay as they are: what learns lies below it, and a head that
+    learns as well does no better (arXiv 1801.04540).
+    labels: [B], the concept of each pair, from 0.
+    """
+    z = F.normalize(torch.cat([z1, z2]), dim=-1)
+    known, own = labels.unique(return_inverse=True)
+    return F.cross_entropy(z @ label_directions(known, z).T / temperature, own.repeat(2))
+
+
+def label_directions(labels: Tensor, like: Tensor) -> Tensor:
+    """A random direction of length 1 for each label [N], the same in every step: [N, D]."""
+    drawn = [
+        rng_of(RandomStream.LABEL_DIRECTIONS, 0, label).standard_normal(like.shape[-1])
+        for label in labels.tolist()
+    ]
+    return F.normalize(torch.tensor(np.array(drawn)), dim=-1).to(like)
+
+
 CONTRASTS: dict[str, Contrast] = {
     "infonce": infonce, "nt_xent": nt_xent, "supcon": supcon, "true_negatives": true_negatives,
+    "fixed_direction": fixed_direction, "fixed_head": fixed_head,
 }  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from tests.support.dag import ROOT
 # Inputs, values and gradients of the published code in float64.
 PUBLISHED = json.loads((ROOT / "tests/golden/seer_losses.json").read_text(encoding="utf-8"))
 NO_LABELS = torch.zeros(0, dtype=torch.long)
+# Losses that hold texts against each other; the others hold each against its label's direction.
+OF_TEXTS = sorted(losses.CONTRASTS.keys() - {"fixed_direction", "fixed_head"})
 
 
 def views(seed: int, pairs: int = 6, width: int = 5) -> tuple[Tensor, Tensor]:
@@ -130,9 +132,33 @@ def test_gathered_texts_repel_each_other_but_for_true_negatives() -> None:
     """Texts of one concept at one point, beside a far one: nothing is left to be gained."""
     z = torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]], dtype=torch.float64)
     labels = torch.tensor([0, 0, 1, 1])
-    found = {name: float(loss(z, z, labels, 0.01)) for name, loss in losses.CONTRASTS.items()}
+    found = {name: float(losses.CONTRASTS[name](z, z, labels, 0.01)) for name in OF_TEXTS}
     floors = {"infonce": 2, "nt_xent": 3, "supcon": 3, "true_negatives": 1}
     assert found == pytest.approx({name: math.log(n) for name, n in floors.items()}, abs=1e-12)
+
+
+def test_a_fixed_direction_is_reached_by_the_texts_of_its_label() -> None:
+    """No text sees another: what one costs is 1 less its cosine, over the temperature."""
+    labels = torch.tensor([0, 1, 0])
+    directions = losses.label_directions(labels, torch.zeros(3, 6, dtype=torch.float64))
+    assert directions.norm(dim=1).tolist() == pytest.approx([1] * 3)
+    assert torch.equal(directions[0], directions[2])
+    assert not torch.equal(directions[0], directions[1])
+    there = losses.fixed_direction(directions, 2 * directions, labels, 0.1)
+    assert float(there) == pytest.approx(0, abs=1e-12)
+    away = losses.fixed_direction(-directions, directions, labels, 0.5)
+    assert float(away) == pytest.approx(2.0), "half of the texts at 2, over .5"
+
+
+def test_a_fixed_head_is_a_linear_classifier_of_the_labels_of_the_step() -> None:
+    z1, z2 = views(0)
+    labels = torch.tensor([0, 4, 0, 2, 4, 2])
+    head = losses.label_directions(torch.tensor([0, 2, 4]), z1)
+    found = losses.fixed_head(z1, z2, labels, 0.1)
+    z = torch.cat([z1, z2])
+    logits = (z / z.norm(dim=1, keepdim=True)) @ head.T / 0.1
+    chosen = logits.log_softmax(1)[torch.arange(12), torch.tensor([0, 2, 0, 1, 2, 1] * 2)]
+    assert float(found) == pytest.approx(-float(chosen.mean()))
 
 
 def test_supcon_worked_example() -> None:
@@ -156,10 +182,11 @@ def test_contrast_depends_on_directions_alone(seed: int, name: str) -> None:
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(losses.CONTRASTS)))
 def test_contrast_does_not_depend_on_order_or_names(seed: int, name: str) -> None:
+    """A label that has a direction of its own keeps its name."""
     z1, z2 = views(seed)
     labels = torch.tensor([0, 1, 0, 2, 1, 2])
     order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
-    renamed = torch.tensor([2, 0, 1])[labels]
+    renamed = torch.tensor([2, 0, 1])[labels] if name in OF_TEXTS else labels
     loss = losses.CONTRASTS[name]
     assert float(loss(z1[order], z2[order], renamed[order], 0.1)) == pytest.approx(
         float(loss(z1, z2, labels, 0.1)), rel=1e-9
@@ -170,8 +197,10 @@ def test_contrast_does_not_depend_on_order_or_names(seed: int, name: str) -> Non
 def test_gathered_concepts_cost_less_than_mixed_ones(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(4)
-    centres = torch.eye(4, dtype=torch.float64)
-    noise = 0.05 * torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    centres = torch.eye(4, 64, dtype=torch.float64)
+    if name not in OF_TEXTS:
+        centres = losses.label_directions(labels, centres)
+    noise = 0.01 * torch.randn(4, 64, generator=generator, dtype=torch.float64)
     loss = losses.CONTRASTS[name]
     gathered = loss(centres + noise, centres - noise, labels, 0.1)
     mixed = loss(centres + noise, centres[[1, 2, 3, 0]] - noise, labels, 0.1)
