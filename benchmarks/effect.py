@@ -17,29 +17,39 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.common import REAL
-from benchmarks.effect_page import OURS, RIVALS, Numbers, SeedResults, page
+from benchmarks.effect_page import FIXED, OURS, RIVALS, SAMPLINGS, Numbers, SeedResults, page
 from benchmarks.runs import Corpus, clone, commit_of, repro, set_params
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.core.params import load_params
 from pipeline.core.records import CONTROLS, HEADLINE
 
-LOSSES = (*RIVALS, OURS)
 RESULTS = Path("benchmarks/results")
+# Numbers of linear probes, and where they stand in metrics/separation.
+PROBES = {"probe_accuracy": "read", "best_probe": "best", "above_best_frozen": "above_frozen"}
 COSTS = ("perplexity", "kl_of_openings", "harmful_rate", "over_refusal_rate", "refusal_gap")
 
 
-# Labels by length are learned like the given ones, but are not what is measured.
-LENGTH = {"length": {"of": OURS, "labels": "length"}}
+# Every loss with the pairs that its variant in params.yaml has, and with the others: only what a
+# loss gains under both samplings is the loss's own. The rivals without a contrast stand here alone.
+ROWS = {
+    **{f"{loss}_balanced": {"of": loss, "sampling": "balanced"} for loss in ("infonce", "nt_xent")},
+    **{f"{loss}_random": {"of": loss, "sampling": "random"} for loss in ("supcon", OURS)},
+    **{loss: {"of": OURS, "contrast": loss} for loss in FIXED},
+    **{f"{loss}_random": {"of": OURS, "contrast": loss, "sampling": "random"} for loss in FIXED},
+    # Labels by length are learned like the given ones, but are not what is measured.
+    "length": {"of": OURS, "labels": "length"},
+}
+LOSSES = (*RIVALS, *SAMPLINGS.values(), OURS)
 CORPORA = {
     "safety": Corpus(
-        {"corpora.embedded.concepts": "safety"}, (*LOSSES, "shuffled", "length"), rows=LENGTH
+        {"corpora.embedded.concepts": "safety"}, (*LOSSES, "shuffled", "length"), rows=ROWS
     ),
     "safety, random base": Corpus(
         {"corpora.embedded.concepts": "safety", "pretraining.steps": 0},
         ("base", OURS),
         stages=("separation", "monitors", "fidelity", "safety"),
     ),
-    "topics": Corpus({"corpora.embedded.concepts": "topics"}, (*LOSSES, "shuffled")),
+    "topics": Corpus({"corpora.embedded.concepts": "topics"}, (*LOSSES, "shuffled"), rows=ROWS),
 }
 
 
@@ -55,6 +65,7 @@ def real(folder: Path) -> Corpus:
         (*LOSSES, "shuffled"),
         splits=("test",),
         stages=("separation", "monitors", "fidelity"),
+        rows=ROWS,
     )
 
 
@@ -119,6 +130,12 @@ def _read(folder: Path, corpus: Corpus, split: str) -> SeedResults:
         }
         separation = trees["separation"][f"layer_{reading['layer']}"][reading["position"]]
         row = {
+            f"{number}{end}": trees["separation"]["probes"][probe][scored]
+            for end, scored in {"": split, "_shifted": "shifted"}.items()
+            for number, probe in PROBES.items()
+            if scored in trees["separation"]["probes"][probe]
+        }
+        row |= {
             number: separation[split][number]
             for number in ("centroid_accuracy", "knn_accuracy", "silhouette")
         }
@@ -136,7 +153,11 @@ def _read(folder: Path, corpus: Corpus, split: str) -> SeedResults:
             row["selfie_best_control"] = max(controls, key=lambda e: float(e["value"]))
         rows[name] = row
     words = read_json(folder / "metrics" / "text_only.json")
-    rows["text_only"] = {"centroid_accuracy": words["concept"]["whole"][split]["accuracy"]}
+    rows["text_only"] = {
+        f"probe_accuracy{end}": words["concept"]["whole"][scored]["accuracy"]
+        for end, scored in {"": split, "_shifted": "shifted"}.items()
+        if scored in words["concept"]["whole"]
+    }
     if "harm" in words:
         rows["text_only"]["monitor_auroc"] = words["harm"]["whole"][split]["auroc"]
     return rows
