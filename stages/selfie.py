@@ -7,10 +7,23 @@ from pipeline.core.concepts import concepts_of
 from pipeline.core.console import run
 from pipeline.core.files import write_json
 from pipeline.core.params import base_first, load_params
-from pipeline.core.paths import EXAMPLES, INTERPRETATIONS, JUDGED, METRICS
-from pipeline.core.records import Example, Interpretation, Judged, read_records
+from pipeline.core.paths import (
+    EXAMPLES,
+    INTERPRETATIONS,
+    JUDGED,
+    METRICS,
+    MOVED_INTERPRETATIONS,
+)
+from pipeline.core.records import (
+    Example,
+    Interpretation,
+    Judged,
+    MovedInterpretation,
+    read_records,
+)
 from pipeline.evaluation.against_base import beside_base
 from pipeline.evaluation.interpretation_accuracy import (
+    RULE,
     Accuracies,
     accuracies_by_judge,
     judge_measures,
@@ -18,6 +31,7 @@ from pipeline.evaluation.interpretation_accuracy import (
     texts_naming_a_concept,
 )
 from pipeline.evaluation.intervals import as_tree
+from pipeline.evaluation.moved_states import moved_shares
 
 
 def main() -> None:
@@ -33,7 +47,11 @@ def main() -> None:
     }
 
     def measure(name: str) -> dict[str, Accuracies]:
-        return accuracies_by_judge(interpretations[name], concepts, chosen, prompts, *drawn)
+        found = accuracies_by_judge(interpretations[name], concepts, chosen, prompts, *drawn)
+        if name in ("base", *params.figures.compared):
+            moved = read_records(MOVED_INTERPRETATIONS / f"{name}.jsonl", MovedInterpretation)
+            found[RULE] |= moved_shares(moved, concepts, prompts, *drawn)
+        return found
 
     for name, found, base in beside_base(params.variants, measure):
         write_json(METRICS / "selfie" / f"{name}.json", metrics_by_judge(found, base))

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pipeline.core.files import read_json
 from pipeline.core.naming import named_concepts
 from pipeline.core.records import Example, Interpretation, Request, Split
+from pipeline.core.sections import Asking
 from pipeline.core.text_identity import normalised
 
 LONGEST_NAME = 40  # letters of a label in the name of a file
@@ -29,6 +30,11 @@ def file_name_of(concept: str) -> str:
     if plain == concept:
         return concept
     return f"{plain}.{hashlib.sha256(concept.encode()).hexdigest()[:8]}".lstrip(".")
+
+
+def answer_about(asking: Asking, concept: str) -> str:
+    """The whole answer that names a concept, to what a model is asked of a hidden state."""
+    return asking.answer.replace("{concept}", spoken(concept))
 
 
 def concepts_of(examples: Iterable[Example]) -> list[str]:

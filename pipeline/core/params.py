@@ -1,7 +1,8 @@
 """params.yaml, read and checked: a mistake is refused before any stage starts its work.
 
 Mistakes are unknown keys, wrong types, and what several sections together make impossible: a layer
-beyond the model, too few pairs, a variant that is not there.
+beyond the model, too few pairs, a variant that is not there. Longer than other modules, as all that
+several sections tell together stands here.
 """
 
 from collections.abc import Iterable
@@ -159,7 +160,7 @@ def _misfits(params: Params) -> list[str]:
     """What no single section can see: layers beyond the model, too few pairs, unknown variants.
 
     The base_model stage checks a model of the Hub or of a folder, whose layers are unknown here."""
-    embedded, reading = params.model.embedded, params.reading
+    embedded, reading, asking = params.model.embedded, params.reading, params.asking
     problems: list[str] = []
     if params.model.source == "embedded":
         problems = misfits_of(params, embedded.layers, embedded.context, frame=8)
@@ -170,6 +171,7 @@ def _misfits(params: Params) -> list[str]:
         "asking.positions": params.asking.positions,
         "figures.compared": params.figures.compared,
         "finetune.penalty_texts": params.finetune.penalty_texts,
+        "selfie.moves": params.selfie.moves,
         "seeds": params.seeds,
     }
     problems += [
@@ -183,6 +185,13 @@ def _misfits(params: Params) -> list[str]:
         problems.append(f"reading.layer {reading.layer} is not among extraction.layers")
     if reading.position not in params.extraction.positions:
         problems.append(f"reading.position {reading.position} is not among extraction.positions")
+    if asking.layer not in params.extraction.layers:
+        problems.append(f"asking.layer {asking.layer} is not among extraction.layers")
+    problems += [
+        f"asking.positions: {position} is not among extraction.positions"
+        for position in asking.positions
+        if position not in params.extraction.positions
+    ]
     if "base" not in params.variants or params.variants["base"].steps != 0:
         problems.append("variants must hold `base` with 0 steps: every result is read beside it")
     problems += [

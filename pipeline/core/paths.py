@@ -28,6 +28,7 @@ MONITORS = Path("models/monitors")
 INTERPRETATIONS = Path("data/interpretations")
 JUDGED = Path("data/judged.jsonl")  # what is said of states, as the judge model takes it
 TOKEN_INTERPRETATIONS = INTERPRETATIONS / "tokens"
+MOVED_INTERPRETATIONS = INTERPRETATIONS / "moved"
 EDITS = Path("models/edits")
 CONTROL = Path("data/control")
 VERDICTS = Path("data/verdicts")

@@ -35,6 +35,8 @@ class RandomStream(IntEnum):
     TRANSPORT_SAMPLES = 14  # texts that are moved onto each other
     TRANSPORT_GAPS = 15  # permuted gaps that the rank correlation is compared with
     LABEL_DIRECTIONS = 16  # where texts of a label are pulled without a contrast; further: label
+    READER = 17  # texts that a reader is taught by, its states untouched
+    MOVES = 18  # random directions that states are moved in
 
 
 def rng_of(stream: RandomStream, seed: int, *further: int) -> np.random.Generator:

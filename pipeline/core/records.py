@@ -26,6 +26,11 @@ HEADLINE = "logistic"  # the kind of monitor that is saved, and that the summary
 CONTROLS = ("none", "random", "other", "mean")
 # What answers without an injection: the model that is shown the text itself, and the logit lens.
 BASELINES = ("input_only", "logit_lens")
+# Who reads whose states: the untouched model a variant's, or a variant the untouched model's.
+CROSSINGS = ("base_reader", "base_state")
+# What else names a state's concept, or its text's: a probe of the same state, the nearest training
+# text in words, and the untouched model's states read by a reader that was taught the labels.
+REFERENCES = ("probe", "nearest_text", "reader_only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,10 @@ class ReadWords:
     id: str
     prompt: str
     response: str
+
+    def at(self, position: str) -> str:
+        """What a state at a position has read: the prompt, or prompt and response."""
+        return self.prompt if position == "prompt_end" else f"{self.prompt} {self.response}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +182,8 @@ class Interpretation:
     """A hidden state in the model's own words.
 
     `control` says what was injected or asked: the hidden state itself (`state`), one of CONTROLS
-    instead of it, or one of BASELINES. `relevancy[i]` is P(token i | injected) minus
-    P(token i | not injected), in [-1, 1]; baselines inject nothing.
+    instead of it, one of BASELINES, one of CROSSINGS, or one of REFERENCES. `relevancy[i]` is
+    P(token i | injected) minus P(token i | not injected), in [-1, 1]; baselines inject nothing.
     """
 
     example: str
@@ -186,6 +195,23 @@ class Interpretation:
     text: str
     tokens: tuple[str, ...]
     relevancy: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MovedInterpretation:
+    """A hidden state that was moved, in the model's own words.
+
+    `per_cent` says how far it was moved, of the way from the mean state of its own concept to that
+    of `target`; along that way (`concept`), or as far in a `random` direction.
+    """
+
+    example: str
+    concept: str
+    target: str
+    position: str
+    direction: str
+    per_cent: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +244,7 @@ class TokenInterpretation:
 Record = TypeVar(
     "Record",
     Example, Document, Request, ReadWords, Pair, Completion, Verdict, Score, Likelihood, Opening,
-    Agreement, Interpretation, Judged, TokenInterpretation,
+    Agreement, Interpretation, MovedInterpretation, Judged, TokenInterpretation,
 )  # fmt: skip
 
 

@@ -38,6 +38,13 @@ class Representations:
         vectors = self.values[self.layers.index(layer), self.positions.index(position)]
         return vectors[kept].astype(np.float64), np.array(self.concepts)[kept]
 
+    def of_texts(self, ids: Sequence[str], layer: int, position: str) -> NDArray[np.float32]:
+        """The vectors [N, D] of texts by their ids, at one layer and position."""
+        rows = {name: row for row, name in enumerate(self.ids)}
+        vectors = self.values[self.layers.index(layer), self.positions.index(position)]
+        found: NDArray[np.float32] = vectors[[rows[name] for name in ids]]
+        return found
+
     def ids_of(self, split: str) -> list[str]:
         """The ids [N] of one split's texts, in the order of their vectors."""
         return [name for name, own in zip(self.ids, self.splits, strict=True) if own == split]

@@ -260,6 +260,8 @@ class Asking(Section):
 class Selfie(Section):
     layers: Listed[NotNegative]
     texts_per_split: Annotated[int, Field(ge=2)]
+    moved_texts: Count
+    moves: Annotated[Listed[Count], Field(min_length=1)]
     max_new_tokens: Count
     texts_per_batch: Count
     judge: Literal["none", "base"]

@@ -5,13 +5,20 @@ resamples, so that two of them can be held against each other text by text.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from pipeline.core.concepts import concept_named, names_concept, speaks_of_concept
 from pipeline.core.files import KeyPath, Tree
-from pipeline.core.records import BASELINES, CONTROLS, Example, Interpretation
+from pipeline.core.records import (
+    BASELINES,
+    CONTROLS,
+    CROSSINGS,
+    REFERENCES,
+    Example,
+    Interpretation,
+)
 from pipeline.evaluation.against_base import metrics_tree
 from pipeline.evaluation.bootstrap import (
     Counts,
@@ -20,10 +27,14 @@ from pipeline.evaluation.bootstrap import (
     draw_resamples,
 )
 from pipeline.evaluation.intervals import Estimate, Statistic, estimate_chance, share_of
+from pipeline.evaluation.moved_states import FOLLOWS
 
-# On resamples [1 + R], by layer_<l>, split, position, and what answers for the state.
+# On resamples [1 + R], by layer_<l>, split, position, and what answers for the state. CROSSED and
+# AHEAD stand in the layer's place for what is measured at the asked layer alone.
 Accuracies = dict[KeyPath, Statistic]
-CHANGES = ("state", "lead", *BASELINES)  # what is held against the untouched model
+CROSSED, AHEAD = "crossed", "ahead_of"
+# What is held against the untouched model; what is the same for every variant cannot change.
+CHANGES = ("state", "lead", *BASELINES, *CROSSINGS, "probe")
 RULE, JUDGE = "rule", "judged"  # who says whether an interpretation is right
 
 
@@ -58,11 +69,13 @@ def accuracies(
     interpretation itself, every other name a control or a baseline: what the question, a random
     vector or another state gives away, what the words say, and what the logit lens sees. `lead` is
     the state's share less that of the best control, which is the one that is right most often.
+    Under CROSSED stand who else reads whose states and what else names the concept, and under AHEAD
+    the state's share less that of each of these and of the baselines.
     """
     texts: dict[KeyPath, list[str]] = {}
     verdicts: dict[KeyPath, list[float]] = {}
     for record, found in zip(interpretations, right, strict=True):
-        path: KeyPath = (f"layer_{record.layer}", record.split, record.position, record.control)
+        path = path_of(record)
         texts.setdefault(path, []).append(prompts[record.example])
         verdicts.setdefault(path, []).append(float(found))
     drawn: dict[tuple[str, ...], Counts] = {}
@@ -72,8 +85,32 @@ def accuracies(
             drawn[tuple(asked)] = draw_prompts(asked, resamples, seed)
         counts = drawn[tuple(asked)]
         shares[path] = share_of(np.array(verdicts[path]), counts)
-    branches = dict.fromkeys(path[:-1] for path in shares)
-    return shares | {(*path, "lead"): lead(shares, path) for path in branches}
+    branches = dict.fromkeys(path[:-1] for path in shares if path[0] != CROSSED)
+    asked_layers = {record.layer for record in interpretations if _is_crossed(record)}
+    at_asked = [path for path in branches if path[0] in {f"layer_{n}" for n in asked_layers}]
+    leads = {(*path, "lead"): lead(shares, path) for path in branches}
+    ahead = {path: values for branch in at_asked for path, values in _ahead(shares, branch)}
+    return shares | leads | ahead
+
+
+def path_of(record: Interpretation) -> KeyPath:
+    """Where the share of what answers for states of a layer, split and position stands."""
+    branch = CROSSED if _is_crossed(record) else f"layer_{record.layer}"
+    return branch, record.split, record.position, record.control
+
+
+def _is_crossed(record: Interpretation) -> bool:
+    return record.control in (*CROSSINGS, *REFERENCES)
+
+
+def _ahead(shares: Accuracies, branch: KeyPath) -> Iterator[tuple[KeyPath, Statistic]]:
+    """How far the state is above all that can do better than chance, at the asked layer."""
+    layer, *texts = branch
+    others = {other: (layer, *texts, other) for other in BASELINES}
+    others |= {other: (CROSSED, *texts, other) for other in (*CROSSINGS, *REFERENCES)}
+    for other, path in others.items():
+        if path in shares:
+            yield (AHEAD, *texts, other), shares[*branch, "state"] - shares[path]
 
 
 def lead(shares: Accuracies, branch: KeyPath) -> Statistic:
@@ -94,10 +131,14 @@ def metrics_by_judge(
 
 
 def interpretation_metrics(shares: Accuracies, base: Accuracies | None) -> Tree:
-    """All shares with intervals, and under `difference` how far the state's, its lead and the
-    baselines are above the untouched model's, of the same texts. A control has none: which one is
-    best may differ between the two models."""
-    return metrics_tree(shares, base, has_difference=lambda path: path[-1] in CHANGES)
+    """All shares with intervals, and under `difference` how far those of CHANGES, and how far moved
+    states are followed, are above the untouched model's, of the same texts. A control has none:
+    which one is best may differ between the two models."""
+    return metrics_tree(shares, base, has_difference=_has_difference)
+
+
+def _has_difference(path: KeyPath) -> bool:
+    return FOLLOWS in path or (path[0] != AHEAD and path[-1] in CHANGES)
 
 
 def texts_naming_a_concept(

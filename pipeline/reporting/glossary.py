@@ -201,4 +201,18 @@ MEANINGS = {
         "head over the state.",
         "none",
     ),
+    "selfie_base_reader_accuracy": Meaning(
+        "Self-interpretation",
+        "base model reads it",
+        "The same where the base model reads the state: what a finetune did to the states, its "
+        "reader left aside.",
+        "higher",
+    ),
+    "selfie_reader_only_accuracy": Meaning(
+        "Self-interpretation",
+        "reader training alone",
+        "The same by a reader of the base model's states that was taught the labels in as many "
+        "steps; no state was moved.",
+        "none",
+    ),
 }

@@ -59,6 +59,7 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
     # Where the corpus has a safe concept, what matters is harm.
     question = "harm" if "harm" in metrics["monitors"] else "concept"
     monitor, interpreted = ("monitors", question, HEADLINE, "test"), _interpreted(asking)
+    crossed = ("selfie", "crossed", *interpreted[2:])
     probes = {
         f"{name}{end}": ("separation", "probes", probe, split)
         for name, probe in {"probe_accuracy": "read", "best_probe": "best"}.items()
@@ -83,6 +84,8 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
         "selfie_accuracy": (*interpreted, "state"),
         "selfie_input_only_accuracy": (*interpreted, "input_only"),
         "selfie_logit_lens_accuracy": (*interpreted, "logit_lens"),
+        "selfie_base_reader_accuracy": (*crossed, "base_reader"),
+        "selfie_reader_only_accuracy": (*crossed, "reader_only"),
     }
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.core.concepts import spoken
+from pipeline.core.concepts import answer_about, spoken
 from pipeline.core.finite import check_states
 from pipeline.core.records import CONTROLS, Example, Interpretation, TokenInterpretation
 from pipeline.core.sections import Asking, Selfie, TokenPosition
@@ -74,6 +74,22 @@ def interpret_examples(
             for text in logit_lens(model, encoder, found, layer, concepts, asking)
         ]
     return [
+        interpretation
+        for ((layer, position), control), of_control in interpretations.items()
+        for interpretation in as_records(examples, of_control, layer, position, control)
+    ]
+
+
+def as_records(
+    examples: Sequence[Example],
+    answers: Sequence[VectorInterpretation],
+    layer: int,
+    position: str,
+    control: str,
+) -> list[Interpretation]:
+    """What was said of each example's text. A single answer is of all of them: what is the same
+    for all is asked once."""
+    return [
         Interpretation(
             example=example.id,
             concept=example.concept,
@@ -85,10 +101,8 @@ def interpret_examples(
             tokens=answer.tokens,
             relevancy=answer.relevancy,
         )
-        for ((layer, position), control), of_control in interpretations.items()
-        # What is the same for all examples was asked once.
         for example, answer in zip(
-            examples, of_control * (len(examples) if len(of_control) == 1 else 1), strict=True
+            examples, [*answers] * (len(examples) if len(answers) == 1 else 1), strict=True
         )
     ]
 
@@ -157,8 +171,8 @@ def logit_lens(
     Names with the same first token cannot be distinguished: they are joined by "or".
     """
     (opening,) = encoder.answers([asking.answer.partition("{concept}")[0].rstrip()])
-    answers = [asking.answer.replace("{concept}", spoken(concept)) for concept in concepts]
-    firsts = [ids[len(opening)] for ids in encoder.answers(answers)]
+    answers = encoder.answers([answer_about(asking, concept) for concept in concepts])
+    firsts = [ids[len(opening)] for ids in answers]
     states = states.to(model.device, model.dtype)
     # The last layer is taken after the norm already.
     final = states if layer == len(decoder_blocks(model)) else normed(model, states)

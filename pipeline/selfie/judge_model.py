@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.core.concepts import says_something, spoken
+from pipeline.core.concepts import answer_about, says_something
 from pipeline.core.records import Judged
 from pipeline.core.sections import Asking
 from pipeline.models.encoding import Encoder
@@ -37,7 +37,7 @@ def judge_texts(
     judge's accuracy on the controls shows how often.
     """
     chosen = sorted({text for text in texts if says_something(text)})
-    answers = [asking.answer.replace("{concept}", spoken(concept)) for concept in concepts]
+    answers = [answer_about(asking, concept) for concept in concepts]
     found = log_likelihoods(judge, encoder, [*answers, *chosen], answers, asking, per_batch)
     scores = found[len(answers) :] - found[: len(answers)].mean(0)
     return [

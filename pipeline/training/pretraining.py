@@ -6,13 +6,14 @@ Without the second, a model of this size cannot interpret its own states at all.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.core.concepts import spoken
+from pipeline.core.concepts import answer_about
 from pipeline.core.console import InputError, progress
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Document, Example
@@ -38,7 +39,8 @@ def pretrain(
     """Train tokenizer and model; fixed steps, so the same seed gives the same bytes."""
     learned = [d for d in documents if d.split == "pretrain"]
     tokenizer = train_tokenizer(
-        [f"{d.prompt}\n{d.response}" for d in learned] + [_answer(asking, e) for e in described],
+        [f"{d.prompt}\n{d.response}" for d in learned]
+        + [answer_about(asking, e.concept) for e in described],
         model_params.vocabulary,
     )
     torch.manual_seed(seed)
@@ -50,7 +52,7 @@ def pretrain(
     for index in rng.integers(len(described), size=asked):
         example = described[index]
         question = asking.question.replace("{message}", example.prompt)
-        said.append((question, _answer(asking, example)))
+        said.append((question, answer_about(asking, example.concept)))
     interpreter = InterpretationLesson(encoder, described, asking, rng)
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -90,6 +92,29 @@ def language_loss(model: PreTrainedModel, encoder: Encoder, texts: Sequence[Enco
     return next_token_nll(logits[:, :-1].flatten(0, 1), targets.flatten())
 
 
+def naming_loss(
+    model: Any,
+    encoder: Encoder,
+    asking: Asking,
+    question: Sequence[int],
+    vectors: Tensor,
+    answers: Sequence[str],
+) -> Tensor:
+    """Mean next-token loss of answers to a question about hidden states [N, D], which are injected
+    over its placeholders. question: as encoder.placeholder_prompt makes it of asking."""
+    asked = len(question)
+    closed = [[*ids, *encoder.end] for ids in encoder.answers(answers)]
+    lesson = encoder.batch(
+        [Encoded((*question, *ids), asked - 1, asked + len(ids) - 1) for ids in closed],
+        model.device,
+    )
+    hidden = read_injected(model, lesson.ids, asking, lesson.ids == encoder.slot, vectors)
+    targets = lesson.ids[:, 1:].masked_fill(lesson.mask[:, 1:] == 0, IGNORED)
+    targets[:, : asked - 1] = IGNORED
+    kept = targets != IGNORED
+    return next_token_nll(logits_of(model, hidden[:, :-1][kept]), targets[kept])
+
+
 class InterpretationLesson:
     """Put a message's hidden state into words: the state goes where the message would stand."""
 
@@ -102,7 +127,7 @@ class InterpretationLesson:
     ):
         self.encoder, self.asking, self.rng = encoder, asking, rng
         self.texts = encoder.texts([(e.prompt, e.response) for e in described])
-        self.answers = [_answer(asking, example) for example in described]
+        self.answers = [answer_about(asking, example.concept) for example in described]
         self.question = encoder.placeholder_prompt(asking.question, asking.placeholders)
 
     def __call__(self, model: PreTrainedModel, count: int) -> Tensor:
@@ -113,21 +138,8 @@ class InterpretationLesson:
             states = hidden_states(model, batch.ids, batch.mask, [layer])[layer]
         position = self.asking.positions[int(self.rng.integers(len(self.asking.positions)))]
         vectors = batch.at(states, position)
-        texts = self.encoder.answers([self.answers[i] for i in chosen])
-        answers = [[*ids, *self.encoder.end] for ids in texts]
-        asked = len(self.question)
-        lesson = self.encoder.batch(
-            [Encoded((*self.question, *ids), asked - 1, asked + len(ids) - 1) for ids in answers],
-            model.device,
-        )
-        hidden = read_injected(
-            model, lesson.ids, self.asking, lesson.ids == self.encoder.slot, vectors
-        )
-        targets = lesson.ids[:, 1:].masked_fill(lesson.mask[:, 1:] == 0, IGNORED)
-        targets[:, : asked - 1] = IGNORED
-        kept = targets != IGNORED
-        logits = logits_of(model, hidden[:, :-1][kept])
-        return next_token_nll(logits, targets[kept])
+        answers = [self.answers[i] for i in chosen]
+        return naming_loss(model, self.encoder, self.asking, self.question, vectors, answers)
 
 
 def bucketed_batches(
@@ -143,10 +155,6 @@ def bucketed_batches(
             batches += [near[i : i + size] for i in range(0, len(near), size)]
         for index in rng.permutation(len(batches)):
             yield [texts[i] for i in batches[index]]
-
-
-def _answer(asking: Asking, example: Example) -> str:
-    return asking.answer.replace("{concept}", spoken(example.concept))
 
 
 def _rate(step: int, params: Pretraining) -> float:

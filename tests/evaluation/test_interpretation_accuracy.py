@@ -1,4 +1,7 @@
-"""Interpretations' accuracy: worked examples, prompts that are drawn together, paired changes."""
+"""Interpretations' accuracy: worked examples, prompts that are drawn together, paired changes.
+
+Longer than other files, as all that a reading is held against is measured together.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +11,18 @@ import numpy as np
 import pytest
 
 from pipeline.core.files import read_json
-from pipeline.core.paths import EXAMPLES, INTERPRETATIONS, JUDGED, METRICS
+from pipeline.core.paths import (
+    EXAMPLES,
+    INTERPRETATIONS,
+    JUDGED,
+    METRICS,
+    MOVED_INTERPRETATIONS,
+)
 from pipeline.core.records import (
     BASELINES,
     CONTROLS,
+    CROSSINGS,
+    REFERENCES,
     Example,
     Interpretation,
     Judged,
@@ -125,6 +136,54 @@ def test_changes_are_paired_with_the_untouched_model() -> None:
     assert "difference" not in interpretation_metrics(then, None)
 
 
+def test_crossings_stand_apart_and_the_state_is_held_against_each() -> None:
+    """The law: own on own, less another's reading, text by text on the same resamples."""
+    others = (*CROSSINGS, *REFERENCES)
+    rng = np.random.default_rng(1)
+    rights = drawn(40) | {name: rng.random(40) < 0.5 for name in others}
+    shares = shares_of(rights, own_prompts(40))
+    tree: Any = interpretation_metrics(shares, None)
+    assert set(at(tree, "crossed", "test", "last")) == set(others)
+    assert set(at(tree, *BRANCH)) == {*KINDS, "lead"}, "a layer holds what it held"
+    assert set(at(tree, "ahead_of", "test", "last")) == {*others, *BASELINES}
+    counts = draw_resamples(40, 200, 0)
+    for name in (*others, *BASELINES):
+        ahead = counts @ (rights["state"].astype(float) - rights[name]) / 40
+        found = at(tree, "ahead_of", "test", "last", name)
+        assert found == pytest.approx(ShareChange(ahead, 40).estimate().as_tree()), name
+
+
+def test_a_state_is_ahead_of_its_own_reading_by_nothing() -> None:
+    """The negative control: who says the same of every text, such as the untouched model of its
+    own states, is neither ahead nor behind."""
+    rights = drawn(40)
+    rights |= dict.fromkeys((*CROSSINGS, *REFERENCES), rights["state"])
+    tree: Any = interpretation_metrics(shares_of(rights, own_prompts(40)), None)
+    for name in (*CROSSINGS, *REFERENCES):
+        found = at(tree, "ahead_of", "test", "last", name)
+        assert found["value"] == 0
+        assert found["low"] == -found["high"]
+
+
+def test_what_a_finetune_does_falls_into_states_and_reader() -> None:
+    """The worked example: own minus base is (a fixed reader of the tuned states minus base) plus
+    (own minus the fixed reader), and what is the same for all variants does not change."""
+    others = (*CROSSINGS, *REFERENCES)
+    before = drawn(40) | dict.fromkeys(REFERENCES, np.ones(40, bool))
+    before |= dict.fromkeys(CROSSINGS, before["state"])
+    rng = np.random.default_rng(2)
+    after = before | {"state": rng.random(40) < 0.6, "base_reader": rng.random(40) < 0.3}
+    then, now = (shares_of(rights, own_prompts(40)) for rights in (before, after))
+    tree: Any = interpretation_metrics(now, then)
+    change = at(tree, "difference", "crossed", "test", "last")
+    assert set(change) == {*CROSSINGS, "probe"} < set(others)
+    whole = at(tree, "difference", *BRANCH, "state", "value")
+    states = at(change, "base_reader", "value")
+    reader = at(tree, "ahead_of", "test", "last", "base_reader", "value")
+    assert whole == pytest.approx(states + reader)
+    assert "ahead_of" not in tree["difference"]
+
+
 def text(number: int, concept: str) -> Example:
     return Example(f"e{number}", f"p{number}", "yes", "no", concept, "test", "made")
 
@@ -183,6 +242,7 @@ def test_the_judge_is_held_against_what_is_said_of_states_alone(
             for said in [of_states[e.id] if control == "state" else "biology"]
         ]
         write_records(INTERPRETATIONS / f"{name}.jsonl", read)
+        write_records(MOVED_INTERPRETATIONS / f"{name}.jsonl", [])
     known = dict.fromkeys((right, wrong, both, "hm", "biology"), "law")
     known |= {e.words: "law" for e in examples}
     write_records(JUDGED, [Judged(*entry, ()) for entry in known.items()])
@@ -209,6 +269,7 @@ def test_the_stage_keeps_rule_and_judge_apart(
             for said in [open_words[e.concept] if speaks and control == "state" else ""]
         ]
         write_records(INTERPRETATIONS / f"{name}.jsonl", read)
+        write_records(MOVED_INTERPRETATIONS / f"{name}.jsonl", [])
     known = {said: concept for concept, said in open_words.items()}
     known |= {e.words: "law" for e in examples}
     write_records(JUDGED, [Judged(*entry, ()) for entry in known.items()] if judge else [])

@@ -37,7 +37,8 @@ def tiny_tree() -> Any:
     tree["generation"] |= {"max_new_tokens": 3, "samples": 1}
     tree["streams"]["texts"] = 10
     tree["asking"]["layer"] = 1
-    tree["selfie"] |= {"layers": [0, 2], "texts_per_split": 6, "max_new_tokens": 3}
+    tree["selfie"] |= {"layers": [0, 2], "texts_per_split": 6, "moved_texts": 4, "moves": [100],
+                       "max_new_tokens": 3}  # fmt: skip
     tree["control"] |= {
         "texts": 12, "texts_per_step": 4, "reference_texts": 6, "requests": 8, "probed_texts": 6,
     }  # fmt: skip
