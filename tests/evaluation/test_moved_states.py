@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.records import MovedInterpretation
 from pipeline.evaluation.bootstrap import draw_resamples
 from pipeline.evaluation.interpretation_accuracy import interpretation_metrics
-from pipeline.evaluation.intervals import ShareChange
+from pipeline.evaluation.intervals import ProportionChange
 from pipeline.evaluation.moved_states import moved_shares
 
 CONCEPTS = ("law", "biology", "art")
@@ -79,7 +79,7 @@ def test_how_far_a_variant_follows_is_held_against_the_untouched_model() -> None
     change = tree["difference"]["moved"]["last"]
     assert set(change) == {"follows"}
     moved = np.array([1.0] * 5 + [0] * 4 + [-1])
-    expected = ShareChange(draw_resamples(10, 100, 0) @ moved / 10, 10).as_change()
+    expected = ProportionChange(draw_resamples(10, 100, 0) @ moved / 10, 10).as_change()
     assert change["follows"]["by_100"] == pytest.approx(expected)
 
 
