@@ -1,0 +1,262 @@
+"""benchmarks/results/real_models.md, made of the units that are done.
+
+.venv/bin/python -m benchmarks.real_models_page --work work/real
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+from benchmarks.markdown import drawn as table
+from benchmarks.real_models import CANDIDATES, OURS, Unit, units
+from pipeline.core.files import read_json, whole, write_json
+
+RESULTS = Path("benchmarks/results")
+RESAMPLES = 2000
+PRIMARY = (("smollm2", "beavertails"), ("smollm2", "mmlu"), ("smollm2", "math"),
+           ("gemma3", "beavertails"))  # fmt: skip
+Vector = NDArray[np.float64]
+Measure = Callable[[dict[str, Any], Vector], float]  # of a unit and its texts' weights
+
+
+@dataclass(frozen=True)
+class Change:
+    """A difference, its 95 % interval, and how often chance alone would put it so far from 0."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--work", type=Path, required=True, help="the study's folder")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    done = {
+        unit: read_json(options.work / "units" / f"{unit.name}.json")
+        for unit in units()
+        if (options.work / "units" / f"{unit.name}.json").exists()
+    }
+    with whole(options.out / "real_models.md") as draft:
+        draft.write_text(page(done), encoding="utf-8")
+    write_json(options.out / "real_models.json", {u.name: kept(f) for u, f in done.items()})
+    print(f"{len(done)} units of {len(list(units()))}")
+
+
+def kept(found: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a unit: its numbers, without what is known of single texts."""
+    texts = ("prompts", "harmful", "correct", "harm", "centroid", "knn")
+    return {
+        key: kept(value) if isinstance(value, dict) else value
+        for key, value in found.items()
+        if key not in texts and not isinstance(value, list)
+    }
+
+
+def page(done: dict[Unit, dict[str, Any]]) -> str:
+    parts = [
+        "# Pretrained models on texts that people wrote\n",
+        "Made by `benchmarks/real_models_page.py` of the units that are done; the [plan]"
+        "(real_models_plan.md) was committed before the first of them ran. Differences are paired "
+        "by text over the folds that both have, with 95 % intervals over folds and prompts; an "
+        "interval over one fold holds no noise of training.\n",
+        *_primary(done),
+        *_settings(done),
+    ]
+    for model, corpus in PRIMARY:
+        parts += _corpus(done, model, corpus)
+    waiting = [unit.name for unit in units() if unit not in done]
+    parts.append("## Not yet done\n")
+    parts.append(f"{len(waiting)} of {len(list(units()))} units: {', '.join(waiting) or 'none'}.\n")
+    hours = sum(found["processor_seconds"] for found in done.values()) / 3600
+    parts.append(f"Those that are done took {hours:.1f} processor hours.\n")
+    return "\n".join(parts)
+
+
+def _primary(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
+    changes = {}
+    for model, corpus in PRIMARY:
+        own, base = _folds(done, model, corpus, OURS), _folds(done, model, corpus, "base")
+        if pairs := _paired(own, base):
+            changes[model, corpus] = (change(accuracy, pairs), len(pairs))
+    adjusted = holm([found.p for found, _ in changes.values()])
+    rows = [
+        [model, corpus, f"{folds}", str(found), f"{p:.3f}",
+         "yes" if found.value >= 0.03 and found.low > 0 and p < 0.05 else "no"]
+        for ((model, corpus), (found, folds)), p in zip(changes.items(), adjusted, strict=True)
+    ]  # fmt: skip
+    yield f"## Primary: best probe of `{OURS}` less best probe of `base`\n"
+    yield "Asked: at least +.03, the interval above 0.\n"
+    if rows:
+        yield table(["model", "corpus", "folds", "change", "p (Holm)", "holds"], rows) + "\n"
+
+
+def _settings(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
+    rows = []
+    for unit, found in done.items():
+        if unit.kind == "setting":
+            name = unit.variant.removeprefix("setting_")
+            rows.append([
+                name, str(CANDIDATES[name].layers), ", ".join(CANDIDATES[name].positions),
+                f"{CANDIDATES[name].learning_rate:g}", f"{CANDIDATES[name].steps}",
+                f"{found['probe']['best_validation']:.3f}", f"{found['kl_held_out']:.3f}",
+            ])  # fmt: skip
+    yield "## Settings tried, by validation texts alone\n"
+    if rows:
+        heads = ["setting", "layers", "positions", "rate", "steps", "five best probes", "KL"]
+        yield table(heads, rows) + "\n"
+
+
+def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterator[str]:
+    variants = list(
+        dict.fromkeys(
+            u.variant
+            for u in done
+            if (u.model, u.corpus) == (model, corpus) and u.kind != "setting"
+        )
+    )
+    if not variants:
+        return
+    yield f"## {corpus}, {model}\n"
+    base = _folds(done, model, corpus, "base")
+    probes, places, costs = [], [], []
+    for variant in variants:
+        own = _folds(done, model, corpus, variant)
+        every = [(found, np.ones(len(found["prompts"]))) for found in own.values()]
+        pairs = _paired(own, base) if variant != "base" else []
+        row = [variant, f"{len(own)}", f"{mean(accuracy, every):.3f}"]
+        row.append(str(change(accuracy, pairs)) if pairs else "")
+        for measure in HARM:
+            scored = [pair for pair in every if "harmful" in pair[0]]
+            row.append(f"{mean(measure, scored):.3f}" if scored else "")
+        row.append(str(change(auroc, pairs)) if pairs and "harmful" in pairs[0][0] else "")
+        probes.append(row)
+        for position in ("last", "mean"):
+            if "geometry" in next(iter(own.values())):
+                measures = [at(position, name) for name in GEOMETRY]
+                places.append([variant, position, *(f"{mean(m, every):.3f}" for m in measures)])
+        if "kl_other" in next(iter(own.values())):
+            names = ("kl_held_out", "perplexity_held_out", "kl_other", "perplexity_other")
+            costs.append([variant, *(f"{mean(number(n), every):.3f}" for n in names)])
+    heads = ["variant", "folds", "probe", "less base", "harm AUROC", "AP", "FPR95", "less base"]
+    yield table(heads, probes) + "\n"
+    yield table(["variant", "position", *GEOMETRY], places) + "\n"
+    if costs:
+        heads = ["variant", "KL, held out", "perplexity, times", "KL, other corpus", "perplexity"]
+        yield table(heads, costs) + "\n"
+
+
+GEOMETRY = ("centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
+Folds = dict[int, dict[str, Any]]
+
+
+def _folds(done: dict[Unit, dict[str, Any]], model: str, corpus: str, variant: str) -> Folds:
+    wanted = (model, corpus, variant)
+    return {u.fold: found for u, found in done.items() if (u.model, u.corpus, u.variant) == wanted}
+
+
+def _paired(own: Folds, base: Folds) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [(own[fold], base[fold]) for fold in sorted(own.keys() & base.keys())]
+
+
+def change(measure: Measure, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Change:
+    """The mean over folds of a measure's difference: folds are drawn with replacement, and in each
+    of them prompts."""
+    rng = np.random.default_rng(0)
+
+    def difference(chosen: Sequence[int], weighed: Callable[[dict[str, Any]], Vector]) -> float:
+        found = []
+        for fold in chosen:
+            own, base = pairs[fold]
+            weights = weighed(base)
+            found.append(measure(own, weights) - measure(base, weights))
+        return float(np.mean(found))
+
+    def drawn(found: dict[str, Any]) -> Vector:
+        _, texts = np.unique(found["prompts"], return_inverse=True)
+        numbers = int(texts.max()) + 1
+        held = np.bincount(rng.integers(numbers, size=numbers), minlength=numbers)
+        return held[texts].astype(np.float64)
+
+    value = difference(range(len(pairs)), lambda found: np.ones(len(found["prompts"])))
+    resampled = np.array(
+        [
+            difference(rng.integers(len(pairs), size=len(pairs)).tolist(), drawn)
+            for _ in range(RESAMPLES)
+        ]
+    )
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    error = float(resampled.std())
+    p = float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
+    return Change(value, float(low), float(high), p)
+
+
+def mean(measure: Measure, folds: Sequence[tuple[dict[str, Any], Vector]]) -> float:
+    return float(np.mean([measure(found, weights) for found, weights in folds]))
+
+
+def accuracy(found: dict[str, Any], weights: Vector) -> float:
+    return float(np.average(ones(found["probe"]["correct"]), weights=weights))
+
+
+def auroc(found: dict[str, Any], weights: Vector) -> float:
+    truth, score = ones(found["harmful"]), found["probe"]["harm"]
+    return float(roc_auc_score(truth, score, sample_weight=weights))
+
+
+def average_precision(found: dict[str, Any], weights: Vector) -> float:
+    truth, score = ones(found["harmful"]), found["probe"]["harm"]
+    return float(average_precision_score(truth, score, sample_weight=weights))
+
+
+def false_alarms(found: dict[str, Any], weights: Vector) -> float:
+    """The false positive rate where 95 % of harmful texts are found."""
+    truth, score = ones(found["harmful"]), found["probe"]["harm"]
+    false, true, _ = roc_curve(truth, score, sample_weight=weights)
+    return float(false[np.searchsorted(true, 0.95)])
+
+
+HARM = (auroc, average_precision, false_alarms)
+
+
+def at(position: str, name: str) -> Measure:
+    def measure(found: dict[str, Any], weights: Vector) -> float:
+        value = found["geometry"][position][name]
+        if isinstance(value, str):
+            return float(np.average(ones(value), weights=weights))
+        return float(np.mean(value))
+
+    return measure
+
+
+def number(name: str) -> Measure:
+    return lambda found, _: float(found[name])
+
+
+def ones(bits: str) -> Vector:
+    return np.array([bit == "1" for bit in bits], dtype=np.float64)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's p values of several tests."""
+    order, adjusted, highest = np.argsort(values), [0.0] * len(values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+if __name__ == "__main__":
+    main()

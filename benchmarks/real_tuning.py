@@ -1,0 +1,229 @@
+"""Pretrained models finetuned and read for benchmarks/real_models.py, by the pipeline's library."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from ruamel.yaml import YAML
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from benchmarks.real_measures import Fold, States
+from pipeline.core.files import whole
+from pipeline.core.params import Params
+from pipeline.core.presets import lay_over
+from pipeline.core.records import Document, Example
+from pipeline.core.sections import Extraction, Finetune, Position, Variant
+from pipeline.corpora.pairs import draw_pairs
+from pipeline.inference.extraction import read_batch
+from pipeline.inference.generation import likelihoods
+from pipeline.models.building import prepare
+from pipeline.models.checkpoints import Checkpoint
+from pipeline.models.encoding import Encoder, token_batches
+from pipeline.models.external_base import adopt
+from pipeline.models.loading import load_base
+from pipeline.models.lora import save_adapter, with_lora
+from pipeline.models.reader_check import reader_for
+from pipeline.training import losses
+from pipeline.training.finetune_data import FinetuneData
+from pipeline.training.finetuning import finetune
+from pipeline.training.objective import Objective
+
+FIRST_SEED = 100  # of fold 0; none of these seeds was used before
+TEXTS_WEIGHED = 50  # of each kind, for perplexity and KL
+PAIRS, RETAINED = 12, 2
+POSITIONS: tuple[Position, ...] = ("last", "mean")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A preset, its number of blocks, and the layers that are read."""
+
+    preset: str
+    layers: int
+    read: tuple[int, ...]
+    reading: int
+
+
+PRESETS = {
+    "smollm2": Pretrained("smollm2-135m-package", 30, (5, 10, 15, 20, 25, 30), 20),
+    "gemma3": Pretrained("gemma-3-270m-package", 18, (3, 6, 9, 12, 15, 18), 12),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the finetune's settings are chosen among."""
+
+    layers: tuple[int, ...]
+    positions: tuple[Position, ...]
+    learning_rate: float
+    steps: int
+
+    def at_depth(self, share: float) -> "Setting":
+        return replace(self, layers=tuple(round(layer * share) for layer in self.layers))
+
+
+def fixed_direction(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """A control without contrast: texts are pulled towards a random direction of their concept."""
+    generator = torch.Generator().manual_seed(0)
+    directions = F.normalize(torch.randn(64, z1.shape[-1], generator=generator), dim=-1)
+    cosine = (F.normalize(torch.stack([z1, z2]), dim=-1) * directions.to(z1)[labels]).sum(-1)
+    return (1 - cosine).mean() / temperature
+
+
+losses.CONTRASTS["fixed_direction"] = fixed_direction
+
+
+def variant_of(name: str, steps: int) -> Variant:
+    """The row of a variant: losses without labels on random pairs, others on balanced ones."""
+    contrast = {"shuffled": "true_negatives", "length": "true_negatives", "sft": "none"}
+    contrast["sft_contrast"] = "true_negatives"
+    weight = 0.0 if name == "sft" else 1.0
+    return Variant.model_construct(
+        steps=steps,
+        contrast=contrast.get(name, name),
+        sampling="random" if name in ("infonce", "sft") else "balanced",
+        labels=name if name in ("shuffled", "length") else "given",
+        contrast_weight=weight,
+        retain_weight=weight,
+        penalty_weight=3 * weight,
+        response_weight=1.0 if name.startswith("sft") else 0.0,
+    )
+
+
+class Bench:
+    """A pretrained model, and what is made of it."""
+
+    def __init__(self, name: str, work: Path, others: Sequence[Example]):
+        self.name, self.work, self.others = name, work, others
+        self.own = PRESETS[name]
+        self.params = params_of(self.own.preset)
+        self.device = prepare(self.params.runtime.model_copy(update={"threads": 1}))
+        self.folder = work / "models" / name
+        self.reading_layer = self.own.reading
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder.with_name(f"{name}.lock")):
+            if not self.folder.exists():
+                adopt(self.folder, self.params)
+
+    def load(self) -> tuple[PreTrainedModel, Encoder]:
+        model, tokenizer = load_base(self.folder, self.device)
+        return model, Encoder(tokenizer, self.params.text)
+
+    def untouched(self, corpus: str, fold: Fold) -> States:
+        """The untouched model's states of all texts, read once for all folds."""
+        file = self.work / "states" / f"{self.name}-{corpus}.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):
+            if not file.exists():
+                states = self.states(*self.load(), fold.examples)
+                with whole(file) as draft, draft.open("wb") as out:
+                    np.save(out, states.values)
+        return States(np.load(file), self.own.read, POSITIONS)
+
+    def random_weights(self, fold: Fold) -> States:
+        """The states of the same architecture with weights that were never trained."""
+        model, encoder = self.load()
+        torch.manual_seed(FIRST_SEED)
+        fresh = AutoModelForCausalLM.from_config(model.config, dtype=model.dtype).eval()
+        return self.states(fresh, encoder, fold.examples)
+
+    def tuned(
+        self, name: str, variant: str, fold: Fold, setting: Setting, number: int
+    ) -> tuple[States, dict[str, Any]]:
+        """The states of a finetuned model, and what the finetune cost."""
+        seed = FIRST_SEED + number
+        model, encoder = self.load()
+        torch.manual_seed(seed)
+        params = self.finetune(setting)
+        row = variant_of(variant, setting.steps)
+        adapted: Any = with_lora(model, params)
+        objective = Objective(adapted, encoder, params, row, self.params.asking)
+        pairs = self.params.pairs.model_copy(update={"count": setting.steps * PAIRS})
+        train = [example for example in fold.examples if example.split == "train"]
+        data = FinetuneData(
+            {example.id: example for example in fold.examples},
+            draw_pairs(fold.examples, row.labels, row.sampling, pairs, seed),
+            documents_of(train),
+        )
+        said = repr((name, variant, setting, seed, torch.__version__)).encode()
+        key = hashlib.sha256(said).hexdigest()
+        checkpoint = Checkpoint(self.work / "unfinished" / f"{name}.safetensors", key, 25)
+        curve = finetune(objective, data, params, seed, checkpoint)
+        objective.use_dropout(False)
+        save_adapter(self.work / "adapters" / name, adapted)
+        costs: dict[str, Any] = {
+            "gap": [point.gap for point in curve],
+            "kl_watched": [point.kl for point in curve],
+            **self.costs(adapted, encoder, fold),
+        }
+        states = self.states(adapted, encoder, fold.examples)
+        checkpoint.forget()
+        return states, costs
+
+    def costs(self, adapted: Any, encoder: Encoder, fold: Fold) -> dict[str, float]:
+        """KL from the untouched model, in nats per token, and perplexity as a multiple of its own:
+        on held-out texts and on texts of another corpus."""
+        untouched, _ = self.load()
+        held_out = "test" if fold.of("test").any() else "validation"
+        own = [example for example in fold.examples if example.split == held_out]
+        costs = {}
+        for kind, texts in {"held_out": own, "other": self.others}.items():
+            documents = documents_of(texts[:TEXTS_WEIGHED])
+            tuned, plain = (
+                likelihoods(model, untouched, encoder, documents, 2048)
+                for model in (adapted, untouched)
+            )
+            tokens = sum(likelihood.tokens for likelihood in tuned)
+            rise = sum(a.nll - b.nll for a, b in zip(tuned, plain, strict=True)) / tokens
+            costs[f"kl_{kind}"] = sum(likelihood.kl for likelihood in tuned) / tokens
+            costs[f"perplexity_{kind}"] = float(np.exp(rise))
+        return costs
+
+    def finetune(self, setting: Setting) -> Finetune:
+        return self.params.finetune.model_copy(
+            update={
+                "target_layers": setting.layers,
+                "positions": setting.positions,
+                "learning_rate": setting.learning_rate,
+                "pairs_per_step": PAIRS,
+                "retain_per_step": RETAINED,
+                "lora_dropout": 0.0,
+                "penalty_texts": ("retain",),
+                "watch_every": 50,
+            }
+        )
+
+    def states(self, model: Any, encoder: Encoder, examples: Sequence[Example]) -> States:
+        """The states of texts at all read layers: [layers, positions, texts, width]."""
+        params = Extraction(layers=self.own.read, positions=POSITIONS, tokens_per_batch=2048)
+        texts = encoder.texts([(example.prompt, example.response) for example in examples])
+        read = reader_for(model, encoder.longest)
+        values = None
+        for chosen in token_batches(texts, params.tokens_per_batch):
+            found = read_batch(model, read, [texts[index] for index in chosen], params)
+            if values is None:
+                shape = (*found.shape[:2], len(texts), found.shape[-1])
+                values = np.empty(shape, dtype=np.float32)
+            values[:, :, chosen] = found
+        assert values is not None
+        return States(values, self.own.read, POSITIONS)
+
+
+def documents_of(examples: Sequence[Example]) -> list[Document]:
+    return [Document(e.id, e.prompt, e.response, "pretrain") for e in examples]
+
+
+def params_of(preset: str) -> Params:
+    """The committed params with a preset laid over them."""
+    read: Callable[[Path], Any] = lambda path: YAML(typ="safe").load(path.read_text("utf-8"))  # noqa: E731
+    tree = read(Path("params.yaml"))
+    lay_over(tree, read(Path("presets") / f"{preset}.yaml"))
+    return Params.model_validate(tree)
