@@ -14,7 +14,7 @@ from pipeline.core.records import Completion, Document, Likelihood, Opening, Req
 from pipeline.core.sections import Generation
 from pipeline.models.encoding import Encoded, Encoder, ends_of, token_batches
 from pipeline.models.finite import FiniteLogits, check_texts
-from pipeline.models.generating import generate
+from pipeline.models.generating import generate, ignores_padding
 from pipeline.models.logits import joined_chunks, logits_of, token_kl
 from pipeline.models.packing import ReadRow, pack
 from pipeline.models.padding import padded
@@ -37,7 +37,6 @@ def complete(
     Why sampled: the rate of a behaviour over samples estimates its probability. The rate over
     greedy answers would jump from 0 to 1 where that probability crosses one half.
     """
-    torch.manual_seed(seed)
     config = GenerationConfig(
         do_sample=True,
         temperature=params.temperature,
@@ -49,10 +48,10 @@ def complete(
     )
     prompts = [text.ids for text in encoder.texts([(r.prompt, "") for r in requests])]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    size = params.prompts_per_batch
     texts: dict[tuple[int, int], str] = {}
-    for start in progress(range(0, len(order), size), "completing"):
-        chosen = order[start : start + size]
+    alike = ignores_padding(model)
+    torch.manual_seed(seed)
+    for chosen in progress(_batches(order, prompts, params.prompts_per_batch, alike), "completing"):
         ids, mask = (
             part.to(model.device)
             for part in padded([prompts[i] for i in chosen], encoder.pad, "left")
@@ -68,6 +67,22 @@ def complete(
         Completion(requests[index].id, sample, text)
         for (index, sample), text in sorted(texts.items())
     ]
+
+
+def _batches(
+    order: Sequence[int], prompts: Sequence[Sequence[int]], size: int, any_lengths: bool
+) -> list[list[int]]:
+    """Prompts sorted by length in batches of at most a size; of one length each where a model does
+    not ignore padding."""
+    batches: list[list[int]] = []
+    for index in order:
+        last = batches[-1] if batches else []
+        fits = any_lengths or (last and len(prompts[last[0]]) == len(prompts[index]))
+        if last and len(last) < size and fits:
+            last.append(index)
+        else:
+            batches.append([index])
+    return batches
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -61,13 +61,13 @@ def left_out(model: Any, top_layer: int) -> tuple[list[str], float]:
 
 def _linear_maps(model: Any, top_layer: int) -> Iterator[Any]:
     """The linear maps of the blocks below a layer. Those that a block above uses too are left
-    alone, and so are routers, whose choice an adapter would upset."""
+    alone, and so are routers, whose choice an adapter would upset, and maps that never run."""
     blocks = decoder_blocks(model)
     above = {id(module) for block in blocks[top_layer:] for module in block.modules()}
     for block in blocks[:top_layer]:
-        routers = set(_routers(block))
+        left = above | {*_routers(block), *_weights_alone(block)}
         for module in block.modules():
-            if _is_linear(module) and id(module) not in above | routers:
+            if _is_linear(module) and id(module) not in left:
                 yield module
 
 
@@ -84,6 +84,15 @@ def _routers(block: nn.Module) -> Iterator[int]:
         for name, child in children.items():
             if "router" in name or (has_experts and name.split("_")[-1] == "gate"):
                 yield from map(id, child.modules())
+
+
+def _weights_alone(block: nn.Module) -> Iterator[int]:
+    """The ids of maps whose weight a Mamba mixer reads without running them, so that an adapter on
+    them would do nothing until it is merged."""
+    for module in block.modules():
+        if isinstance(getattr(module, "A_log", None), Tensor) and hasattr(module, "D"):
+            for name in ("dt_proj", "out_proj"):
+                yield id(getattr(module, name, None))
 
 
 def save_adapter(folder: Path, adapted: PeftModel) -> None:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from pipeline.core.console import InputError, is_out_of_memory
-from pipeline.core.finite import not_finite
 from pipeline.models.encoding import Encoded
 from pipeline.models.hooks import config_of, decoder_of
 from pipeline.models.logits import logits_of
 from pipeline.models.packing import PackedRow, ReadRow, pack, read_padded, read_row
+
+UNREADABLE = "is no decoder that can be read layer by layer here; choose one of another family"
 
 
 def reader_for(model: Any, longest: int) -> ReadRow:
@@ -23,23 +24,28 @@ def reader_for(model: Any, longest: int) -> ReadRow:
     taken at its word. Raises InputError where neither way gives the model's own states and logits;
     where memory runs out, which says nothing of the architecture, the error that says so.
     """
+    try:
+        return _reader_for(model, longest)
+    except (InputError, Warning):
+        raise
+    except Exception as error:  # whatever an unknown architecture makes of a forward
+        if is_out_of_memory(error):
+            raise
+        raise InputError(f"{type(model).__name__} {UNREADABLE}") from None
+
+
+def _reader_for(model: Any, longest: int) -> ReadRow:
     name, config = type(decoder_of(model)).__name__, config_of(model)
     window = _window_of(config) or longest
     lengths = (5, 3, window + 2) if window < longest else (5, 3)
     _refuse_shifting_rotations(name, config, longest)
+    _refuse_chosen_tokens(name, config, longest)
     texts = [_any_text(length, config.vocab_size) for length in lengths]
     with torch.no_grad():
         alone = [_read_alone(model, pack([text], model.device).ids) for text in texts]
         expected = torch.cat([states for states, _ in alone], dim=1)
-        damaged = ~torch.isfinite(expected).all(-1)  # [layers, T]
-        if damaged.any():
-            layer = int(damaged.any(1).long().argmax())
-            raise not_finite("a text of a few token ids", f"its states at layer {layer}")
-        without = torch.cat([logits for _, logits in alone]).isnan().any(0)  # [V]
-        if without.any():
-            raise not_finite(
-                "a text of a few token ids", f"logits of token {int(without.long().argmax())}"
-            )
+        if not torch.isfinite(expected).all():
+            raise InputError("the model's hidden states are not finite; its weights are damaged")
         row = pack(texts, model.device)
         for read in (read_row, read_padded):
             final = _final_states(read, model, row, expected)
@@ -52,11 +58,9 @@ def reader_for(model: Any, longest: int) -> ReadRow:
                     "another family"
                 )
             if read is read_padded:
-                warnings.warn(f"{name} cannot read packed rows; batches are padded", stacklevel=2)
+                warnings.warn(f"{name} cannot read packed rows; batches are padded", stacklevel=3)
             return read
-    raise InputError(
-        f"{name} is no decoder that can be read layer by layer here; choose one of another family"
-    )
+    raise InputError(f"{name} {UNREADABLE}")
 
 
 def _window_of(config: Any) -> int | None:
@@ -78,6 +82,16 @@ def _refuse_shifting_rotations(name: str, config: Any, longest: int) -> None:
         raise InputError(
             f"{name} turns other texts' positions when one has more than {trained} tokens; lower "
             f"text.prompt_tokens or text.response_tokens, which allow {longest}"
+        )
+
+
+def _refuse_chosen_tokens(name: str, config: Any, longest: int) -> None:
+    """Attention to a chosen few tokens chooses among equal scores by chance: by the batch."""
+    chosen: int | None = getattr(config, "index_topk", None)
+    if chosen and chosen < longest:
+        raise InputError(
+            f"{name} attends to {chosen} chosen tokens of a longer text, which depend on what is "
+            f"read beside; lower text.prompt_tokens or text.response_tokens, which allow {longest}"
         )
 
 

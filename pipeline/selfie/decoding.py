@@ -139,12 +139,12 @@ def decode(
 
 
 def can_widen(model: PreTrainedModel, settings: InjectionSettings) -> bool:
-    """Whether one row of ids may become many rows of vectors at the injected block. Not in Bloom,
-    whose blocks are given an attention bias for the number of rows that the forward began with."""
+    """Whether one row of ids may become many rows of vectors at the injected block. Not in Bloom
+    or XGLM, whose blocks are given a bias or a mask of the rows that the forward began with."""
     two = torch.ones(2, config_of(model).hidden_size, device=model.device)
     try:
         _prefill(model, [Prompt((0, 0), (1,))], two, settings, None)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         return False

@@ -16,9 +16,10 @@ from pipeline.core.console import InputError, progress
 from pipeline.core.finite import not_finite
 from pipeline.core.sections import Asking, Selfie
 from pipeline.models.encoding import Encoder, ends_of
+from pipeline.models.generating import ignores_padding
 from pipeline.models.hooks import InjectionSettings, config_of
 from pipeline.selfie.decoding import Decoding, can_widen, decode, search_beams
-from pipeline.selfie.kv_cache import prefilled_cache
+from pipeline.selfie.kv_cache import can_start_at, check_cache, prefilled_cache
 from pipeline.selfie.prompts import Prompt, state_prompt
 from pipeline.selfie.relevancy import answer_probabilities, plain_probabilities, prefill_plain
 
@@ -81,15 +82,22 @@ def answer_prompts(
     """
     count = len(prompts) if vectors is None else len(vectors)
     _check_fit(model, prompts, vectors, count)
+    check_cache(model)
     by_slot = None if vectors is None else _by_slot(prompts, vectors)
     if vectors is not None and len(prompts) == 1 and not can_widen(model, settings):
         prompts = [*prompts] * count
     one = len(prompts) == 1
     prefix = plain_prefill = None
+    start = False
     if one and vectors is not None:
+        start = can_start_at(model, settings.inject_layer)
         prefix = prefilled_cache(model, prompts[0].ids[: prompts[0].slots[0]])
         plain_prefill = prefill_plain(model, prompts[0])
     noise = None
+    if len({len(prompt.ids) for prompt in prompts}) > 1 and not ignores_padding(model):
+        raise InputError(
+            f"{type(model).__name__} counts padding as tokens; give prompts of one length"
+        )
     if decoding.temperature:
         generator = torch.Generator().manual_seed(decoding.seed)
         noise = torch.rand(count, decoding.max_new_tokens, generator=generator)
@@ -119,7 +127,7 @@ def answer_prompts(
                 answers,
                 _lengths(answers, ends),
                 settings.inject_layer,
-                block_inputs,
+                block_inputs if start else None,
             )
         elif written is None:
             plain = injected

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
-from pipeline.core.console import InputError
+from pipeline.core.console import InputError, is_out_of_memory
 from pipeline.models.hooks import around_blocks, config_of, decoder_of
 
 SPARE_TOKENS = 32  # tokens that memory is allocated for ahead of time
@@ -87,6 +87,36 @@ def prefilled_cache(model: Any, ids: Sequence[int]) -> DynamicCache:
     return cache
 
 
+@torch.no_grad()
+def check_cache(model: Any) -> None:
+    """Raises InputError for a decoder that does not go on from a cache, repeated for more rows, as
+    it reads a whole text. Some take a cache and leave it aside."""
+    name, decoder = type(decoder_of(model)).__name__, decoder_of(model)
+    ids = torch.arange(6, device=model.device)[None] % config_of(model).vocab_size
+    cache = new_cache(model)
+    try:
+        whole = decoder(input_ids=ids, use_cache=False).last_hidden_state[:, 4:]
+        decoder(input_ids=ids[:, :4], past_key_values=cache, use_cache=True)
+        repeat_rows(cache, 2)
+        rest = [
+            decoder(
+                input_ids=ids[:, at : at + 1].repeat(2, 1), past_key_values=cache, use_cache=True
+            )
+            for at in (4, 5)
+        ]
+        found = torch.cat([part.last_hidden_state for part in rest], 1)
+        alike = bool((found - whole).float().norm() < 0.05 * 2**0.5 * whole.float().norm())
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        alike = False
+    if not alike:
+        raise InputError(
+            f"{name} does not go on from a cache as it reads a whole text; choose one of another "
+            "family"
+        )
+
+
 @contextmanager
 def started_at_block(model: Any, block: int, states: Tensor, cache: Any) -> Iterator[None]:
     """Within, a forward starts at this block with states [B, T, D] as its input.
@@ -106,6 +136,23 @@ def started_at_block(model: Any, block: int, states: Tensor, cache: Any) -> Iter
 
     with around_blocks(model, run):
         yield
+
+
+@torch.no_grad()
+def can_start_at(model: Any, block: int) -> bool:
+    """Whether a forward can start at a block. Not where the blocks below hand on more than a hidden
+    state, such as the tokens that GLM's attend to."""
+    cache = prefilled_cache(model, [0, 1])
+    state = torch.zeros(1, 1, config_of(model).hidden_size, device=model.device, dtype=model.dtype)
+    ids = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    try:
+        with started_at_block(model, block, state, cache):
+            decoder_of(model)(input_ids=ids, past_key_values=cache, use_cache=True)
+    except (RuntimeError, ValueError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def _zeros_like(states: Tensor, tokens: int) -> Tensor:

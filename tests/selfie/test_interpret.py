@@ -24,6 +24,7 @@ from pipeline.selfie.prompts import Prompt
 from pipeline.selfie.relevancy import plain_probabilities
 from tests.support.families import FAMILIES, PADDED
 from tests.support.families import family as new_family
+from tests.support.plain_loop import next_token_probabilities, plainly
 
 family = cache(new_family)  # nothing here changes a model
 FIRST, SIX = Injection(1, "replace", 1.0), Decoding(6, 64)
@@ -58,51 +59,6 @@ def read(
 
 def token_ids(answers: Sequence[VectorInterpretation]) -> list[list[int]]:
     return [[int(token) for token in answer.tokens] for answer in answers]
-
-
-@torch.no_grad()
-def next_token_probabilities(
-    model: Any, ids: Sequence[int], prompt: Prompt, written: Tensor | None, how: Injection
-) -> Tensor:
-    """The oracle: next-token probabilities [V] after ids, no cache, one text, vectors [V, D]
-    written by a plain hook at every pass."""
-
-    def write(_: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-        assert written is not None
-        hidden = args[0].clone()
-        for slot, number in zip(prompt.slots, prompt.numbers, strict=True):
-            h, v = hidden[0, slot], written[number]
-            hidden[0, slot] = {
-                "replace": how.scale * v + (1 - how.scale) * h,
-                "add": h + how.scale * v,
-                "norm_matched": h + how.scale * h.norm() * v / v.norm(),
-            }[how.mode]
-        return (hidden, *args[1:]), kwargs
-
-    blocks = next(part for part in model.modules() if isinstance(part, torch.nn.ModuleList))
-    handles = []
-    if written is not None:
-        hook = blocks[how.inject_layer].register_forward_pre_hook(write, with_kwargs=True)
-        handles.append(hook)
-    logits = model(torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
-    for handle in handles:
-        handle.remove()
-    return logits.float().softmax(-1)
-
-
-def plainly(
-    model: Any, prompt: Prompt, written: Tensor, how: Injection, steps: int
-) -> tuple[list[int], list[float]]:
-    """The oracle's greedy answer and signed relevancy."""
-    ids, scores = list(prompt.ids), []
-    for _ in range(steps):
-        sure = next_token_probabilities(model, ids, prompt, written, how)
-        token = int(sure.argmax())
-        scores.append(
-            float(sure[token] - next_token_probabilities(model, ids, prompt, None, how)[token])
-        )
-        ids.append(token)
-    return ids[len(prompt.ids) :], scores
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *PADDED])

@@ -6,7 +6,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig
 
 # What families call their sizes. A configuration is given those that it has.
 SIZES: dict[str, Any] = {
-    "vocab_size": 97, "vocab_size_per_layer_input": 97,
+    "vocab_size": 97, "vocab_size_per_layer_input": 400,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
     "num_hidden_layers": 4, "n_layer": 4, "n_layers": 4, "num_layers": 4, "decoder_layers": 4,
     "hidden_size": 32, "n_embd": 32, "d_model": 32, "word_embed_proj_dim": 32,
@@ -23,7 +23,7 @@ SIZES: dict[str, Any] = {
     "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1,
     # latent attention, and attention to a chosen few
     "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8,
-    "v_head_dim": 8, "index_head_dim": 8, "index_n_heads": 2, "index_topk": 4,
+    "v_head_dim": 8, "index_head_dim": 8, "index_n_heads": 2, "index_topk": 64,
     # recurrences
     "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8,
     "linear_value_head_dim": 8, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8,
@@ -32,6 +32,8 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 LATENT = ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite",
           "glm_moe_dsa", "longcat_flash", "minicpm3", "youtu")  # fmt: skip
+VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+          "num_attention_heads": 2, "image_size": 16, "patch_size": 8}  # fmt: skip
 WINDOWS = ["sliding_attention", "full_attention"] * 2
 OWN: dict[str, dict[str, Any]] = {  # what a family is given beside; None: what it has by itself
     **{kind: {"num_key_value_heads": 4} for kind in LATENT},
@@ -64,7 +66,7 @@ OWN: dict[str, dict[str, Any]] = {  # what a family is given beside; None: what 
         "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"], "n_groups": 1,
         "moe_shared_expert_intermediate_size": 16, "num_hidden_layers": None,
     },
-    "prophetnet": {"num_hidden_layers": None, "num_decoder_layers": 4, "num_encoder_layers": 1,
+    "prophetnet": {"num_hidden_layers": None, "num_decoder_layers": 4, "num_encoder_layers": 4,
                    "is_decoder": True},
     "reformer": {"is_decoder": True},
     "xlnet": {"max_position_embeddings": None},
@@ -79,9 +81,16 @@ OWN |= {
 }  # fmt: skip
 
 
+WRAPPED = {"gemma3": "gemma3_text", "llama4": "llama4_text", "qwen3_5": "qwen3_5_text",
+           "qwen3_5_moe": "qwen3_5_moe_text", "gemma4": "gemma4_text"}  # fmt: skip
+
+
 def tiny_config(kind: str, **more: Any) -> PreTrainedConfig:
     """The smallest sizes that still have four blocks, groups of heads, a window and experts."""
     family = CONFIG_MAPPING[kind]
+    if kind in WRAPPED:  # around a decoder of text
+        text = tiny_config(WRAPPED[kind], **more)
+        return family(text_config=text.to_dict(), vision_config=VISION)
     plain = family()
     known = {*dir(plain), *plain.to_dict(), *family.attribute_map}
     sizes = {
