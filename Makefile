@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test check lock verify baseline docs seeds effect bench
+.PHONY: families repro test check lock verify baseline docs seeds effect bench
 
 # `dvc repro`, which also says what a killed run or a second one at work has done to DVC's own files.
 repro: $(VENV)/installed
@@ -36,6 +36,11 @@ baseline: $(VENV)/installed
 
 # The tables of README.md and docs/ are made of committed results; a test says when they are stale.
 docs: $(VENV)/installed
+	python -m benchmarks.results_table
+
+# What becomes of a tiny model of every family of transformers: a table in docs/.
+families: $(VENV)/installed
+	python -m tests.support.every_family
 	python -m benchmarks.results_table
 
 # Speed and memory against the published way, as ratios in one run.

@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.claims import table_of_claims
 from benchmarks.committed import metrics_of, seed_values
+from benchmarks.families import table_of_families
 from benchmarks.markdown import drawn, said, tables_of
 from benchmarks.stage_times import table_of_times
 from pipeline.core.files import whole
@@ -253,6 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "edits": _edits,
     "others": _others,
     "claims": table_of_claims,
+    "families": table_of_families,
     "stage times": table_of_times,
     "layers": lambda: tables_of((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
 }

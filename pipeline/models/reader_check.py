@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.console import InputError, is_out_of_memory
+from pipeline.core.finite import not_finite
 from pipeline.models.encoding import Encoded
 from pipeline.models.hooks import config_of, decoder_of
 from pipeline.models.logits import logits_of
@@ -44,8 +45,15 @@ def _reader_for(model: Any, longest: int) -> ReadRow:
     with torch.no_grad():
         alone = [_read_alone(model, pack([text], model.device).ids) for text in texts]
         expected = torch.cat([states for states, _ in alone], dim=1)
-        if not torch.isfinite(expected).all():
-            raise InputError("the model's hidden states are not finite; its weights are damaged")
+        damaged = ~torch.isfinite(expected).all(-1)  # [layers, T]
+        if damaged.any():
+            layer = int(damaged.any(1).long().argmax())
+            raise not_finite("a text of a few token ids", f"its states at layer {layer}")
+        without = torch.cat([logits for _, logits in alone]).isnan().any(0)  # [V]
+        if without.any():
+            raise not_finite(
+                "a text of a few token ids", f"logits of token {int(without.long().argmax())}"
+            )
         row = pack(texts, model.device)
         for read in (read_row, read_padded):
             final = _final_states(read, model, row, expected)
