@@ -203,7 +203,9 @@ def line_of(found: Mapping[str, Any]) -> str:
     probe = found["probe"]
     right = probe.get("correct", "")
     accuracy = f"test {right.count('1') / len(right):.3f}" if right else ""
-    costs = " ".join(f"{k} {v:.4g}" for k, v in found.items() if k.startswith(("kl", "perp")))
+    costs = " ".join(
+        f"{k} {v:.4g}" for k, v in found.items() if k.startswith(("kl_h", "kl_o", "perp"))
+    )
     return (
         f"validation {probe['validation']:.3f} {accuracy} {costs} "
         f"{found['processor_seconds']:.0f} processor-s"

@@ -17,6 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from benchmarks.markdown import drawn as table
 from benchmarks.real_models import CANDIDATES, OURS, Unit, units
 from pipeline.core.files import read_json, whole, write_json
+from pipeline.reporting.comparison import corrected
 
 RESULTS = Path("benchmarks/results")
 RESAMPLES = 2000
@@ -91,12 +92,13 @@ def _primary(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
         own, base = _folds(done, model, corpus, OURS), _folds(done, model, corpus, "base")
         if pairs := _paired(own, base):
             changes[model, corpus] = (change(accuracy, pairs), len(pairs))
-    adjusted = holm([found.p for found, _ in changes.values()])
-    rows = [
-        [model, corpus, f"{folds}", str(found), f"{p:.3f}",
-         "yes" if found.value >= 0.03 and found.low > 0 and p < 0.05 else "no"]
-        for ((model, corpus), (found, folds)), p in zip(changes.items(), adjusted, strict=True)
-    ]  # fmt: skip
+    adjusted = corrected({name: {"p": found.p} for name, (found, _) in changes.items()})
+    rows = []
+    for (model, corpus), (found, folds) in changes.items():
+        p = adjusted[model, corpus]["p"]
+        holds = found.value >= 0.03 and found.low > 0 and p < 0.05
+        row = [model, corpus, f"{folds}", str(found), f"{p:.3f}", "yes" if holds else "no"]
+        rows.append(row)
     yield f"## Primary: best probe of `{OURS}` less best probe of `base`\n"
     yield "Asked: at least +.03, the interval above 0.\n"
     if rows:
@@ -247,15 +249,6 @@ def number(name: str) -> Measure:
 
 def ones(bits: str) -> Vector:
     return np.array([bit == "1" for bit in bits], dtype=np.float64)
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's p values of several tests."""
-    order, adjusted, highest = np.argsort(values), [0.0] * len(values), 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
-        adjusted[index] = highest
-    return adjusted
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+"""The study of pretrained models looks at no test text before it is scored, and counts rightly."""
+
+import csv
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import real_models, real_models_page
+from benchmarks.real_corpora import CORPORA, FOLDS, groups_of, read_folds, split_by
+from benchmarks.real_measures import Fold, States, best_probe, geometry, word_probe
+from pipeline.core.console import InputError
+from pipeline.core.records import Example
+
+WORDS = {"100": "garden bread letter window", "3": "hatred insult slur contempt"}
+
+
+def write_tables(folder: Path) -> None:
+    rng = random.Random(0)
+    rows = []
+    for number in range(120):
+        label = ("100", "3")[number % 2]
+        words = [*WORDS[label].split(), *(f"w{rng.randrange(10**6)}" for _ in range(4))]
+        rng.shuffle(words)
+        rows.append((" ".join(words), f"answer {number}", label))
+    rows.append((rows[0][0] + "!", "another answer", "100"))  # nearly the first prompt
+    rows += [("twice told", "one text", "3"), ("twice told", "one text", "100")]
+    for file in CORPORA["beavertails"].files:
+        path = folder / file
+        path.parent.mkdir(parents=True)
+        with path.open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([("prompt", "response", "category_id"), *rows])
+
+
+def test_folds_hold_every_text_once_and_share_no_prompt(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    folds = read_folds(tmp_path, "beavertails")
+    assert len(folds) == 121, "repeated texts once, and none that stands under two labels"
+    by_prompt = {example.prompt: fold for example, fold in folds}
+    first = next(prompt for prompt in by_prompt if prompt.endswith("!"))
+    assert by_prompt[first] == by_prompt[first[:-1]]
+    assert {e.concept for e, _ in folds} == {"safe", "discrimination"}
+    tested = [
+        example.id
+        for test in range(FOLDS)
+        for example in split_by(folds, test)
+        if example.split == "test"
+    ]
+    assert sorted(tested) == sorted(example.id for example, _ in folds)
+    with pytest.raises(InputError, match="is missing"):
+        read_folds(tmp_path / "elsewhere", "beavertails")
+
+
+def test_prompts_are_grouped_by_way_of_others() -> None:
+    chain = ["abcdefghij" * 3, "abcdefghij" * 3 + "kl", "abcdefghij" * 3 + "klmn", "else entirely"]
+    one, two, three, other = groups_of(chain)
+    assert one == two == three != other
+
+
+def fold_and_states(apart: float) -> tuple[Fold, States]:
+    """Two concepts that lie apart at layer 2, `last`, alone."""
+    rng = np.random.default_rng(0)
+    splits = ["train"] * 120 + ["validation"] * 60 + ["test"] * 60
+    examples = [
+        Example(str(i), f"p{i}", "", "", ("harm", "safe")[i % 2], split, "s")  # type: ignore[arg-type]
+        for i, split in enumerate(splits)
+    ]
+    values = rng.normal(size=(2, 2, len(examples), 8)).astype(np.float32)
+    values[1, 0, ::2] += apart
+    return Fold(examples, ("safe",)), States(values, (1, 2), ("last", "mean"))
+
+
+def test_the_probe_is_chosen_by_validation_texts_and_finds_what_is_there() -> None:
+    fold, states = fold_and_states(apart=1.5)
+    found = best_probe(states, fold)
+    assert (found["layer"], found["position"]) in {(2, "last"), (2, "both")}
+    assert found["correct"].count("1") > 50
+    changed = [
+        replace(e, concept="safe" if e.split == "test" else e.concept) for e in fold.examples
+    ]
+    again = best_probe(states, Fold(changed, ("safe",)))
+    chosen = ("layer", "position", "strength", "validation", "harm")
+    assert {k: again[k] for k in chosen} == {k: found[k] for k in chosen}
+    nothing = best_probe(fold_and_states(apart=0.0)[1], fold)
+    assert 15 < nothing["correct"].count("1") < 45
+    placed = geometry(states, fold, layer=2)
+    assert placed["last"]["cosine_gap"] > 0.3 > 0.1 > abs(placed["mean"]["cosine_gap"])
+
+
+def unit_of(fold: Fold, right: int, silhouette: float) -> dict[str, object]:
+    """A unit of 60 test texts of which so many are right."""
+    correct = "1" * right + "0" * (60 - right)
+    place = {
+        "centroid": correct, "knn": correct, "silhouette": [silhouette] * 60,
+        "cosine_gap": 0.1, "coding_rate_gap": 0.1,
+    }  # fmt: skip
+    return {
+        "prompts": [str(i) for i in range(60)],
+        "probe": {"correct": correct, "validation": 0.5},
+        "geometry": {"last": place, "mean": place},
+        "processor_seconds": 1.0,
+    }
+
+
+def test_the_page_says_what_is_found_and_what_is_not_done() -> None:
+    fold, _ = fold_and_states(0.0)
+    every = {unit.name: unit for unit in real_models.units()}
+    done = {
+        every[f"smollm2-mmlu-{variant}-{number}"]: unit_of(fold, right, 0.2)
+        for number in range(3)
+        for variant, right in (("base", 30), (real_models.OURS, 45))
+    }
+    page = real_models_page.page(done)
+    assert "| mmlu | 3 | +0.250 [" in page
+    assert page.count("| yes |") == 1
+    assert f"{len(every) - 6} of {len(every)} units" in page
+    assert "smollm2-beavertails-base-0" in page.split("Not yet done")[1]
+
+
+def test_units_have_their_own_names_and_need_what_comes_before_them() -> None:
+    names: list[str] = []
+    for unit in real_models.units():
+        assert unit.name not in names
+        assert set(unit.needs) <= set(names)
+        names.append(unit.name)
+
+
+def test_equal_units_differ_by_nothing() -> None:
+    fold, _ = fold_and_states(0.0)
+    same = unit_of(fold, 30, 0.2)
+    change = real_models_page.change(real_models_page.accuracy, [(same, same)] * 3)
+    assert (change.value, change.low, change.high, change.p) == (0, 0, 0, 1)
+
+
+def test_words_alone_are_read_by_the_same_rule(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    fold = Fold(split_by(read_folds(tmp_path, "beavertails"), 0), ("safe",))
+    found = word_probe(fold)
+    assert found["correct"].count("0") == 0
