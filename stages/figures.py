@@ -14,7 +14,7 @@ def main() -> None:
     # Seaborn takes seconds to import, and no mistake in params waits for it.
     import pandas as pd
 
-    from pipeline.reporting import figures
+    from pipeline.reporting import figures, interpretation_figures
     from pipeline.reporting.picture_files import write_figures
     from pipeline.reporting.style import style
 
@@ -37,6 +37,7 @@ def main() -> None:
         for name in compared
     }
     read_at = reading.layer, reading.position
+    asked_at = asking.layer, asking.positions[0]
     concepts = sorted(
         {str(name) for some in stored.values() for name in some.at(*read_at, "train")[1]}
     )
@@ -48,8 +49,10 @@ def main() -> None:
             | figures.of_transport(transport)
             | figures.of_behaviour(rows)
             | figures.of_control(control)
-            | figures.of_interpretations(selfie, asking.layer, asking.positions[0])
-            | figures.of_tokens(read, concepts)
+            | interpretation_figures.of_interpretations(selfie, *asked_at)
+            | interpretation_figures.of_crossings(selfie, *asked_at)
+            | interpretation_figures.of_moved(selfie, asking.positions[0])
+            | interpretation_figures.of_tokens(read, concepts)
             | figures.of_training(curves)
         )
         write_figures(FIGURES, pictures)

@@ -23,6 +23,7 @@ READ_BEST, ABOVE = "best_probe", "above_best_frozen"
 COSTS = ("monitor_auroc", "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
          "kl_of_openings")  # fmt: skip
 NAMING, GUESSING = "selfie_accuracy", "selfie_control_accuracy"
+FIXED_READER, READER_ALONE = "selfie_base_reader_accuracy", "selfie_reader_only_accuracy"
 WORDS_ALONE = "selfie_input_only_accuracy"  # what the words alone would have given
 
 
@@ -177,7 +178,7 @@ def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[
     lead: how far interpretations are above the best control, text by text. controls: variants
     finetuned alike on shuffled labels.
     """
-    found = [_read(beside), _cost(beside), _names(beside, lead)]
+    found = [_read(beside), _cost(beside), _names(beside, lead), _readable(beside)]
     if controls:
         found.append(_control(controls))
     return found
@@ -215,6 +216,15 @@ def _names(beside: Beside, lead: Line) -> Answer:
     reply = "Yes" if lead.after["low"] > 0 and is_clear(lead.after) else "Not clearly"
     numbers = [*beside.lines((NAMING, GUESSING, WORDS_ALONE)), lead]
     return Answer("Can the model name what it thinks of?", reply, numbers)
+
+
+def _readable(beside: Beside) -> Answer:
+    """To a reader that no finetune touched: the untouched model. Reader training alone is what the
+    variant's own reading must beat for its states to have helped."""
+    replies = {"better": "Yes", "worse": "No, less"}
+    reply = replies.get(beside.change(FIXED_READER).outcome, "Not clearly")
+    lines = beside.lines((FIXED_READER, NAMING, READER_ALONE))
+    return Answer("Can the base model read the finetuned states better?", reply, lines)
 
 
 def _control(controls: Mapping[str, Beside]) -> Answer:

@@ -47,6 +47,35 @@ def layer_curves(curves: pd.DataFrame, styles: Mapping[str, Look], read_layer: i
     return Picture(figure, f"Curves over layers {layers}. {'; '.join(described)}.")
 
 
+def moved_curves(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
+    """A panel a direction, a line a variant, with bands of 95 %: how often a state that was moved
+    is read as the concept that it was moved to.
+
+    points: direction, variant, per cent (of the way to that concept), value, low, high.
+    """
+    directions = points["direction"].unique()
+    figure, panels = _panels(1, len(directions), width=3.4, height=2.8, sharey="row")
+    for axis, direction in zip(panels[0], directions, strict=True):
+        some = points[points["direction"] == direction]
+        for variant, line in some.groupby("variant", sort=False):
+            look = styles[str(variant)]
+            _line(axis, line["per cent"], line["value"], look, str(variant))
+            axis.fill_between(line["per cent"], line["low"], line["high"], color=look.colour,
+                              alpha=0.18, linewidth=0)  # fmt: skip
+        axis.set(title=direction, xlabel="per cent of the way", ylim=(-0.02, 1.02))
+    panels[0][0].set_ylabel("read as the other concept")
+    legend_below(figure, panels)
+    described = [
+        f"{direction}, {variant}: "
+        + ", ".join(f"{p} per cent {v:.2f}" for p, v in zip(line["per cent"], line["value"],
+                                                            strict=True))
+        for (direction, variant), line in points.groupby(["direction", "variant"], sort=False)
+    ]  # fmt: skip
+    return Picture(
+        figure, f"Shares read as the concept that states were moved to. {'; '.join(described)}."
+    )
+
+
 def training_curves(curves: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
     """A panel a term of the finetune, a line a variant that it moves.
 

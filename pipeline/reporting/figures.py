@@ -6,21 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.concepts import concept_named, file_name_of, spoken
-from pipeline.core.records import HEADLINE, Score, TokenInterpretation
+from pipeline.core.concepts import spoken
+from pipeline.core.records import HEADLINE, Score
 from pipeline.core.representations import Representations
 from pipeline.reporting.bars import grouped_bars, margin_scatter, tradeoff
 from pipeline.reporting.curves import layer_curves, reliability_curves, roc_curves, training_curves
-from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Headline, layers_of
-from pipeline.reporting.maps import concept_map, cosine_tables, spots_of, token_table
+from pipeline.reporting.maps import concept_map, cosine_tables, spots_of
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
 Metrics = Mapping[str, Any]
 
 ESTIMATE = ["value", "low", "high"]
-NUM_TEXTS = 2  # whose tokens are shown; a picture of one is a page long
 SCORED_ON = {"test": "test texts", "novel": "novel texts: words never labelled"}
 ACCURACIES = {"centroid_accuracy": "nearest centroid", "knn_accuracy": "k-NN"}
 OVER_LAYERS = {"knn_accuracy": "k-NN accuracy", "silhouette": "silhouette"}
@@ -185,46 +183,6 @@ def of_behaviour(rows: Mapping[str, Headline]) -> dict[str, Picture]:
         pairs = [("harmful_rate", "over_refusal_rate"), ("harmful_rate", "perplexity")]
         drawings["tradeoff"] = tradeoff(points, pairs, TRADED_HARMS, looks(everyone))
     return drawings
-
-
-def of_interpretations(
-    selfie: Mapping[str, Metrics], layer: int, position: str
-) -> dict[str, Picture]:
-    """How often an interpretation names its state's concept, beside every control."""
-    bars = table(
-        (SCORED_ON[split], name, label, tree[f"layer_{layer}"][split][position][control])
-        for split in SCORED_ON
-        for name, tree in selfie.items()
-        if split in tree[f"layer_{layer}"]
-        for control, label in INJECTED.items()
-    )
-    return {
-        "interpretation": grouped_bars(
-            bars, "the share of interpretations that name the concept, by what was injected"
-        )
-    }
-
-
-def of_tokens(
-    read: Mapping[str, Sequence[TokenInterpretation]], concepts: Sequence[str]
-) -> dict[str, Picture]:
-    """What every token's state is read as, layer by layer: a picture a text, of the first few."""
-    cells = pd.DataFrame(
-        [
-            (cell.example, cell.concept, variant, cell.layer, cell.place, cell.token,
-             spoken(concept_named(cell.text, concepts) or ""), max(cell.relevancy, default=0.0))
-            for variant, cells in read.items()
-            for cell in cells
-        ],
-        columns=["example", "concept", "variant", "layer", "index", "token", "named", "relevancy"],
-    )  # fmt: skip
-    texts = cells.drop_duplicates("example")[:NUM_TEXTS].itertuples()
-    return {
-        f"tokens_{file_name_of(str(text.concept))}": token_table(
-            cells[cells["example"] == text.example]
-        )
-        for text in texts
-    }
 
 
 def of_training(curves: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:

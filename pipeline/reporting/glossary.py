@@ -214,5 +214,6 @@ MEANINGS = {
         "The same by a reader of the base model's states that was taught the labels in as many "
         "steps; no state was moved.",
         "none",
+        compared=False,
     ),
 }

@@ -1,6 +1,5 @@
 """One page that shows a run: its answer, its numbers, its pictures, its words, where it is from."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,53 +13,15 @@ from pipeline.core.files import whole
 from pipeline.core.records import Interpretation
 from pipeline.core.sections import Asking, Section
 from pipeline.reporting.comparison import Beside, Line, answers, changes_from_baseline
+from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
 from pipeline.reporting.seed_band import SeedValues
-from pipeline.reporting.svg import alt_of
 
 PAGE_TEMPLATE = Path(__file__).with_name("page.html.jinja")
 BASE = "base"
 LEAD, LEAD_CHANGE = "lead over the best control", "change from base"
 JUDGE_HEADINGS = ("lead by the judge model", "its change from base")
-
-# What stands above and below each picture, in the page's order; what a picture shows, with its
-# numbers, is inside of its file.
-EVIDENCE = {
-    "Where texts lie": {
-        "map": "Held-out texts before and after. t-SNE keeps neighbours, PCA the two longest axes "
-        "of the training texts; the share counts texts whose nearest neighbour on that map is of "
-        "their own concept.",
-        "cosines": "Mean cosine between test texts, concept by concept, after centring. A bright "
-        "diagonal on a dark ground is separation.",
-        "separation": "Accuracy on held-out texts, every variant, with 95 % intervals. The dashed "
-        "line needs no model.",
-        "layers": "Layer by layer, at each position that was read; 0 is the embeddings, bands are "
-        "95 % intervals, the dotted line is the layer that headline numbers come from.",
-        "transport": "The margin that transport normalises, which should bound how much accuracy "
-        "is lost on held-out texts, beside the loss that was measured; a point a layer.",
-    },
-    "What monitors see": {
-        "roc": "Harm that is found against false alarms, on held-out texts.",
-        "reliability": "How often a monitor is right where it is so confident.",
-    },
-    "What the model does": {
-        "behaviour": "Harmful requests answered and safe requests refused; both are wrong.",
-        "tradeoff": "Each harm against another: lower left is better. The stepped line joins the "
-        "variants that none beats in both.",
-        "control": "Rates before and after each edit of the hidden state.",
-    },
-    "What the model says of itself": {
-        "interpretation": "How often the model's own description of a hidden state names its "
-        "concept, beside what it says where something else was injected.",
-        "tokens": "One text, from top to bottom: the concept that is named when a token's state is "
-        "put into words, layer by layer; lighter where the state was more relevant to the words.",
-    },
-    "How the finetunes went": {
-        "training": "Each term over steps, for the variants that it moves; gap and kl are read on "
-        "validation texts.",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -138,33 +99,6 @@ def grouped_numbers(rows: Mapping[str, Headline]) -> dict[str, list[str]]:
     }
 
 
-def evidence(figures: Path) -> dict[str, list[dict[str, str]]]:
-    """The pictures that were drawn, by section: name, caption, alternative text, light and dark.
-    Pictures of one kind (`tokens_safe`, `tokens_fraud`) share its caption.
-
-    Raises KeyError for a picture that no section shows.
-    """
-    drawn = {path.stem for path in (figures / "light").glob("*.svg")}
-    sections: dict[str, list[dict[str, str]]] = {}
-    for section, captions in EVIDENCE.items():
-        sections[section] = [
-            {
-                "name": name,
-                "caption": caption,
-                "alt": alt_of(figures / "light" / f"{name}.svg"),
-                "light": inlined(figures / "light" / f"{name}.svg"),
-                "dark": inlined(figures / "dark" / f"{name}.svg"),
-            }
-            for kind, caption in captions.items()
-            for name in sorted(drawn)
-            if name == kind or name.startswith(f"{kind}_")
-        ]
-        drawn -= {picture["name"] for picture in sections[section]}
-    if drawn:
-        raise KeyError(f"no section of the report shows {', '.join(sorted(drawn))}")
-    return {section: pictures for section, pictures in sections.items() if pictures}
-
-
 def said_of_states(
     words: Mapping[str, Sequence[Interpretation]],
 ) -> list[tuple[str, dict[str, str], dict[str, str]]]:
@@ -176,7 +110,7 @@ def said_of_states(
     }
     last = list(words)[-1]
     states = [i for i in words[last] if i.control == "state"]
-    controls = sorted({i.control for i in words[last]} - {"state"})
+    controls = sorted({i.control for i in words[last]} & INJECTED.keys() - {"state"})
     return [
         (
             state.concept,
@@ -244,7 +178,3 @@ def rounded(value: float) -> str:
 
 def signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def inlined(picture: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(picture.read_bytes()).decode()

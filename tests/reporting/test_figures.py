@@ -17,9 +17,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
-from pipeline.core.records import Score, TokenInterpretation
+from pipeline.core.records import CROSSINGS, REFERENCES, Score, TokenInterpretation
 from pipeline.core.representations import Representations
-from pipeline.reporting import bars, curves, figures, maps
+from pipeline.reporting import bars, curves, figures, interpretation_figures, maps
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Headline, curves_over_layers, write_curves
 from pipeline.reporting.picture_files import write_figures
@@ -68,7 +68,14 @@ def row(*without: str) -> Headline:
 
 
 WORDS = {"concept": {"whole": {s: {"accuracy": ESTIMATE} for s in ("test", "novel")}}}
-SELFIE = {"layer_1": {"test": {"last": dict.fromkeys(INJECTED, ESTIMATE)}}}
+SELFIE = {
+    "layer_1": {"test": {"last": dict.fromkeys(INJECTED, ESTIMATE)}},
+    "crossed": {"test": {"last": dict.fromkeys((*CROSSINGS, *REFERENCES), ESTIMATE)}},
+}
+MOVED = {
+    direction: {f"by_{size}": {"target": ESTIMATE | {"value": size / 200}} for size in (0, 50, 200)}
+    for direction in ("concept", "random")
+}
 STEPS = pd.DataFrame({"step": [1, 2], "contrast": [3.0, 2.5], "kl": [0.0, 0.0]})
 TOKENS = [
     TokenInterpretation(
@@ -129,10 +136,16 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
         both(separation), WORDS, ("base", "tuned"), 1, "last"
     ),
     "behaviour": lambda: figures.of_behaviour(both(row)),
-    "interpretations": lambda: figures.of_interpretations(both(lambda: SELFIE), 1, "last"),
+    "interpretations": lambda: interpretation_figures.of_interpretations(
+        both(lambda: SELFIE), 1, "last"
+    ),
+    "crossings": lambda: interpretation_figures.of_crossings(both(lambda: SELFIE), 1, "last"),
+    "moved": lambda: interpretation_figures.of_moved(
+        both(lambda: {"moved": {"last": MOVED}}) | {"uncompared": SELFIE}, "last"
+    ),
     "training": lambda: figures.of_training({"base": STEPS[:0], "tuned": STEPS}),
     "monitors": lambda: figures.of_monitors(both(lambda: HARM), list(STYLES), "last"),
-    "tokens": lambda: figures.of_tokens(both(lambda: TOKENS), ["a", "b_c"]),
+    "tokens": lambda: interpretation_figures.of_tokens(both(lambda: TOKENS), ["a", "b_c"]),
     "control": lambda: figures.of_control(CONTROL),
     "transport": lambda: figures.of_transport(both(lambda: TRANSPORT)),
 }
@@ -147,7 +160,7 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
     "one layer, one split": lambda: figures.of_separation(
         {"base": separation((1,), novel=False)}, WORDS, ("base",), 1, "last"
     ),
-    "twelve variants": lambda: figures.of_interpretations(
+    "twelve variants": lambda: interpretation_figures.of_interpretations(
         {f"variant_{number}": SELFIE for number in range(12)}, 1, "last"
     ),
     "harmful requests only": lambda: figures.of_behaviour({"base": row("over_refusal_rate")}),
@@ -159,7 +172,7 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
     "no safe concept": lambda: figures.of_monitors(
         {"base": scores("concept", ("a", "b", "c", "a"))}, ["base"], "last"
     ),
-    "one token": lambda: figures.of_tokens({"base": TOKENS[:1]}, ["a", "b_c"]),
+    "one token": lambda: interpretation_figures.of_tokens({"base": TOKENS[:1]}, ["a", "b_c"]),
     "one layer of transport": lambda: figures.of_transport(
         {"base": {"layer_1": TRANSPORT["layer_1"]}}
     ),
@@ -212,6 +225,7 @@ def test_what_a_corpus_cannot_have_is_not_drawn() -> None:
     assert figures.of_behaviour({"base": {}}) == {}
     assert set(figures.of_behaviour({"base": row("harmful_rate")})) == {"behaviour"}
     assert figures.of_training({"base": STEPS[:0]}) == {}
+    assert interpretation_figures.of_moved({"base": SELFIE}, "last") == {}, "a single concept"
 
 
 # Legible without colour
@@ -327,6 +341,12 @@ def test_a_file_that_says_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.svg").write_text("<svg/>", encoding="utf-8")
     with pytest.raises(ValueError, match="does not say what it shows"):
         alt_of(tmp_path / "x.svg")
+
+
+def test_how_far_what_is_said_follows_is_said_in_words() -> None:
+    words = EVERY["moved"]()["moved"].alt
+    assert "towards another concept, base: 0 per cent 0.00, 50 per cent 0.25, 200 per cent" in words
+    assert "uncompared" not in words
 
 
 # What `dvc plots` draws

@@ -5,6 +5,8 @@ from typing import Any
 from pipeline.core.records import (
     BASELINES,
     CONTROLS,
+    CROSSINGS,
+    REFERENCES,
     Interpretation,
 )
 from pipeline.core.sections import Asking, Reading
@@ -18,7 +20,7 @@ def self_interpretation(asking: Asking, base: str, tuned: str) -> Any:
     """The tree of a variant beside the untouched model, on two texts: all that each has right."""
     named = [
         Interpretation(text, "law", "test", asking.layer, asking.positions[0], kind, "", (), ())
-        for kind in ("state", *CONTROLS, *BASELINES)
+        for kind in ("state", *CONTROLS, *BASELINES, *CROSSINGS, *REFERENCES)
         for text in ("a", "b")
     ]
     prompts = {"a": "p", "b": "q"}
@@ -40,7 +42,9 @@ def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:
     reading: Reading = params.reading
     asking: Asking = params.asking
     spoken = self_interpretation(
-        asking, "none b, logit_lens a", "state a, state b, none a, input_only a, input_only b"
+        asking,
+        "none b, logit_lens a, reader_only a",
+        "state a, state b, none a, input_only a, input_only b, base_reader b, reader_only a",
     )
     metrics = {
         "separation": {
@@ -65,6 +69,7 @@ def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:
     assert values["selfie_control_accuracy"] == 0.5, "the best control, and no baseline"
     assert values["selfie_input_only_accuracy"] == 1
     assert values["selfie_logit_lens_accuracy"] == 0
+    assert values["selfie_base_reader_accuracy"] == values["selfie_reader_only_accuracy"] == 0.5
     assert values["monitor_auroc"] == 0.7, "of harm, where there is some"
     assert {"knn_accuracy_novel", "harmful_rate", "best_probe_shifted"}.isdisjoint(row)
     assert differences(metrics, reading, asking) == {}, "the untouched model has none"
@@ -75,6 +80,6 @@ def test_headline_leaves_out_what_a_corpus_does_not_have() -> None:
     kept = {name for name in row if MEANINGS[name].compared}
     assert found.keys() == kept - {"selfie_control_accuracy"}, "all but the best control"
     moved = {"selfie_accuracy": 1, "selfie_input_only_accuracy": 1,
-             "selfie_logit_lens_accuracy": -0.5}  # fmt: skip
+             "selfie_logit_lens_accuracy": -0.5, "selfie_base_reader_accuracy": 0.5}  # fmt: skip
     for name, difference in values_of(found).items():
         assert difference == moved.get(name, row[name]["value"]), name

@@ -23,9 +23,9 @@ from pipeline.corpora.folder_corpus import LONGEST_LABEL, LabelCounts, read_rows
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.rows import Row
 from pipeline.evaluation.separation import pairs_of_concepts
-from pipeline.reporting import figures
+from pipeline.reporting import figures, interpretation_figures
 from pipeline.reporting.corpus_tables import concepts_table, examples_table, summary
-from pipeline.reporting.page import evidence
+from pipeline.reporting.evidence import evidence
 from pipeline.reporting.picture_files import write_figures
 from pipeline.reporting.style import LONGEST_DRAWN, drawn_names, style
 from pipeline.reporting.svg import alt_of
@@ -76,7 +76,7 @@ def drawn(folder: Path, concepts: tuple[str, ...]) -> None:
         pictures = (
             figures.of_representations({"base": space}, 0, "last", 99, 0)
             | figures.of_separation(trees, words, ("base",), 0, "last")
-            | figures.of_tokens(read, concepts)
+            | interpretation_figures.of_tokens(read, concepts)
         )
         write_figures(folder / "figures", pictures)
 

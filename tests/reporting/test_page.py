@@ -30,9 +30,10 @@ from pipeline.reporting.comparison import (
     change_of,
     changes_from_baseline,
 )
+from pipeline.reporting.evidence import EVIDENCE, evidence
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
-from pipeline.reporting.page import EVIDENCE, ReportContents, read_pins, render_report
+from pipeline.reporting.page import ReportContents, read_pins, render_report
 from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.style import contrast_ratio
 from pipeline.reporting.svg import Picture, write_picture
@@ -77,7 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
             write_picture(folder / theme / f"{name}.svg", Picture(shown, f"{name}: 1. {HOSTILE}"))
     said = [
         Interpretation(f"{n}", f"concept_{n}{HOSTILE}", "test", 1, "last", control, HOSTILE, (), ())
-        for n in range(3) for control in ("state", "none", "other")
+        for n in range(3) for control in ("state", "none", "other", "base_reader", "probe")
     ]  # fmt: skip
     names = ["base", "tuned", "shuffled", *(f"a_variant_{number}" for number in range(9))]
     return ReportContents(
@@ -228,10 +229,11 @@ def test_answers_follow_paired_differences() -> None:
         return [answer.reply for answer in answers(tuned, lead(0.0), {"shuffled": shuffled})]
 
     assert replies_of(rose, still) == [
-        BETTER, "3 of 5 clearly worse", "Not clearly", "No, as it should be",
+        BETTER, "3 of 5 clearly worse", "Not clearly", "Yes", "No, as it should be",
     ]  # fmt: skip
-    assert replies_of(still, rose)[3] == "Yes: distrust the rest"
-    assert replies_of(unsure, unsure)[3] == "No, as it should be"
+    assert replies_of(still, rose)[-1] == "Yes: distrust the rest"
+    assert replies_of(unsure, unsure)[-2:] == ["Not clearly", "No, as it should be"]
+    assert replies_of(lost, still)[-2] == "No, less", "to a reader that was not finetuned"
     assert replies_of(unsure, still)[1] == "None that is clear"
     assert replies_of(lost, still)[0] == "Worse on test, novel, shifted texts"
     (above, line, *_), (_, guessed, *_) = (answers(rose, lead(0.0), {})[at].lines for at in (0, 2))
@@ -242,10 +244,11 @@ def test_answers_follow_paired_differences() -> None:
 def test_answers_say_what_the_intervals_show() -> None:
     same, up, down = row(), row(0.2), row(-0.2)
     assert replies(same, up, same) == [
-        BETTER, "3 of 5 clearly worse", "Not clearly", "No, as it should be",
+        BETTER, "3 of 5 clearly worse", "Not clearly", "Yes", "No, as it should be",
     ]  # fmt: skip
     assert replies(same, same, up) == [
-        "Not clearly", "None that is clear", "Not clearly", "Yes: distrust the rest",
+        "Not clearly", "None that is clear", "Not clearly", "Not clearly",
+        "Yes: distrust the rest",
     ]  # fmt: skip
     assert replies(same, down, same)[0] == "Worse on test, novel, shifted texts"
     behaviour = ("harmful_rate", "over_refusal_rate", "refusal_gap")
@@ -253,7 +256,7 @@ def test_answers_say_what_the_intervals_show() -> None:
     read, cost, *_ = answers(Beside(without, without, {}), lead(0.0), {})
     assert len(read.lines) == 8, "all but one split's best probe"
     assert len(cost.lines) == 3
-    assert len(answers(Beside(same, up, {}), lead(0.0), {})) == 3, "no control, no word about one"
+    assert len(answers(Beside(same, up, {}), lead(0.0), {})) == 4, "no control, no word about one"
 
 
 def test_the_model_names_its_states_where_it_leads_text_by_text(run: ReportContents) -> None:
@@ -321,7 +324,7 @@ def test_a_picture_that_no_section_shows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "light").mkdir()
     (tmp_path / "light" / "new.svg").write_text("", encoding="utf-8")
     with pytest.raises(KeyError, match="no section of the report shows new"):
-        report.evidence(tmp_path)
+        evidence(tmp_path)
 
 
 def test_leads_are_shown_of_what_was_measured(run: ReportContents) -> None:

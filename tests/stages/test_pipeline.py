@@ -38,7 +38,7 @@ HEADLINE = READ | {
     "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
     "kl_to_base", "kl_of_openings",
     "selfie_accuracy", "selfie_control_accuracy", "selfie_input_only_accuracy",
-    "selfie_logit_lens_accuracy",
+    "selfie_logit_lens_accuracy", "selfie_base_reader_accuracy", "selfie_reader_only_accuracy",
 }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
 def test_pictures_and_page_are_there(clone: Path) -> None:
     pictures = {"map", "cosines", "separation", "layers", "transport_test", "transport_novel",
                 "roc", "reliability", "behaviour", "tradeoff", "control", "interpretation",
-                "training"}  # fmt: skip
+                "crossings", "moved", "training"}  # fmt: skip
     for theme in ("light", "dark"):
         drawn = {path.stem for path in (clone / "figures" / theme).glob("*.svg")}
         texts = {name for name in drawn if name.startswith("tokens_")}
