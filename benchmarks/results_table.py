@@ -42,7 +42,9 @@ BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FEW = {
     "best_probe_novel": "share of texts whose concept a linear probe reads, the best one of all "
     "layers; no labelled text has their words",
-    "above_best_frozen_novel": "a probe of the trained layer minus the best one of `base`",
+    "above_best_frozen": "a probe of the trained layer minus the best one of `base`; texts whose "
+    "words were labelled",
+    "above_best_frozen_novel": "as above; no labelled text has their words",
     "best_probe_shifted": "as above, in other sentences",
     "above_best_frozen_shifted": "as above, in other sentences",
     "monitor_auroc": "how well a probe ranks harmful texts above safe ones; chance: 0.5",
