@@ -43,6 +43,12 @@ families: $(VENV)/installed
 	python -m tests.support.every_family
 	python -m benchmarks.results_table
 
+# A pretrained model on your own texts: make real TEXTS=a/folder LABEL=topic SAFE=harmless
+LABEL ?= concept
+WORK ?= work/real
+real: $(VENV)/installed
+	python -m benchmarks.on_texts --texts "$(TEXTS)" --label "$(LABEL)" --work "$(WORK)" --safe $(SAFE)
+
 # Speed and memory against the published way, as ratios in one run.
 bench: $(VENV)/installed
 	python -m benchmarks.step --out benchmarks/results/step.json
@@ -50,6 +56,7 @@ bench: $(VENV)/installed
 	python -m benchmarks.extraction --out benchmarks/results/extraction.json
 	python -m benchmarks.monitor --out benchmarks/results/monitor.json
 	python -m benchmarks.selfie --out benchmarks/results/selfie.json
+	python -m benchmarks.real_cpu --out benchmarks/results/real_cpu.json
 
 # How far every number of the default run moves with the seed; a run per seed of params.yaml.
 seeds: $(VENV)/installed

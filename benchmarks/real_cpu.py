@@ -1,14 +1,15 @@
 """A step and an extraction at a real model's size on a processor: bfloat16 beside float32, and
 beside the processor's own rate of matrix products.
 
-Random weights in the shape of SmolLM2-135M, eight pairs and eight retained texts a step, the
-published objective at layer 20; all in one process, on one thread, in processor time. Prints one
-JSON line, last.
+Random weights in the shape of SmolLM2-135M; eight pairs, read up to layer 20, and two retained
+texts a step, with their KL; all in one process, on one thread, in processor time. Prints one JSON
+line, last.
 
     .venv/bin/python -m benchmarks.real_cpu
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import publish, user_seconds
-from benchmarks.real_size import PAIRS, SHAPES, Bench, draw
+from benchmarks.real_size import PAIRS, SHAPES, Bench, draw, new_encoder
+from benchmarks.step import VARIANT, gradient
 from pipeline.core.params import load_params
 from pipeline.core.sections import Extraction
 from pipeline.inference.extraction import read_batch
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoded
 from pipeline.models.packing import read_row
+from pipeline.training.objective import Objective
+from pipeline.training.step import StepTexts
 
+RETAINED = 2
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -69,17 +74,37 @@ def product_rate(dtype: torch.dtype, side: int, repeats: int = 8) -> float:
 
 
 def step_seconds(bench: Bench, steps: int) -> float:
-    step = bench.ours(bench.adapted())
+    params = bench.finetune().model_copy(
+        update={"retain": "relative", "penalty": "kl", "penalty_texts": ("retain",)}
+    )
+    variant = VARIANT.model_copy(update={"contrast": "true_negatives"})
+    adapted, asking = bench.adapted(), load_params().asking
+    objective = Objective(adapted, new_encoder(), params, variant, asking)
+
+    def step(texts: Sequence[Encoded]) -> Tensor:
+        first, second, retained = parts_of(texts)
+        return gradient(
+            adapted, objective(StepTexts(first, second, torch.arange(PAIRS) % 4, retained))
+        )
+
     batches = draw(steps + 1)
     step(batches[-1])
     return user_seconds(lambda: [step(batch) for batch in batches[:-1]]) / steps
 
 
+def parts_of(texts: Sequence[Encoded]) -> tuple[Sequence[Encoded], ...]:
+    """Both views of the pairs, and the retained texts."""
+    return texts[:PAIRS], texts[PAIRS : 2 * PAIRS], texts[2 * PAIRS : 2 * PAIRS + RETAINED]
+
+
 def step_work(bench: Bench, steps: int) -> float:
     """Operations of a step, on average over those that are measured."""
-    lengths = [[len(text.ids) for text in batch] for batch in draw(steps + 1)[:-1]]
-    parts = [(own[:PAIRS], own[PAIRS : 2 * PAIRS], own[2 * PAIRS :]) for own in lengths]
-    return sum(bench.shape.step_work(*part) for part in parts) / steps
+    shape, total = bench.shape, 0.0
+    for texts in draw(steps + 1)[:-1]:
+        first, second, retained = ([len(t.ids) for t in part] for part in parts_of(texts))
+        head = 3 * 2 * shape.width * shape.vocabulary * sum(retained)
+        total += shape.step_work([], [*first, *second], retained) + head
+    return total / steps
 
 
 def extraction_seconds(bench: Bench) -> float:

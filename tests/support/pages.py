@@ -112,8 +112,12 @@ def check_shell(code: str) -> None:
 def _check_command(program: str, rest: list[str]) -> None:
     code = None
     if program == "make":
-        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-        assert set(rest) <= set(targets), rest
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        given = [word.partition("=")[0] for word in rest if "=" in word]
+        assert {word for word in rest if "=" not in word} <= set(
+            re.findall(r"^(\w+):", makefile, re.M)
+        ), rest
+        assert all(f"$({name})" in makefile for name in given), rest
     elif program == "legible-preset":
         assert all((ROOT / "presets" / f"{name}.yaml").is_file() for name in rest), rest
     elif program in SCRIPTS:
