@@ -8,7 +8,8 @@ from benchmarks.markdown import drawn
 from pipeline.core.files import read_json
 
 FOUND = Path("benchmarks/results/families.json")
-NO_ADAPTER = {"experts": ("expert",), "routers": ("gate", "router"), "convolutions": ("conv",)}
+NO_ADAPTER = {"experts": ("expert",), "routers": ("gate", "router"), "convolutions": ("conv",),
+              "indexers": ("indexer",), "cross-attention": ("encoder_attn",)}  # fmt: skip
 WHY = {  # what a refusal says, in the words of the table
     "layer by layer": "not read: its blocks give on something else than a state a token, or see "
     "later tokens",

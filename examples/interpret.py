@@ -10,6 +10,7 @@ from pipeline.core.params import load_params
 from pipeline.core.paths import BASE_MODEL
 from pipeline.models.building import prepare
 from pipeline.models.chat_frame import frame_of
+from pipeline.models.hooks import config_of
 from pipeline.models.loading import load_base
 from pipeline.selfie.any_decoder import Decoding, InterpretationPrompt, interpret
 
@@ -31,7 +32,7 @@ def main() -> None:
     )
     table = interpret(
         model, tokenizer, prompt, frame.turn(message, ANSWER),
-        layers=range(model.config.num_hidden_layers + 1), tokens=[-1],
+        layers=range(config_of(model).num_hidden_layers + 1), tokens=[-1],
         inject_layers=[asking.inject_layer], mode=asking.mode, scale=asking.scale,
         decoding=Decoding(max_new_tokens=10, per_batch=64),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from pipeline.core.sections import Extraction
 from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoded, Encoder, token_batches
+from pipeline.models.hooks import config_of
 from pipeline.models.packing import ReadRow, pack
 from pipeline.models.reader_check import reader_for
 
@@ -68,7 +69,7 @@ def read_batch(
             values[layer] = torch.stack(read_at)
 
     top = max(params.layers)
-    above = 0 if top < model.config.num_hidden_layers else None
+    above = 0 if top < config_of(model).num_hidden_layers else None
     ends = torch.cat([row.prompt_end, row.last]).unique()
     needed = None if "mean" in params.positions else ends
     read(model, row, see, stop=top, texts_above=above, needed=needed)

@@ -61,11 +61,11 @@ def left_out(model: Any, top_layer: int) -> tuple[list[str], float]:
 
 def _linear_maps(model: Any, top_layer: int) -> Iterator[Any]:
     """The linear maps of the blocks below a layer. Those that a block above uses too are left
-    alone, and so are routers, whose choice an adapter would upset, and maps that never run."""
+    alone, and so are routers, whose choice an adapter would upset, and maps that do not run."""
     blocks = decoder_blocks(model)
     above = {id(module) for block in blocks[top_layer:] for module in block.modules()}
     for block in blocks[:top_layer]:
-        left = above | {*_routers(block), *_weights_alone(block)}
+        left = above | {*_routers(block), *_idle(block)}
         for module in block.modules():
             if _is_linear(module) and id(module) not in left:
                 yield module
@@ -77,22 +77,25 @@ def _is_linear(module: nn.Module) -> bool:
 
 
 def _routers(block: nn.Module) -> Iterator[int]:
-    """The ids of the modules that choose between experts or weigh them, and of their parts."""
+    """The ids of the modules that choose between experts or weigh them, or choose the tokens that
+    are attended to, and of their parts."""
     for module in block.modules():
         children = dict(module.named_children())
         has_experts = any("expert" in name for name in children)
         for name, child in children.items():
-            if "router" in name or (has_experts and name.split("_")[-1] == "gate"):
+            gates = has_experts and name.split("_")[-1] == "gate"
+            if gates or "router" in name or name == "indexer":
                 yield from map(id, child.modules())
 
 
-def _weights_alone(block: nn.Module) -> Iterator[int]:
-    """The ids of maps whose weight a Mamba mixer reads without running them, so that an adapter on
-    them would do nothing until it is merged."""
-    for module in block.modules():
+def _idle(block: nn.Module) -> Iterator[int]:
+    """The ids of maps that do not run, so that an adapter on them would do nothing: those whose
+    weight a Mamba mixer reads by itself, and attention to an encoder, which is not there."""
+    for name, module in block.named_modules():
+        if name.endswith("encoder_attn"):
+            yield from map(id, module.modules())
         if isinstance(getattr(module, "A_log", None), Tensor) and hasattr(module, "D"):
-            for name in ("dt_proj", "out_proj"):
-                yield id(getattr(module, name, None))
+            yield from (id(getattr(module, part, None)) for part in ("dt_proj", "out_proj"))
 
 
 def save_adapter(folder: Path, adapted: PeftModel) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.core.sections import Asking, Variant
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.hooks import config_of
 from pipeline.models.logits import ChunkValue, chunk_size, logits_of, summed_chunks
 from pipeline.models.packing import PackedRow
 from pipeline.models.peft_import import PeftModel
@@ -81,7 +82,7 @@ class Finetuned:
 
     def summed(self, hidden: Tensor, value: ChunkValue) -> Tensor:
         """The sum of what `value` gives of a few hundred final states at a time."""
-        return summed_chunks(hidden, value, chunk_size(self.adapted.config.vocab_size))
+        return summed_chunks(hidden, value, chunk_size(config_of(self.adapted).vocab_size))
 
 
 @dataclass(frozen=True)

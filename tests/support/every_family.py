@@ -1,6 +1,8 @@
 """Every family of causal language models that transformers knows, as a tiny model, and what the
 pipeline makes of it: adopted from a folder, read, adapted, asked, or refused in one line.
 
+Longer than other files, as all laws of a family stand here.
+
 `python -m tests.support.every_family` writes down what is found; the documentation's table is made
 of that.
 """
@@ -21,6 +23,7 @@ from pipeline.core.console import InputError, progress, run
 from pipeline.core.files import write_json
 from pipeline.core.params import Params
 from pipeline.corpora import embedded_corpus
+from pipeline.inference.extraction import read_batch
 from pipeline.models.building import prepare, train_tokenizer
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.external_base import adopt
@@ -113,11 +116,11 @@ def look_at(kind: str, encoder: Encoder, params: Params, folder: Path) -> Found:
             read = reader_for(untouched, longest=24)
     except InputError as refused:
         return Found(refused=one_line(refused, str(folder / "mine")))
-    reads_as_its_own_forward(untouched, read)
+    reads_as_its_own_forward(untouched, read, wanted)
     batches = completes_in_batches(untouched)
     frozen, _ = left_out(untouched, TARGET)
     interprets = interprets_as_a_plain_loop(untouched)
-    adapts = lies_below_the_target(untouched, wanted, folder)
+    adapts = lies_below_the_target(untouched, read, wanted, folder)
     return Found(
         reads="packed" if read is read_row else "padded",
         completes="batches" if batches else "one length",
@@ -140,15 +143,27 @@ def some_texts(lengths: Sequence[int]) -> list[Encoded]:
 
 
 @torch.no_grad()
-def reads_as_its_own_forward(model: Any, read: ReadRow) -> None:
+def reads_as_its_own_forward(model: Any, read: ReadRow, params: Params) -> None:
+    """Hidden states, logits, and representations at every position."""
     texts, states = some_texts(LENGTHS), {}
     final = read(model, pack(texts), states.__setitem__)
     alone = [model(torch.tensor([text.ids]), output_hidden_states=True) for text in texts]
-    expected = torch.cat([torch.stack(out.hidden_states)[:, 0] for out in alone], 1)
+    expected = [torch.stack(out.hidden_states)[:, 0] for out in alone]  # each [layers, T, D]
     found = torch.stack([states[layer] for layer in sorted(states)])
-    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(found, torch.cat(expected, 1), atol=2e-4, rtol=1e-4)
     logits = torch.cat([out.logits[0] for out in alone])
     torch.testing.assert_close(logits_of(model, final), logits.float(), atol=2e-4, rtol=1e-4)
+    for layers in ((0, TARGET), (len(states) - 1,)):
+        chosen = {"layers": layers, "positions": ("prompt_end", "last", "mean")}
+        stored = read_batch(model, read, texts, params.extraction.model_copy(update=chosen))
+        at = [
+            torch.stack([h[list(layers)][:, t.prompt_end], h[list(layers)][:, t.last],
+                         h[list(layers)].mean(1)], 1)
+            for h, t in zip(expected, texts, strict=True)
+        ]  # fmt: skip
+        torch.testing.assert_close(
+            torch.from_numpy(stored), torch.stack(at, 2), atol=2e-4, rtol=1e-4
+        )
 
 
 @torch.no_grad()
@@ -189,11 +204,11 @@ class _Ids:
         return " ".join(map(str, ids))
 
 
-@torch.no_grad()
-def lies_below_the_target(model: Any, params: Params, folder: Path) -> str:
-    """And is saved, loaded and merged as it was."""
+def lies_below_the_target(model: Any, read: ReadRow, params: Params, folder: Path) -> str:
+    """An adapter does; every part of it is trained; it is saved, loaded and merged as it was."""
     ids = torch.tensor([[5, 6, 7, 8]])
-    before = model(ids).logits
+    with torch.no_grad():
+        before = model(ids).logits
     try:
         adapted = move(with_lora(model, params.finetune)).eval()
     except InputError as refused:
@@ -204,12 +219,28 @@ def lies_below_the_target(model: Any, params: Params, folder: Path) -> str:
     within = sum("lora_" in name for block in blocks[:TARGET] for name, _ in block.named_modules())
     assert not [name for name in above if "lora_" in name]
     assert beside == within
-    expected = adapted(ids).logits
+    _every_part_is_trained(adapted, read)
+    with torch.no_grad():
+        expected = adapted(ids).logits
     assert (expected - before).abs().max() > 1e-4
     save_adapter(folder / "adapter", adapted)
     merged, _ = load_variant(folder / "base", folder / "adapter", CPU)
-    torch.testing.assert_close(merged(ids).logits, expected, atol=2e-4, rtol=1e-3)
+    with torch.no_grad():
+        found = merged(ids).logits
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
     return "yes"
+
+
+def _every_part_is_trained(adapted: Any, read: ReadRow) -> None:
+    """But for experts that no token was sent to."""
+    states: dict[int, Tensor] = {}
+    final = read(adapted, pack(some_texts(LENGTHS)), states.__setitem__, TARGET, None)
+    assert final is not None
+    loss = states[TARGET].square().sum() + final.square().sum()
+    parts = {name: w for name, w in adapted.named_parameters() if w.requires_grad}
+    gradients = torch.autograd.grad(loss, [*parts.values()], allow_unused=True)
+    for name, gradient in zip(parts, gradients, strict=True):
+        assert "expert" in name or (gradient is not None and bool(gradient.any())), name
 
 
 def one_encoder(params: Params) -> Encoder:
