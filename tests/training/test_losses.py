@@ -16,8 +16,7 @@ from tests.support.dag import ROOT
 # Inputs, values and gradients of the published code in float64.
 PUBLISHED = json.loads((ROOT / "tests/golden/seer_losses.json").read_text(encoding="utf-8"))
 NO_LABELS = torch.zeros(0, dtype=torch.long)
-# Losses that hold texts against each other; the others hold each against its label's direction.
-OF_TEXTS = sorted(losses.CONTRASTS.keys() - {"fixed_direction", "fixed_head"})
+OF_TEXTS = sorted(losses.CONTRASTS.keys() - {"fixed_direction", "fixed_head"})  # against texts
 
 
 def views(seed: int, pairs: int = 6, width: int = 5) -> tuple[Tensor, Tensor]:
@@ -154,10 +153,9 @@ def test_a_fixed_head_is_a_linear_classifier_of_the_labels_of_the_step() -> None
     z1, z2 = views(0)
     labels = torch.tensor([0, 4, 0, 2, 4, 2])
     head = losses.label_directions(torch.tensor([0, 2, 4]), z1)
-    found = losses.fixed_head(z1, z2, labels, 0.1)
-    z = torch.cat([z1, z2])
-    logits = (z / z.norm(dim=1, keepdim=True)) @ head.T / 0.1
+    logits = torch.nn.functional.normalize(torch.cat([z1, z2])) @ head.T / 0.1
     chosen = logits.log_softmax(1)[torch.arange(12), torch.tensor([0, 2, 0, 1, 2, 1] * 2)]
+    found = losses.fixed_head(z1, z2, labels, 0.1)
     assert float(found) == pytest.approx(-float(chosen.mean()))
 
 
