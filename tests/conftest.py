@@ -15,6 +15,7 @@ from pipeline.core.records import Document, Example
 from pipeline.corpora import embedded_corpus
 from pipeline.models.building import new_model, train_tokenizer
 from pipeline.models.encoding import Encoder
+from pipeline.models.matrix_products import use_openblas
 from tests.support import no_network
 from tests.support.clones import Edit, editing, finished_clone
 from tests.support.no_network import sitecustomize  # noqa: F401 - refuses sockets here
@@ -23,6 +24,8 @@ from tests.support.tiny import tiny_params
 # Whoever waits for the longest file waits longest where it starts last. The second one here keeps a
 # worker busy while the first makes the run that the third one shares.
 FIRST = ("test_pipeline.py", "test_hub_stages.py", "test_reruns.py")
+
+THREADS = 1  # among which rows of large products are shared
 
 settings.register_profile(
     "tests",
@@ -42,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
+    use_openblas(THREADS)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return
 

@@ -19,6 +19,7 @@ from transformers import (
 from pipeline.core.console import InputError, is_out_of_memory
 from pipeline.core.sections import EmbeddedModel, Runtime
 from pipeline.models.encoding import SLOT
+from pipeline.models.matrix_products import use_openblas
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 CHAT_TEMPLATE = (
@@ -29,7 +30,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
 
 def prepare(runtime: Runtime) -> torch.device:
-    """Set torch's threads, quiet the libraries, and give the device to work on.
+    """Set torch's threads and products, quiet the libraries, and give the device to work on.
 
     Raises InputError where this machine has no such device.
     """
@@ -43,6 +44,8 @@ def prepare(runtime: Runtime) -> torch.device:
             "set cpu, or install a torch build for it"
         ) from None
     torch.set_num_threads(runtime.threads)
+    if runtime.device == "cpu":
+        use_openblas(runtime.threads)
     _keep_memory()
     transformers.utils.logging.disable_progress_bar()
     return torch.device(runtime.device)
