@@ -57,13 +57,20 @@ def multiply_arrays(
     """Write left [m, k] @ right [k, n] into product [m, n], each thread some of its rows."""
     parts = min(_threads, len(left)) if len(left) * right.size >= SHARED_FROM else 1
     if _others is None or parts == 1:
-        np.matmul(left, right, out=product)
+        _write(left, right, product)
         return
     own, *rest = zip(np.array_split(left, parts), np.array_split(product, parts), strict=True)
-    waiting = [_others.submit(np.matmul, rows, right, into) for rows, into in rest]
-    np.matmul(own[0], right, out=own[1])
+    waiting = [_others.submit(_write, rows, right, into) for rows, into in rest]
+    _write(own[0], right, own[1])
     for other in waiting:
         other.result()
+
+
+@np.errstate(all="ignore")  # torch says nothing of what is no finite number
+def _write(
+    left: NDArray[np.float32], right: NDArray[np.float32], product: NDArray[np.float32]
+) -> None:
+    np.matmul(left, right, out=product)
 
 
 def _readable(matrix: Tensor) -> NDArray[np.float32]:

@@ -66,6 +66,14 @@ def test_gradients_are_the_products_of_the_rule() -> None:
     torch.testing.assert_close(right.grad, left.detach().T @ torch.ones(6, 4))
 
 
+def test_what_is_no_finite_number_is_passed_on_in_silence() -> None:
+    left = torch.tensor([[torch.nan, 1.0], [torch.inf, 1.0], [3e38, 3e38]])
+    found = left @ torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    assert found.isnan()[0].all()
+    assert found[1].tolist()[0] == torch.inf
+    assert found[2].tolist()[0] == torch.inf
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int64])
 def test_other_numbers_are_multiplied_as_before(dtype: torch.dtype) -> None:
     left, right = torch.arange(6).reshape(2, 3).to(dtype), torch.arange(6).reshape(3, 2).to(dtype)
