@@ -1,5 +1,7 @@
 """benchmarks/results/real_models.md, made of the units that are done.
 
+Longer than other modules, as it has a function a table.
+
 .venv/bin/python -m benchmarks.real_models_page --work work/real
 """
 

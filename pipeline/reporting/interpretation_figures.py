@@ -21,7 +21,10 @@ READERS = {
     "base_state": "itself, base's states",
     "probe": "a probe, its states",
 }
-DIRECTIONS = {"concept": "towards another concept", "random": "as far in a random direction"}
+LABEL_OF_DIRECTION = {
+    "concept": "towards another concept",
+    "random": "as far in a random direction",
+}
 
 
 def of_interpretations(
@@ -69,7 +72,7 @@ def of_moved(selfie: Mapping[str, Metrics], position: str) -> dict[str, Picture]
              *(shares["target"][part] for part in ESTIMATE))
             for name, tree in selfie.items()
             if "moved" in tree
-            for direction, label in DIRECTIONS.items()
+            for direction, label in LABEL_OF_DIRECTION.items()
             for size, shares in tree["moved"][position][direction].items()
         ],
         columns=["direction", "variant", "per cent", *ESTIMATE],
