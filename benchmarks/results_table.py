@@ -25,6 +25,12 @@ from typing import Any
 from benchmarks.claims import table_of_claims
 from benchmarks.committed import metrics_of, seed_values
 from benchmarks.families import table_of_families
+from benchmarks.interpretation_tables import (
+    table_of_crossings,
+    table_of_leads,
+    table_of_moves,
+    table_of_namers,
+)
 from benchmarks.markdown import drawn, said, tables_of
 from benchmarks.stage_times import table_of_times
 from pipeline.core.files import whole
@@ -252,6 +258,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "meanings": _meanings,
     "costs": _costs,
     "interpretations": _interpretations,
+    "crossings": table_of_crossings,
+    "namers": table_of_namers,
+    "leads": table_of_leads,
+    "moves": table_of_moves,
     "monitors": _monitors,
     "edits": _edits,
     "others": _others,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from pipeline.core.concepts import concept_named, names_concept, speaks_of_concept
-from pipeline.core.files import KeyPath, Tree
+from pipeline.core.files import KeyPath, Tree, branch
 from pipeline.core.records import (
     BASELINES,
     CONTROLS,
@@ -133,8 +133,13 @@ def metrics_by_judge(
 def interpretation_metrics(shares: Accuracies, base: Accuracies | None) -> Tree:
     """All shares with intervals, and under `difference` how far those of CHANGES, and how far moved
     states are followed, are above the untouched model's, of the same texts. A control has none:
-    which one is best may differ between the two models."""
-    return metrics_tree(shares, base, has_difference=_has_difference)
+    which one is best may differ between the two models. What is a difference itself, under AHEAD
+    and FOLLOWS, has its p value beside it."""
+    tree = metrics_tree(shares, base, has_difference=_has_difference)
+    for path, found in shares.items():
+        if path[0] == AHEAD or FOLLOWS in path:
+            branch(tree, path).update(found.as_change())
+    return tree
 
 
 def _has_difference(path: KeyPath) -> bool:

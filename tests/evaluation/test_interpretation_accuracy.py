@@ -150,7 +150,7 @@ def test_crossings_stand_apart_and_the_state_is_held_against_each() -> None:
     for name in (*others, *BASELINES):
         ahead = counts @ (rights["state"].astype(float) - rights[name]) / 40
         found = at(tree, "ahead_of", "test", "last", name)
-        assert found == pytest.approx(ProportionChange(ahead, 40).estimate().as_tree()), name
+        assert found == pytest.approx(ProportionChange(ahead, 40).as_change()), name
 
 
 def test_a_state_is_ahead_of_its_own_reading_by_nothing() -> None:
@@ -163,6 +163,7 @@ def test_a_state_is_ahead_of_its_own_reading_by_nothing() -> None:
         found = at(tree, "ahead_of", "test", "last", name)
         assert found["value"] == 0
         assert found["low"] == -found["high"]
+        assert found["p"] == 1
 
 
 def test_what_a_finetune_does_falls_into_states_and_reader() -> None:
