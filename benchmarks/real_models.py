@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from benchmarks.real_corpora import CORPORA, FOLDS, read_folds, split_by
 from benchmarks.real_measures import Fold, best_probe, bits, geometry, word_probe
+from benchmarks.real_selfie import read_states
 from benchmarks.real_tuning import PRESETS, Bench, Setting
 from pipeline.core.console import InputError, run
 from pipeline.core.files import read_json, write_json
@@ -77,6 +78,9 @@ def units() -> Iterator[Unit]:
         yield from _untouched(model, other, range(3))
         for fold in range(3):
             yield from tuned(model, other, (OURS, "shuffled", "nt_xent"), fold)
+    yield Unit("selfie", model, corpus, "selfie_base", 0, needs)
+    read = f"{model}-{corpus}-{OURS}-0"
+    yield Unit("selfie", model, corpus, f"selfie_{OURS}", 0, (*needs, read))
     yield from tuned(model, corpus, ("supcon", "length", "sft", "sft_contrast"), 0)
     yield from _untouched("gemma3", corpus, range(2))
     for fold in range(2):
@@ -149,6 +153,10 @@ class Study:
         if unit.kind == "setting":
             setting = CANDIDATES[unit.variant.removeprefix("setting_")]
             return self.of_setting(bench, fold, unit, setting)
+        if unit.kind == "selfie":
+            position = self.setting(unit.model).positions[0]
+            adapter = "" if unit.variant == "selfie_base" else unit.needs[-1]
+            return read_states(bench, fold, adapter, position)
         costs: dict[str, Any] = {}
         match unit.kind:
             case "base":
@@ -200,6 +208,8 @@ def other_texts(data: Path, corpus: str) -> list[Any]:
 
 
 def line_of(found: Mapping[str, Any]) -> str:
+    if "selfie" in found:
+        return f"{found['processor_seconds']:.0f} processor-s"
     probe = found["probe"]
     right = probe.get("correct", "")
     accuracy = f"test {right.count('1') / len(right):.3f}" if right else ""

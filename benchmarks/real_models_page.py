@@ -1,4 +1,4 @@
-"""benchmarks/results/real_models.md, made of the units that are done.
+"""The page benchmarks/results/real_models.md, made of the units that are done.
 
 Longer than other modules, as it has a function a table.
 
@@ -62,7 +62,11 @@ def kept(found: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a unit: its numbers, without what is known of single texts."""
     texts = ("prompts", "harmful", "correct", "harm", "centroid", "knn")
     return {
-        key: kept(value) if isinstance(value, dict) else value
+        key: kept(value)
+        if isinstance(value, dict)
+        else float(ones(value).mean())
+        if is_bits(value)
+        else value
         for key, value in found.items()
         if key not in texts and not isinstance(value, list)
     }
@@ -80,6 +84,7 @@ def page(done: dict[Unit, dict[str, Any]]) -> str:
     ]
     for model, corpus in PRIMARY:
         parts += _corpus(done, model, corpus)
+    parts += _selfie(done)
     waiting = [unit.name for unit in units() if unit not in done]
     parts.append("## Not yet done\n")
     parts.append(f"{len(waiting)} of {len(list(units()))} units: {', '.join(waiting) or 'none'}.\n")
@@ -128,7 +133,7 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
         dict.fromkeys(
             u.variant
             for u in done
-            if (u.model, u.corpus) == (model, corpus) and u.kind != "setting"
+            if (u.model, u.corpus) == (model, corpus) and u.kind not in ("setting", "selfie")
         )
     )
     if not variants:
@@ -160,6 +165,35 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
     if costs:
         heads = ["variant", "KL, held out", "perplexity, times", "KL, other corpus", "perplexity"]
         yield table(heads, costs) + "\n"
+
+
+def _selfie(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
+    """Who reads whose states, the share of test texts that is named rightly, by control."""
+    readings: dict[str, dict[str, Any]] = {}
+    for unit, found in done.items():
+        if unit.kind == "selfie":
+            readings |= found["selfie"]
+    if not readings:
+        return
+    yield "## States in words, never taught (BeaverTails, SmolLM2)\n"
+    yield "Share of 120 test texts whose concept the closed answer names; chance is one in six.\n"
+    kinds = dict.fromkeys(k for own in readings.values() for k, v in own.items() if is_bits(v))
+    rows = [
+        [name, *(f"{ones(own[kind]).mean():.3f}" if kind in own else "" for kind in kinds)]
+        for name, own in readings.items()
+    ]
+    yield table(["reader <- states", *kinds], rows) + "\n"
+    if "base<-tuned" in readings:
+        pair = [
+            {"prompts": list(range(len(own["state"]))), "probe": {"correct": own["state"]}}
+            for own in (readings["base<-tuned"], readings["base<-base"])
+        ]
+        more = change(accuracy, [(pair[0], pair[1])])
+        yield f"`base` on tuned states less `base` on its own: {more}; asked: at least +.05.\n"
+
+
+def is_bits(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and set(value) <= {"0", "1"}
 
 
 GEOMETRY = ("centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
