@@ -6,40 +6,31 @@ Longer than other modules, as it has a function a table.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import norm
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from benchmarks.markdown import drawn as table
+from benchmarks.real_changes import (
+    HARM,
+    accuracy,
+    at,
+    auroc,
+    change,
+    is_bits,
+    mean,
+    number,
+    ones,
+)
 from benchmarks.real_models import CANDIDATES, OURS, Unit, units
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.reporting.comparison import corrected
 
 RESULTS = Path("benchmarks/results")
-RESAMPLES = 2000
 PRIMARY = (("smollm2", "beavertails"), ("smollm2", "mmlu"), ("smollm2", "math"),
            ("gemma3", "beavertails"))  # fmt: skip
-Vector = NDArray[np.float64]
-Measure = Callable[[dict[str, Any], Vector], float]  # of a unit and its texts' weights
-
-
-@dataclass(frozen=True)
-class Change:
-    """A difference, its 95 % interval, and how often chance alone would put it so far from 0."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-
-    def __str__(self) -> str:
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
 def main() -> None:
@@ -192,10 +183,6 @@ def _selfie(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
         yield f"`base` on tuned states less `base` on its own: {more}; asked: at least +.05.\n"
 
 
-def is_bits(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and set(value) <= {"0", "1"}
-
-
 GEOMETRY = ("centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
 Folds = dict[int, dict[str, Any]]
 
@@ -207,84 +194,6 @@ def _folds(done: dict[Unit, dict[str, Any]], model: str, corpus: str, variant: s
 
 def _paired(own: Folds, base: Folds) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return [(own[fold], base[fold]) for fold in sorted(own.keys() & base.keys())]
-
-
-def change(measure: Measure, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Change:
-    """The mean over folds of a measure's difference: folds are drawn with replacement, and in each
-    of them prompts."""
-    rng = np.random.default_rng(0)
-
-    def difference(chosen: Sequence[int], weighed: Callable[[dict[str, Any]], Vector]) -> float:
-        found = []
-        for fold in chosen:
-            own, base = pairs[fold]
-            weights = weighed(base)
-            found.append(measure(own, weights) - measure(base, weights))
-        return float(np.mean(found))
-
-    def drawn(found: dict[str, Any]) -> Vector:
-        _, texts = np.unique(found["prompts"], return_inverse=True)
-        numbers = int(texts.max()) + 1
-        held = np.bincount(rng.integers(numbers, size=numbers), minlength=numbers)
-        return held[texts].astype(np.float64)
-
-    value = difference(range(len(pairs)), lambda found: np.ones(len(found["prompts"])))
-    resampled = np.array(
-        [
-            difference(rng.integers(len(pairs), size=len(pairs)).tolist(), drawn)
-            for _ in range(RESAMPLES)
-        ]
-    )
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    error = float(resampled.std())
-    p = float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
-    return Change(value, float(low), float(high), p)
-
-
-def mean(measure: Measure, folds: Sequence[tuple[dict[str, Any], Vector]]) -> float:
-    return float(np.mean([measure(found, weights) for found, weights in folds]))
-
-
-def accuracy(found: dict[str, Any], weights: Vector) -> float:
-    return float(np.average(ones(found["probe"]["correct"]), weights=weights))
-
-
-def auroc(found: dict[str, Any], weights: Vector) -> float:
-    truth, score = ones(found["harmful"]), found["probe"]["harm"]
-    return float(roc_auc_score(truth, score, sample_weight=weights))
-
-
-def average_precision(found: dict[str, Any], weights: Vector) -> float:
-    truth, score = ones(found["harmful"]), found["probe"]["harm"]
-    return float(average_precision_score(truth, score, sample_weight=weights))
-
-
-def false_alarms(found: dict[str, Any], weights: Vector) -> float:
-    """The false positive rate where 95 % of harmful texts are found."""
-    truth, score = ones(found["harmful"]), found["probe"]["harm"]
-    false, true, _ = roc_curve(truth, score, sample_weight=weights)
-    return float(false[np.searchsorted(true, 0.95)])
-
-
-HARM = (auroc, average_precision, false_alarms)
-
-
-def at(position: str, name: str) -> Measure:
-    def measure(found: dict[str, Any], weights: Vector) -> float:
-        value = found["geometry"][position][name]
-        if isinstance(value, str):
-            return float(np.average(ones(value), weights=weights))
-        return float(np.mean(value))
-
-    return measure
-
-
-def number(name: str) -> Measure:
-    return lambda found, _: float(found[name])
-
-
-def ones(bits: str) -> Vector:
-    return np.array([bit == "1" for bit in bits], dtype=np.float64)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from filelock import FileLock
 from ruamel.yaml import YAML
-from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from benchmarks.real_measures import Fold, States
@@ -30,7 +28,6 @@ from pipeline.models.external_base import adopt
 from pipeline.models.loading import load_base
 from pipeline.models.lora import save_adapter, with_lora
 from pipeline.models.reader_check import reader_for
-from pipeline.training import losses
 from pipeline.training.finetune_data import FinetuneData
 from pipeline.training.finetuning import finetune
 from pipeline.training.objective import Objective
@@ -68,17 +65,6 @@ class Setting:
 
     def at_depth(self, share: float) -> "Setting":
         return replace(self, layers=tuple(round(layer * share) for layer in self.layers))
-
-
-def fixed_direction(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """A control without contrast: texts are pulled towards a random direction of their concept."""
-    generator = torch.Generator().manual_seed(0)
-    directions = F.normalize(torch.randn(64, z1.shape[-1], generator=generator), dim=-1)
-    cosine = (F.normalize(torch.stack([z1, z2]), dim=-1) * directions.to(z1)[labels]).sum(-1)
-    return (1 - cosine).mean() / temperature
-
-
-losses.CONTRASTS["fixed_direction"] = fixed_direction
 
 
 def variant_of(name: str, steps: int) -> Variant:

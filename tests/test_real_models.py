@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import real_models, real_models_page
+from benchmarks import real_changes, real_models, real_models_page
 from benchmarks.real_corpora import CORPORA, FOLDS, groups_of, read_folds, split_by
 from benchmarks.real_measures import Fold, States, best_probe, geometry, word_probe
 from pipeline.core.console import InputError
@@ -130,7 +130,7 @@ def test_units_have_their_own_names_and_need_what_comes_before_them() -> None:
 def test_equal_units_differ_by_nothing() -> None:
     fold, _ = fold_and_states(0.0)
     same = unit_of(fold, 30, 0.2)
-    change = real_models_page.change(real_models_page.accuracy, [(same, same)] * 3)
+    change = real_changes.change(real_changes.accuracy, [(same, same)] * 3)
     assert (change.value, change.low, change.high, change.p) == (0, 0, 0, 1)
 
 
