@@ -23,7 +23,7 @@ NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "mon
                             "fidelity", "selfie", "control"}  # fmt: skip
 # What reads no text that is only scored.
 UNSHIFTED = {"base_model", "pairs", *(f"adapters@{name}" for name in VARIANTS), "edits",
-             "completions", "streams", "interpretations", "safety", "fidelity",
+             "completions", "streams", "safety", "fidelity",
              "selfie"}  # fmt: skip
 EDITS = {
     "the machine": (
