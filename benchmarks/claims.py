@@ -135,6 +135,12 @@ CLAIMS = (
         "training the reader alone does as much",
     ),
     Claim(
+        "What the base model says follows a state that is moved all the way to another concept and "
+        "as far again, beside one moved as far in a random direction.",
+        Number("selfie/base.json", "moved.last.follows.by_200"), "above", 0.0,
+        "a random direction is followed as often",
+    ),
+    Claim(
         "An edit towards safe states lowers answers to framed harmful requests.",
         Number("control/supervised.json", "novel.harmful_rate_framed.change"), "below", 0.0,
         "an edit of the same size towards a random direction does as much",
