@@ -1,6 +1,7 @@
 """Small and exact fakes: a random two-block Llama and its tokenizer, built in a second."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     use_openblas(THREADS)
+    # Tests press Ctrl-C also where the shell that runs them in the background ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return
 

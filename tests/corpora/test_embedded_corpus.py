@@ -55,7 +55,13 @@ def test_shifted_texts_are_worded_in_sentences_of_their_own(corpora: EmbeddedCor
         said = f"{example.prompt} {example.response}".lower()
         assert not any(re.search(rf"\b{re.escape(phrase)}\b", said) for phrase in novel)
         if corpora.concepts == "safety":
-            assert opens_with_refusal(example.safe_response) == (example.concept != "safe")
+            refuses = any(part in example.safe_response for part in parts_of(REPORTED.refusals))
+            assert refuses == (example.concept != "safe")
+
+
+def parts_of(forms: tuple[str, ...]) -> list[str]:
+    """The longest piece of each form that no phrase fills."""
+    return [max(re.split(r"{\w+}", form), key=len) for form in forms]
 
 
 def every_form(register: Register) -> list[object]:

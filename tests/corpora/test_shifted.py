@@ -181,13 +181,9 @@ def test_harmless_labels_of_either_corpus_are_known(folder: CsvCorpora) -> None:
         read_tables(put(both, "harm"), 0)
 
 
-@pytest.mark.parametrize(
-    ("labels", "said"),
-    [(["hrm"], "did you mean 'harm'"), (["a/b"], "is labelled 'a/b'")],
-)
-def test_slips_in_its_labels_are_one_line(folder: CsvCorpora, labels: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        read_tables(put(folder, "harm", *labels), 0)
+def test_a_slip_in_its_labels_is_one_line(folder: CsvCorpora) -> None:
+    with pytest.raises(InputError, match="did you mean 'harm'"):
+        read_tables(put(folder, "harm", "hrm"), 0)
 
 
 def test_a_subfolder_without_tables_is_refused(folder: CsvCorpora) -> None:

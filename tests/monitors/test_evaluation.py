@@ -434,7 +434,7 @@ def test_a_saved_monitor_raises_the_same_alarms(gap: float, tmp_path: Path) -> N
     }
     for group, texts in {**groups, **dict(whole.asked())}.items():
         live = LiveMonitor(loaded, torch.device("cpu"))
-        live.read(torch.from_numpy(texts.vectors).float()[:, None], None, is_first=True)
+        live.read(torch.from_numpy(texts.vectors).float()[:, None], None, before=0)
         for name, judgement in zip(texts.ids, live.latest(), strict=True):
             label, harm = said[group, name]
             assert (judgement.label, judgement.alarm) == (label, label == "harmful")

@@ -227,7 +227,8 @@ def test_a_model_of_the_hub(
     assert not list((project / "models/base").glob("*.safetensors"))
 
     asked = len(hub.seen)
-    tuned = ("adapters base", "adapters sft_contrast", "representations sft_contrast")
+    variants = ("base", "sft_contrast")
+    tuned = [f"{stage} {name}" for stage in ("adapters", "representations") for name in variants]
     for stage in ("texts", "pairs", *tuned, "completions", "interpretations"):
         command = stage.split()
         done = child(project, hub, "-m", f"stages.{command[0]}", *command[1:])
