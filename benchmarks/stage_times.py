@@ -12,7 +12,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,7 +42,7 @@ class Run:
 
     seconds: float = 0.0
     processor: float = 0.0
-    stages: dict[str, Stage] = field(default_factory=lambda: defaultdict(Stage))
+    stages: dict[str, Stage] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -86,7 +85,7 @@ def timed_run(clone: Path, settings: dict[str, str]) -> Run:
                 if stage:
                     found.stages[stage].seconds += now - since
                 stage, since = opened[1], now
-                found.stages[stage].runs += 1
+                found.stages.setdefault(stage, Stage()).runs += 1
     if process.returncode:
         raise InputError(f"the run in {clone} failed, as said above; nothing was written")
     now = time.monotonic()

@@ -1,6 +1,7 @@
 """A run is timed stage by stage, as DVC says what it runs."""
 
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_every_stage_has_its_seconds_and_its_runs(tmp_path: Path) -> None:
     assert {name: stage.runs for name, stage in found.stages.items()} == {"quick": 1, "slow": 2}
     assert found.stages["slow"].seconds > 2  # it sleeps twice
     assert sum(stage.seconds for stage in found.stages.values()) < found.seconds
+    assert asdict(found)["stages"]["slow"]["runs"] == 2  # as it is written down
     assert not timed_run(folder, {}).stages
 
 
