@@ -47,8 +47,9 @@ def test_a_folder_that_is_not_there_is_one_line(
 
 
 def test_make_names_what_it_is_given() -> None:
+    given = ["TEXTS=a folder", "LABEL=topic", "SAFE=fine other"]
     said = subprocess.run(
-        ["make", "-n", "real", "TEXTS=a folder", "LABEL=topic", "SAFE=fine other"],
+        ["make", "--no-print-directory", "-n", "real", *given],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert '--texts "a folder" --label "topic"' in said
