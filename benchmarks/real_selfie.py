@@ -24,7 +24,7 @@ from pipeline.models.loading import load_variant
 from pipeline.selfie.affine_map import fit_affine
 from pipeline.selfie.controls import control_vectors, logit_lens
 from pipeline.selfie.judge_model import log_likelihoods
-from pipeline.selfie.prompts import state_prompt, words_prompt
+from pipeline.selfie.prompts import state_prompt
 from pipeline.selfie.relevancy import answer_probabilities
 
 SOURCES, BLOCKS = (10, 15, 20, 25), (0, 2, 5)
@@ -82,13 +82,15 @@ class Reader:
 
     def names(self, block: int) -> Tensor:
         """What the concepts' names are at the input of a block, within the question: [C, D]."""
+        before, after = self.asking.question.split("{message}")
         found = []
-        for concept in self.concepts:
-            ids = self.encoder.contents(spoken(concept))
-            prompt = words_prompt(self.encoder, self.asking, ids)
-            start = len(self.encoder.around_message(self.asking.question)[0])
-            states = hidden_states(self.model, torch.tensor([prompt.ids]), None, [block])[block]
-            found.append(states[0, start : start + len(ids)].mean(0).float())
+        for name in map(spoken, self.concepts):
+            (turn,) = self.encoder.turns([(before + name + after, "")])
+            start = turn.texts[0][0] + len(before)
+            stop = start + len(name)
+            its = [i for i, (a, b) in enumerate(turn.offsets) if a < stop and b > start]
+            states = hidden_states(self.model, torch.tensor([turn.ids]), None, [block])[block]
+            found.append(states[0, its].mean(0).float())
         return torch.stack(found)
 
 

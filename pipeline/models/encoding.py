@@ -78,11 +78,20 @@ class Encoder:
         return self.frame_tokens + self.text.prompt_tokens + self.text.response_tokens
 
     def contents(self, text: str) -> list[int]:
-        return self.all_contents([text])[0]
+        """The ids of a text by itself, without a frame."""
+        return self.turns.plain.encode([text])[0].ids
 
-    def all_contents(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of texts by themselves, without a frame."""
-        return [found.ids for found in self.turns.plain.encode(texts)]
+    def cut(self, texts: Sequence[str], kept: slice) -> list[str]:
+        """What is left of texts of whose tokens, by themselves, only these are kept."""
+        spans = [found.offsets[kept] for found in self.turns.plain.encode(texts)]
+        return [
+            text[own[0][0] : own[-1][1]] if own else ""
+            for text, own in zip(texts, spans, strict=True)
+        ]
+
+    def prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of whole prompts, up to where an answer begins."""
+        return [turn.ids for turn in self.turns([(text, "") for text in texts])]
 
     def answers(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of answers as they follow a prompt, without the token that ends them."""

@@ -21,7 +21,7 @@ from pipeline.models.hooks import decoder_blocks, hidden_states, normed
 from pipeline.models.logits import logits_of
 from pipeline.selfie.decoding import Decoding
 from pipeline.selfie.interpret import VectorInterpretation, answer_prompts, interpret_states
-from pipeline.selfie.prompts import words_prompt
+from pipeline.selfie.prompts import words_prompts
 
 INJECTED_CONTROLS = ("state", *(control for control in CONTROLS if control != "none"))
 LayerAndPosition = tuple[int, TokenPosition]
@@ -148,10 +148,8 @@ def interpret_words(
     answered = position != "prompt_end"
     cut = encoder.text.prompt_tokens + (encoder.text.response_tokens if answered else 0)
     texts = [e.words if answered else e.prompt for e in examples]
-    prompts = [
-        words_prompt(encoder, asking, ids[:cut] if answered else ids[-cut:])
-        for ids in encoder.all_contents(texts)
-    ]
+    kept = slice(cut) if answered else slice(-cut, None)
+    prompts = words_prompts(encoder, asking, encoder.cut(texts, kept))
     decoding = Decoding(params.max_new_tokens, params.texts_per_batch)
     ends = ends_of(model, encoder.tokenizer, encoder.end)
     return answer_prompts(model, encoder.tokenizer, prompts, None, asking, decoding, ends)

@@ -15,7 +15,7 @@ from pipeline.core.concepts import answer_about, says_something
 from pipeline.core.records import Judged
 from pipeline.core.sections import Asking
 from pipeline.models.encoding import Encoder
-from pipeline.selfie.prompts import words_prompt
+from pipeline.selfie.prompts import words_prompts
 from pipeline.selfie.relevancy import answer_probabilities
 
 
@@ -61,7 +61,7 @@ def log_likelihoods(
     together.
     """
     cut = encoder.text.prompt_tokens + encoder.text.response_tokens
-    prompts = [words_prompt(encoder, asking, ids[:cut]) for ids in encoder.all_contents(messages)]
+    prompts = words_prompts(encoder, asking, encoder.cut(messages, slice(cut)))
     targets = encoder.answers(answers)
     lengths = torch.tensor([len(ids) for ids in targets])
     steps = int(lengths.max())

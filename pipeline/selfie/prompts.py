@@ -72,10 +72,11 @@ def state_prompt(encoder: Encoder, asking: Asking) -> Prompt:
     return Prompt(tuple(ids), slots, (0,) * len(slots))
 
 
-def words_prompt(encoder: Encoder, asking: Asking, text: Sequence[int]) -> Prompt:
-    """The same question, with the token ids of a text where the hidden state would stand."""
-    before, after = encoder.around_message(asking.question)
-    return Prompt((*before, *text, *after))
+def words_prompts(encoder: Encoder, asking: Asking, texts: Sequence[str]) -> list[Prompt]:
+    """The same question about each text, whose words stand where the hidden state would. Question
+    and text are tokenised together, as a user's prompt is."""
+    asked = [asking.question.replace("{message}", text) for text in texts]
+    return [Prompt(tuple(ids)) for ids in encoder.prompts(asked)]
 
 
 def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -3,6 +3,8 @@
 import copy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -156,3 +158,14 @@ def test_want_of_memory_is_no_fault_of_a_template(
     monkeypatch.setattr(type(encoder.tokenizer), "apply_chat_template", too_large)
     with pytest.raises(MemoryError):
         frame_of(encoder.tokenizer)
+
+
+@given(text=st.text(max_size=40), tokens=st.integers(1, 12))
+def test_a_cut_text_is_an_end_of_it_that_its_tokens_spell(
+    encoder: Encoder, text: str, tokens: int
+) -> None:
+    first, last = (encoder.cut([text], kept)[0] for kept in (slice(tokens), slice(-tokens, None)))
+    assert text.startswith(first)
+    assert text.endswith(last) or not last.strip()
+    if len(encoder.contents(text)) <= tokens:
+        assert first == last

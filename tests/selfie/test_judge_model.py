@@ -24,9 +24,9 @@ def plainly(
     model: PreTrainedModel, encoder: Encoder, params: Params, text: str, answer: str
 ) -> float:
     """The oracle: one text, one answer, no padding and no batch."""
-    before, after = encoder.around_message(params.asking.question)
     cut = params.text.prompt_tokens + params.text.response_tokens
-    prompt = [*before, *encoder.contents(text)[:cut], *after]
+    read = encoder.decode(encoder.contents(text)[:cut])
+    prompt = encoder.turns([(params.asking.question.replace("{message}", read), "")])[0].ids
     target = encoder.contents(answer)
     logits = model(torch.tensor([[*prompt, *target]])).logits[0].float().log_softmax(-1)
     return sum(

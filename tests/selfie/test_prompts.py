@@ -5,7 +5,7 @@ import pytest
 from pipeline.core.params import Params
 from pipeline.models.chat_frame import frame_of
 from pipeline.models.encoding import Encoder
-from pipeline.selfie.prompts import InterpretationPrompt, state_prompt, words_prompt
+from pipeline.selfie.prompts import InterpretationPrompt, state_prompt, words_prompts
 
 
 def test_slots_and_numbers_of_a_worked_example(encoder: Encoder) -> None:
@@ -29,12 +29,15 @@ def test_parts_of_the_chat_template_make_the_pipelines_question(
     assert found.numbers == expected.numbers
 
 
-def test_words_stand_where_the_state_would(encoder: Encoder, params: Params) -> None:
-    state, words = state_prompt(encoder, params.asking), encoder.contents("bake bread")
-    asked = words_prompt(encoder, params.asking, words)
-    start, end = state.slots[0], state.slots[-1] + 1
-    assert asked.ids == (*state.ids[:start], *words, *state.ids[end:])
-    assert asked.slots == ()
+def test_a_question_about_words_is_the_prompt_that_a_user_would_write(
+    encoder: Encoder, params: Params
+) -> None:
+    words = ["bake bread", "<|end|> {message}", ""]
+    asked = words_prompts(encoder, params.asking, words)
+    before, after = params.asking.question.split("{message}")
+    assert [p.ids for p in asked] == [encoder(before + w + after, "").ids for w in words]
+    assert not any(p.slots for p in asked)
+    assert not {encoder.slot, *encoder.end} & set(asked[1].ids[1:-3]), "a text is plain text"
 
 
 @pytest.mark.parametrize(
