@@ -111,7 +111,7 @@ def table_of_times() -> str:
     found = read_json(OUT)
     run, rows = found["run"], []
     for name, stage in run["stages"].items():
-        work = stage["seconds"] - stage["start"]
+        work = max(0.0, stage["seconds"] - stage["start"])  # both were timed, each in its own run
         cells = (stage["runs"], *(f"{s:.1f}" for s in (stage["start"], work, stage["seconds"])))
         rows.append([f"`{name}`", *map(str, cells)])
     runs = sum(stage["runs"] for stage in run["stages"].values())
@@ -122,10 +122,14 @@ def table_of_times() -> str:
     summary = (
         f"From nothing {run['seconds'] / 60:.1f} minutes, with nothing to do "
         f"{found['nothing_to_do_seconds']:.1f} s, on {found['processor']}, at {found['commit']}. "
-        f"Equal bits cost {found['cost_of_pins']:+.0%} of processor time beside the machine's own "
+        f"Equal bits take {_changed(found['cost_of_pins'])} processor time than the machine's own "
         "kernels."
     )
     return drawn(["stage", "runs", "start, s", "work, s", "both, s"], rows) + "\n\n" + summary
+
+
+def _changed(share: float) -> str:
+    return f"{abs(share):.0%} {'less' if share < 0 else 'more'}"
 
 
 def _processor_seconds() -> float:
