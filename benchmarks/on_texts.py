@@ -19,37 +19,20 @@ from ruamel.yaml import YAML
 
 from benchmarks.runs import clone_without_results, commit_of_clean, environment_of
 from pipeline.core.console import InputError, run
+from pipeline.core.fitting import keep_short, short_run
 from pipeline.core.paths import REPORT, SEED_VALUES
-from pipeline.core.presets import lay_over
+from pipeline.core.presets import laid_over, lay_over
 
-VARIANTS = ("base", "true_negatives", "shuffled")
-EDITS = ("supervised", "random_target")
-LAYER = 20  # whose states tell concepts apart best in the untouched model
-STEPS, PAIRS = 150, 12
-# What makes a step of a few seconds and a run of an hour, over the model's own preset.
+BLOCKS, LAYER = 30, 20  # of SmolLM2-135M: where its untouched states tell concepts apart best
+STEPS = 150
+# Over the model's own preset, and over what a short run of any model has.
 SETTINGS: dict[str, Any] = {
     "text": {"prompt_tokens": 64, "response_tokens": 64},
-    "pairs": {"count": STEPS * PAIRS},
-    "finetune": {
-        "target_layers": [LAYER],
-        "positions": ["mean"],
-        "learning_rate": 2.0e-3,
-        "pairs_per_step": PAIRS,
-        "retain_per_step": 2,
-        "lora_dropout": 0.0,
-        "penalty_texts": ["retain"],
-        "watch_every": 25,
-    },
-    "extraction": {"layers": [0, 10, LAYER, 30], "positions": ["last", "mean"]},
+    "finetune": {"target_layers": [LAYER]},
+    "extraction": {"layers": [0, 10, LAYER, 30]},
     "asking": {"layer": LAYER},
-    "reading": {"layer": LAYER, "position": "mean"},
-    "generation": {"max_new_tokens": 24, "samples": 1},
-    "streams": {"texts": 60},
-    "selfie": {"layers": [10], "texts_per_split": 48, "max_new_tokens": 8},
-    "control": {"texts": 60, "reference_texts": 30, "requests": 40, "probed_texts": 20},
-    "figures": {"compared": ["true_negatives"]},
+    "reading": {"layer": LAYER},
 }
-WEIGHTS = {"retain_weight": 1.0, "penalty_weight": 3.0}
 
 
 def main() -> None:
@@ -76,21 +59,13 @@ def main() -> None:
 def write_params(clone: Path, preset: str, texts: Path, label: str, safe: Iterable[str]) -> None:
     """Lay the preset and SETTINGS over a clone's params.yaml, with a user's texts as corpus."""
     subprocess.run(["git", "checkout", "-q", "params.yaml"], cwd=clone, check=True)
-    yaml, path = YAML(), clone / "params.yaml"
-    yaml.width = 300
-    params = yaml.load(path.read_text(encoding="utf-8"))
-    own = YAML(typ="safe").load((clone / "presets" / f"{preset}.yaml").read_text(encoding="utf-8"))
-    lay_over(params, own)
-    lay_over(params, SETTINGS)
-    table = {"folder": str(texts.resolve()), "label": label, "safe": list(safe)}
-    lay_over(params, {"corpora": {"source": "csv", "csv": table}})
-    params["variants"] = {name: params["variants"][name] for name in VARIANTS}
-    for row in params["variants"].values():
-        if row["steps"]:
-            row.update(steps=STEPS, **WEIGHTS)
-    params["control"]["edits"] = {name: params["control"]["edits"][name] for name in EDITS}
-    with path.open("w", encoding="utf-8") as out:
-        yaml.dump(params, out)
+    with laid_over(f"{preset} for {texts}", clone / "params.yaml") as params:
+        lay_over(params, YAML(typ="safe").load(clone / "presets" / f"{preset}.yaml"))
+        lay_over(params, short_run(BLOCKS, STEPS))
+        lay_over(params, SETTINGS)
+        table = {"folder": str(texts.resolve()), "label": label, "safe": list(safe)}
+        lay_over(params, {"corpora": {"source": "csv", "csv": table}})
+        keep_short(params, STEPS)
 
 
 def command() -> None:

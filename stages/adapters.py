@@ -15,6 +15,7 @@ from pipeline.core.paths import (
     EXAMPLES,
     METRICS,
     PAIRS,
+    SEVERAL,
     UNFINISHED,
 )
 from pipeline.core.records import Document, Example, Pair, read_records
@@ -49,7 +50,7 @@ def main() -> None:
     encoder = Encoder(tokenizer, params.text)
     pairs = PAIRS / f"{variant.labels}-{variant.sampling}.jsonl"
     data = FinetuneData(
-        {example.id: example for example in read_records(EXAMPLES, Example)},
+        {e.id: e for path in (EXAMPLES, SEVERAL) for e in read_records(path, Example)},
         read_records(pairs, Pair),
         [d for d in read_records(DOCUMENTS, Document) if d.split == "pretrain"],
     )
@@ -66,7 +67,7 @@ def main() -> None:
         "adapters",
         params.seed,
         [params.text, params.finetune, params.asking, params.runtime, variant],
-        [EXAMPLES, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
+        [EXAMPLES, SEVERAL, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
         device,
     )
     checkpoint = Checkpoint(

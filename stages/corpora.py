@@ -12,6 +12,7 @@ from pipeline.core.paths import (
     EXAMPLES,
     MANIFEST,
     REQUESTS,
+    SEVERAL,
     SHIFTED,
     SOURCES_LOCK,
 )
@@ -29,9 +30,10 @@ def main() -> None:
     check_corpus(corpus)
     if not SOURCES_LOCK.exists():
         write_json(SOURCES_LOCK, {})
-    alike = find_near_duplicates(corpus.labelled)
+    alike = find_near_duplicates((*corpus.labelled, *corpus.several))
     with whole(CORPORA) as draft:
         write_records(draft / EXAMPLES.name, corpus.examples)
+        write_records(draft / SEVERAL.name, corpus.several)
         write_records(draft / SHIFTED.name, corpus.shifted)
         write_records(draft / DESCRIBED.name, corpus.described)
         write_records(draft / DOCUMENTS.name, corpus.documents)

@@ -10,6 +10,7 @@ from pipeline.core.paths import (
     MANIFEST,
     READ_WORDS,
     REQUESTS,
+    SEVERAL,
     SHIFTED,
     TEXTS,
 )
@@ -29,7 +30,7 @@ def main() -> None:
 
     gathered = [
         example
-        for name in (EXAMPLES.name, SHIFTED.name)
+        for name in (EXAMPLES.name, SHIFTED.name, SEVERAL.name)
         for example in read_records(CORPORA / name, Example)
     ]
     known = read([(e.prompt, e.response) for e in gathered])
@@ -45,16 +46,20 @@ def main() -> None:
     if len(requests) < len(asked):
         dropped["requests_of_same_tokens"] = len(asked) - len(requests)
     manifest = read_json(CORPORA / MANIFEST.name)
+    several = [example for example in examples if example.also]
+    examples = [example for example in examples if not example.also]
     check_enough(manifest["concepts"], examples)
     with whole(TEXTS) as draft:
         write_records(draft / EXAMPLES.name, (e for e in examples if e.split != "shifted"))
         write_records(draft / SHIFTED.name, (e for e in examples if e.split == "shifted"))
+        write_records(draft / SEVERAL.name, several)
         write_records(draft / REQUESTS.name, requests)
         write_records(draft / READ_WORDS.name, read_words(encoder, examples, requests))
         written = {file.name: sha256_of(file) for file in draft.iterdir()}
         write_json(
             draft / MANIFEST.name,
             manifest
+            | ({"of_several_concepts": len(several)} if several else {})
             | {
                 "rows": count_texts(examples),
                 "requests": len(requests),

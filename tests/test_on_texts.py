@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import on_texts
+from pipeline.core import fitting
 from pipeline.core.console import InputError
 from pipeline.core.params import load_params
 from tests.support.clones import git
@@ -29,7 +30,7 @@ def test_its_params_can_run(tmp_path: Path, preset: str, safe: list[str]) -> Non
     params = load_params(tmp_path / "params.yaml")
     assert params.corpora.csv.folder == str(texts)
     assert (params.corpora.csv.label, params.corpora.csv.safe) == ("topic: one", tuple(safe))
-    assert tuple(params.variants) == on_texts.VARIANTS
+    assert tuple(params.variants) == fitting.VARIANTS
     assert params.variants["shuffled"].labels == "shuffled"
     assert (params.model.source, params.finetune.positions) == (
         "package" if preset.endswith("package") else "hub",

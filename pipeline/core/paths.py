@@ -7,9 +7,10 @@ SOURCES_LOCK = Path("sources.lock.json")  # what was first seen of files without
 CORPORA = Path("data/corpora")
 DESCRIBED = CORPORA / "described.jsonl"
 DOCUMENTS = CORPORA / "documents.jsonl"
-# In `data/corpora`, these four are as they were gathered; here, as the model can tell texts apart.
+# In `data/corpora`, these five are as they were gathered; here, as the model can tell texts apart.
 TEXTS = Path("data/texts")
 EXAMPLES = TEXTS / "examples.jsonl"
+SEVERAL = TEXTS / "several.jsonl"  # of several concepts: trained on, and scored by nothing
 SHIFTED = TEXTS / "shifted.jsonl"  # scored, never learned from: what trains does not read it
 REQUESTS = TEXTS / "requests.jsonl"
 MANIFEST = TEXTS / "manifest.json"

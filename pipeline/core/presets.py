@@ -5,8 +5,10 @@
 changes what the presets name in params.yaml. Everything else stays, with comments and order.
 """
 
+import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from pipeline.core.params import load_params
 PRESETS = Path("presets")
 PARAMS = Path("params.yaml")
 ROWS = ("variants", "edits")  # tables whose rows a user may have removed
+WHOLE = ("names",)  # tables that are replaced and not laid over
 
 
 def main() -> None:
@@ -34,26 +37,48 @@ def known() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
+def preset(name: str) -> dict[str, Any]:
+    """What a preset sets. Raises InputError for an unknown one."""
+    if name not in known():
+        raise InputError(f"no preset {name!r}; known: {', '.join(known())}")
+    return dict(YAML(typ="safe").load((PRESETS / f"{name}.yaml").read_text("utf-8")))
+
+
 def apply(names: list[str]) -> None:
-    """Lay presets over params.yaml, one after the other; the result is checked before it is kept.
+    """Lay presets over params.yaml, one after the other.
 
     Raises InputError for an unknown preset or a result that cannot be run; params.yaml is then as
     it was.
     """
-    load_params(PARAMS)
+    with laid_over(" + ".join(names)) as tree:
+        for name in names:
+            lay_over(tree, preset(name))
+
+
+@contextmanager
+def laid_over(what: str, path: Path = PARAMS) -> Iterator[Any]:
+    """params.yaml as a tree to change, with its comments; written whole where the result can run.
+
+    what: is laid over it, in words for the InputError that says why it cannot.
+    """
+    load_params(path)
     yaml = YAML()
     yaml.width = 300
-    tree = yaml.load(PARAMS.read_text(encoding="utf-8"))
-    for name in names:
-        if name not in known():
-            raise InputError(f"no preset {name!r}; known: {', '.join(known())}")
-        lay_over(tree, YAML(typ="safe").load((PRESETS / f"{name}.yaml").read_text("utf-8")))
-    with whole(PARAMS) as draft:
+    tree = yaml.load(path.read_text(encoding="utf-8"))
+    yield tree
+    with whole(path) as draft:
         yaml.dump(tree, draft)
         try:
             load_params(draft)
         except InputError as mistake:
-            raise InputError(f"{' + '.join(names)} over {PARAMS} cannot run: {mistake}") from None
+            raise InputError(f"{what} over {path} cannot run: {mistake}") from None
+
+
+def plain(tree: Any) -> Any:
+    """A tree, or a part of one, as load_params reads it: without comments."""
+    text = io.StringIO()
+    YAML().dump(tree, text)
+    return YAML(typ="safe", pure=True).load(text.getvalue())
 
 
 def lay_over(tree: Any, preset: Mapping[str, Any]) -> None:
@@ -62,7 +87,10 @@ def lay_over(tree: Any, preset: Mapping[str, Any]) -> None:
     for key, value in preset.items():
         if key in ROWS:  # a row that was removed is not brought back
             value = {name: row for name, row in value.items() if name in tree[key]}
-        if isinstance(value, Mapping):
+        if key in WHOLE:
+            tree[key] = CommentedMap(value)
+            tree[key].fa.set_flow_style()
+        elif isinstance(value, Mapping):
             lay_over(tree[key], value)
         elif isinstance(value, list):
             tree[key] = _listed(value)

@@ -40,7 +40,8 @@ class Example:
     `novel` texts are test texts whose content words never met a label; `shifted` ones are another
     corpus', only ever scored, and may have concepts of its own; `described` ones teach an embedded
     base model what concepts are called. `safe_response` is what a careful model would
-    answer: a refusal where the concept is harmful, else the response itself.
+    answer: a refusal where the concept is harmful, else the response itself. `also` are further
+    concepts, of texts in `several.jsonl` alone: these are trained on, and scored by nothing.
     """
 
     id: str
@@ -50,6 +51,12 @@ class Example:
     concept: str
     split: Split
     source: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """All concepts that the text has."""
+        return (self.concept, *self.also)
 
     @property
     def words(self) -> str:
@@ -98,12 +105,15 @@ class ReadWords:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two different examples of one concept, and the part of both texts that is shown."""
+    """Two different examples of one concept, the part of both texts that is shown, and the further
+    concepts of either: a text is no negative of one with which it shares any."""
 
     first: str
     second: str
     concept: str
     augmentation: Augmentation
+    first_also: tuple[str, ...] = ()
+    second_also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

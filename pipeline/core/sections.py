@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Column = Annotated[str, Field(min_length=1)]  # of a table
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # SHA-256, in hexadecimal
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -65,7 +66,10 @@ class Shares(Section):
 
 class CsvCorpora(Shares):
     folder: Annotated[str, Field(min_length=1)]
-    label: Annotated[str, Field(min_length=1)]
+    texts: Annotated[Listed[Column], Field(min_length=1, max_length=2)]
+    label: str | Annotated[Listed[Column], Field(min_length=1)]
+    unlabelled: str
+    names: dict[str, Annotated[str, Field(min_length=1)]]
     safe: Listed[str]
 
 

@@ -4,29 +4,29 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from pipeline.core.console import InputError
 from pipeline.core.text_identity import normalised
 
 BYTE_ORDER_MARK = "\ufeff"
 
-TableRow = tuple[str, dict[str, str]]  # where it stands, in words; its cells by column
+TableRow = tuple[str, dict[str, Any]]  # where it stands, in words; its cells by column
 AsMeant = Counter[str]  # the number of things that were read otherwise than written, by kind
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns to read. One of `optional` that is not there reads as "". Names are of those
-    columns that hold names, such as labels: there, true and false and whole numbers are text."""
+    """The columns to read. One of `sparse` may be missing from a line of JSON, but not from a whole
+    table; one of `optional` from a table too. What is missing reads as None."""
 
     columns: Sequence[str]
+    sparse: Sequence[str] = ()
     optional: Sequence[str] = ()
-    names: Sequence[str] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
-        return (*self.columns, *self.optional)
+        return (*self.columns, *self.sparse, *self.optional)
 
     def named(self, where: object, names: Sequence[str]) -> dict[str, str]:
         """What each wanted column is called among some names: by its own or, where just one is the
@@ -47,6 +47,32 @@ class Wanted:
             elif alike:
                 found[column] = alike[0]
         return found
+
+    def in_header(self, path: object, header: Sequence[str]) -> dict[str, str]:
+        """The same of a table whose header says what all rows have.
+
+        Raises InputError for a column that is not there, or there twice.
+        """
+        names = self.named(path, header)
+        for column in (*self.columns, *self.sparse):
+            if column not in names:
+                raise InputError(missing(path, column, header))
+        for name, times in Counter(filter(None, header)).items():
+            if times > 1 and name in names.values():
+                raise InputError(f"{path} has {times} columns {name!r}; keep one")
+        return names
+
+
+def missing(path: object, column: str, header: Sequence[str]) -> str:
+    return (
+        f"{path} has no column {column!r} (it has {listed(header)}); rename one of them, or "
+        "name yours in corpora.csv.texts and corpora.csv.label"
+    )
+
+
+def is_empty(cells: Mapping[str, Any]) -> bool:
+    """Whether a row says nothing: every cell is missing or empty."""
+    return all(cell is None or cell == "" or cell == [] for cell in cells.values())
 
 
 def renamed(names: Mapping[str, str]) -> set[str]:

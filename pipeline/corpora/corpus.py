@@ -21,7 +21,8 @@ LEAST_TEXTS: dict[Split, int] = {"train": 2, "validation": 1, "test": 2}
 class Corpus:
     """All texts of a run.
 
-    examples: learned from and measured. shifted: of another corpus, only scored. described:
+    examples: learned from and measured. several: of several concepts, only learned from, as every
+    score is of one concept. shifted: of another corpus, only scored. described:
     labelled texts that teach an embedded base model what concepts are called. documents: unlabelled
     texts. requests: prompts whose answers are judged. safe: the harmless concepts. dropped: the
     number of rows that were left out, by reason. as_meant: the number of things that were read
@@ -39,6 +40,7 @@ class Corpus:
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     shifted: tuple[Example, ...] = ()
     as_meant: Mapping[str, int] = field(default_factory=dict)
+    several: tuple[Example, ...] = ()
 
     @property
     def labelled(self) -> tuple[Example, ...]:
@@ -53,7 +55,7 @@ def check_corpus(corpus: Corpus) -> None:
     said alike, or a concept with fewer texts in a split than LEAST_TEXTS.
     """
     split_of: dict[str, str] = {}
-    for example in corpus.labelled:
+    for example in (*corpus.labelled, *corpus.several):
         split = split_of.setdefault(normalised(example.prompt), example.split)
         if split != example.split:
             raise InputError(
@@ -91,32 +93,34 @@ def count_texts(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
 
 
 def write_manifest(path: Path, corpus: Corpus, near_duplicates: Mapping[str, Any]) -> None:
-    """Describe the corpora beside `path`: texts per concept and split, dropped rows,
-    near-duplicates across splits, the digest of every file, the sources, the licence.
+    """Describe the corpora beside `path`, with the digest of every file."""
+    digests = {file.name: sha256_of(file) for file in sorted(path.parent.glob("*.jsonl"))}
+    write_json(path, manifest_of(corpus, near_duplicates) | {"sha256": digests})
+
+
+def manifest_of(corpus: Corpus, near_duplicates: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a corpus: texts per concept and split, dropped rows, near-duplicates across
+    splits, the sources, the licence.
 
     `as_meant` counts what was read otherwise than it was written, and is there only where anything
     was. `harm_only` are concepts that only shifted texts have: monitors are asked whether these
     texts are harmful, but not which concept they have.
     """
     concepts = concepts_of(corpus.examples)
-    files = sorted(path.parent.glob("*.jsonl"))
     as_meant = {kind: count for kind, count in corpus.as_meant.items() if count}
     table = count_texts(corpus.labelled)
-    write_json(
-        path,
-        {
-            "concepts": concepts,
-            "harm_only": sorted({*table} - {*concepts}),
-            "safe": list(corpus.safe),
-            "rows": table,
-            "described": len(corpus.described),
-            "documents": dict(sorted(Counter(d.split for d in corpus.documents).items())),
-            "requests": len(corpus.requests),
-            "dropped": corpus.dropped,
-            **({"as_meant": as_meant} if as_meant else {}),
-            "near_duplicates": near_duplicates,
-            "licence": corpus.licence,
-            "sources": corpus.sources,
-            "sha256": {file.name: sha256_of(file) for file in files},
-        },
-    )
+    return {
+        "concepts": concepts,
+        "harm_only": sorted({*table} - {*concepts}),
+        "safe": list(corpus.safe),
+        "rows": table,
+        **({"of_several_concepts": len(corpus.several)} if corpus.several else {}),
+        "described": len(corpus.described),
+        "documents": dict(sorted(Counter(d.split for d in corpus.documents).items())),
+        "requests": len(corpus.requests),
+        "dropped": corpus.dropped,
+        **({"as_meant": as_meant} if as_meant else {}),
+        "near_duplicates": near_duplicates,
+        "licence": corpus.licence,
+        "sources": corpus.sources,
+    }

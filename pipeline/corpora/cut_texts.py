@@ -34,7 +34,7 @@ def distinct_examples(
     nothing to them.
     """
     texts = list(zip(examples, read, strict=True))
-    labels = _kinds(((_corpus(e), r.whole), e.concept) for e, r in texts)
+    labels = _kinds(((_corpus(e), r.whole), e.concepts) for e, r in texts)
     agreed = [(e, r) for e, r in texts if len(labels[_corpus(e), r.whole]) == 1]
     splits = _kinds((r.prompt, ORDER.index(e.split)) for e, r in agreed)
     parted = [(e, r) for e, r in agreed if ORDER[min(splits[r.prompt])] == e.split]

@@ -3,20 +3,29 @@
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.console import InputError, nearest, spelt_like
 from pipeline.core.files import sha256_of
 from pipeline.core.sections import CsvCorpora
-from pipeline.core.text_identity import LabelForms, is_among, is_blank
+from pipeline.core.text_identity import LabelForms, is_among, is_blank, normalised
+from pipeline.corpora.cells import (
+    LABELS_UNKNOWN,
+    LabelSet,
+    exchange_in,
+    flagged,
+    labels_in,
+    optional_text,
+)
 from pipeline.corpora.columns import AsMeant, Wanted
 from pipeline.corpora.corpus import LEAST_TEXTS, Corpus
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.rows import Row
 from pipeline.corpora.shifted import beside
-from pipeline.corpora.tables import find_tables, read_table
+from pipeline.corpora.tables import find_tables, is_saved, read_table, title_of
 
 LICENCE = "as stated by the tables' publisher"
 SHIFTED_FOLDER = "shifted"  # the subfolder of another corpus
@@ -28,12 +37,16 @@ FEWEST_ROWS = sum(LEAST_TEXTS.values())  # a label of fewer rows can't be a conc
 
 @dataclass
 class LabelCounts:
-    """The labels read so far: the number of rows of each, and where it stands first. Labels that
-    are the same to a reader are one, in the form that came first. as_meant: see read_table."""
+    """The labels read so far: the number of rows of each, and where it stands first. LabelSet that
+    are the same to a reader are one, in the form that came first. typed: the labels before they
+    were given other names, in normal form. dropped: the number of rows that were left out, by
+    reason. as_meant: see read_table."""
 
     forms: LabelForms = field(default_factory=LabelForms)
     rows: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
+    typed: set[str] = field(default_factory=set)
+    dropped: Counter[str] = field(default_factory=Counter)
     as_meant: AsMeant = field(default_factory=AsMeant)
 
     def note(self, typed: str, where: str) -> None:
@@ -43,18 +56,19 @@ class LabelCounts:
 
 
 def read_tables(params: CsvCorpora, seed: int) -> Corpus:
-    """Read every CSV, TSV and JSONL table of a folder: `prompt`, `response` and the label.
+    """Read every table of a folder: the columns of texts and labels that params name, and what a
+    careful model would answer from one called `safe_response`, where there is one.
 
     Tables of its subfolder `shifted`, where there is one, are another corpus, which is only scored.
     Raises InputError naming the file, the row or the column, and the remedy.
     """
     folder = Path(params.folder)
-    paths, others = _tables(folder), []
+    paths, others = tables_of(folder), []
     if (folder / SHIFTED_FOLDER).is_dir():
-        others = _tables(folder / SHIFTED_FOLDER)
+        others = tables_of(folder / SHIFTED_FOLDER)
     labels, other_labels = LabelCounts(), LabelCounts()
     corpus = labelled_corpus(
-        (row for path in paths for row in read_rows(path, params.label, labels)),
+        (row for path in paths for row in read_rows(path, params, labels)),
         Rules(params.safe, params.validation, params.test, seed),
         LICENCE,
         {
@@ -65,45 +79,93 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
     if others:
         corpus = beside(
             corpus,
-            (row for path in others for row in read_rows(path, params.label, other_labels)),
+            (row for path in others for row in read_rows(path, params, other_labels)),
             lambda label: is_among(label, params.safe) or not params.safe,
         )
-    shifted = {f"shifted_{kind}": count for kind, count in (+other_labels.as_meant).items()}
     _check_safe(params.safe, labels, other_labels)
     _check_spelling(labels, labels)
     _check_spelling(other_labels, labels)
-    return replace(corpus, as_meant={**corpus.as_meant, **+labels.as_meant, **shifted})
+    _check_names(params.names, labels, other_labels)
+    return replace(
+        corpus,
+        dropped=corpus.dropped | +labels.dropped | _of_shifted(other_labels.dropped),
+        as_meant={**corpus.as_meant, **+labels.as_meant, **_of_shifted(other_labels.as_meant)},
+    )
 
 
-def _tables(folder: Path) -> list[Path]:
-    paths = find_tables(folder)
+def _of_shifted(counts: Counter[str]) -> dict[str, int]:
+    return {f"shifted_{kind}": count for kind, count in (+counts).items()}
+
+
+def tables_of(folder: Path) -> list[Path]:
+    """The tables of a corpus: those of a folder, and of its subfolders that are saved datasets.
+
+    Raises InputError where there are none.
+    """
+    saved = [f for f in sorted(folder.glob("*")) if is_saved(f) and f.name != SHIFTED_FOLDER]
+    paths = [table for place in (folder, *saved) for table in find_tables(place)]
     if not paths:
         raise InputError(
-            f"corpora.csv.folder: {folder} holds no .csv file, nor .tsv or .jsonl; "
-            "name a folder of them"
+            f"corpora.csv.folder: {folder} holds no .csv file, nor .tsv, .jsonl, .json (these also "
+            "with .gz), .parquet or .arrow; name a folder of them"
         )
     return paths
 
 
-def read_rows(path: Path, label: str, labels: LabelCounts) -> Iterator[Row]:
+def read_rows(path: Path, params: CsvCorpora, labels: LabelCounts) -> Iterator[Row]:
     """Yield a table's rows, and note their labels.
 
-    Raises InputError for an empty text, and for a label that is no name. It may hold whatever is
+    Raises InputError for an empty prompt, and for a label that is no name. It may hold whatever is
     typed in a line; file names, pictures and pages are made so that none of it matters.
     """
-    wanted = Wanted(("prompt", "response", label), ("safe_response",), names=(label,))
+    column = [params.label] if isinstance(params.label, str) and params.label else []
+    flags = () if isinstance(params.label, str) else params.label
+    wanted = Wanted((*params.texts, *column), sparse=flags, optional=("safe_response",))
     for where, cells in read_table(path, wanted, labels.as_meant):
-        for column in ("prompt", "response"):
-            if is_blank(cells[column]):
-                raise InputError(f"{where} has no {column}; fill it or remove the row")
-        concept = cells[label].strip()
+        prompt, response = exchange_in(where, cells, params.texts, labels.as_meant)
+        labels.as_meant["texts_without_a_response"] += len(params.texts) > 1 and not response
+        careful = optional_text(where, "safe_response", cells["safe_response"])
+        if own := _concepts_of(where, cells, title_of(path), params, labels):
+            yield Row(prompt, response, careful, own[0], title_of(path), own[1:])
+
+
+def _concepts_of(
+    where: str, cells: Mapping[str, Any], title: str, params: CsvCorpora, labels: LabelCounts
+) -> LabelSet:
+    """What a row's labels are called. Nothing where it has none, or where they are not known: that
+    is counted. title: of its table."""
+    match params.label:
+        case "":
+            found: LabelSet = (title,)
+        case str(column):
+            found = labels_in(where, column, cells[column], labels.as_meant)
+            if not found and not params.unlabelled and not isinstance(cells[column], list):
+                raise InputError(
+                    f"{where} is labelled ''; give it a label, or all such texts one by "
+                    "corpora.csv.unlabelled"
+                )
+        case columns:
+            found = flagged(where, cells, columns)
+    if found == LABELS_UNKNOWN:
+        labels.dropped["labels_not_known"] += 1
+        return ()
+    if not found and not params.unlabelled:
+        labels.dropped["of_no_label"] += 1
+        return ()
+    called = [_called(label, params.names) for label in found] or [params.unlabelled]
+    labels.typed |= {*map(normalised, found)}
+    for concept in dict.fromkeys(called):
         if is_blank(concept) or NO_NAME.search(concept) or len(concept) > LONGEST_LABEL:
             raise InputError(
                 f"{where} is labelled {reprlib.repr(concept)}; a label is a name of one line, at "
                 f"most {LONGEST_LABEL} characters, without control characters"
             )
         labels.note(concept, where)
-        yield Row(cells["prompt"], cells["response"], cells["safe_response"], concept, path.stem)
+    return tuple(dict.fromkeys(called))
+
+
+def _called(label: str, names: Mapping[str, str]) -> str:
+    return next((name for typed, name in names.items() if is_among(typed, [label])), label)
 
 
 def _check_safe(safe: Sequence[str], labels: LabelCounts, others: LabelCounts) -> None:
@@ -116,6 +178,16 @@ def _check_safe(safe: Sequence[str], labels: LabelCounts, others: LabelCounts) -
             )
     if safe and all(is_among(label, safe) for label in labels.rows):
         raise InputError("corpora.csv.safe names every label; leave it empty where none means harm")
+
+
+def _check_names(names: Mapping[str, str], labels: LabelCounts, others: LabelCounts) -> None:
+    known = labels.typed | others.typed
+    for label in names:
+        if normalised(label) not in known:
+            raise InputError(
+                f"corpora.csv.names names {label!r}, which no row is labelled with"
+                f"{nearest(label, known)}"
+            )
 
 
 def _check_spelling(labels: LabelCounts, known: LabelCounts) -> None:

@@ -1,38 +1,38 @@
-"""JSON lines, read as text: one object a line. Lines end at line feeds alone."""
+"""JSON, read as rows: one object a line, or one list of objects. Lines end at line feeds alone."""
 
 import json
-import reprlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.console import InputError
 from pipeline.corpora.columns import (
-    BYTE_ORDER_MARK,
     AsMeant,
     TableRow,
     Unmarked,
     Wanted,
+    is_empty,
     listed,
+    missing,
     renamed,
 )
 
+FIRST = 100  # objects that say which keys there are
 
-def read_json_lines(
+
+def read_json_rows(
     path: Path, file: Unmarked, wanted: Wanted, as_meant: AsMeant
 ) -> Iterator[TableRow]:
-    """Yield every object of a file that has one a line; see pipeline.corpora.tables.read_table."""
-    empty, in_another_form = True, set[str]()
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        where = f"{path} line {number}"
-        fields = _object(where, line)
-        if fields and all(value is None or value == "" for value in fields.values()):
+    """Yield every object of a file; see pipeline.corpora.tables.read_table."""
+    empty, in_another_form, seen = True, set[str](), dict[str, None]()
+    for where, fields in _objects(path, file):
+        if fields and is_empty(fields):
             as_meant["empty_rows"] += 1
             continue
         empty = False
         names = wanted.named(where, [*fields])
+        seen |= dict.fromkeys(fields)
         in_another_form |= renamed(names)
         for column in wanted.columns:
             if column not in names:
@@ -40,31 +40,53 @@ def read_json_lines(
                     f"{where} has no {column!r} (it has {listed([*fields])}); add it or "
                     "rename one of them"
                 )
-        cells = {column: fields[name] for column, name in names.items()}
-        for column in wanted.names:
-            if isinstance(cells[column], bool | int):
-                cells[column] = json.dumps(cells[column])
-                as_meant["names_that_were_no_text"] += 1
-        # null is how many writers say that an optional text is not there
-        absent = {name: "" for name in wanted.optional if cells.get(name) is None}
-        yield where, {name: _text(where, name, value) for name, value in (cells | absent).items()}
+        yield where, {name: fields.get(names.get(name, "")) for name in wanted.all}
     as_meant["columns_in_another_form"] += len(in_another_form)
     if empty:
         raise InputError(f"{path} is empty; remove it or fill it")
+    names = wanted.named(path, [*seen])
+    for column in wanted.sparse:
+        if column not in names:
+            raise InputError(missing(path, column, [*seen]))
 
 
-def _object(where: str, line: str) -> dict[str, Any]:
+def json_columns(path: Path, file: Unmarked) -> list[str]:
+    """The keys of a file's first objects."""
+    first = islice(_objects(path, file), FIRST)
+    return [*dict.fromkeys(key for _, fields in first for key in fields)]
+
+
+def _objects(path: Path, file: Unmarked) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object with where it stands: the items of a list that the file is, or its lines."""
+    lines = enumerate(file, 1)
+    for number, line in lines:
+        if number == 1 and line.lstrip().startswith("["):
+            whole = "".join((line, *(rest for _, rest in lines)))
+            for at, item in enumerate(_parsed(f"{path}", whole), 1):
+                yield f"{path} item {at}", _object(f"{path} item {at}", item)
+        elif line.strip():
+            where = f"{path} line {number}"
+            yield where, _object(where, _parsed(where, line))
+
+
+def _parsed(where: str, text: str) -> Any:
     try:
-        fields = json.loads(line, object_pairs_hook=_unrepeated)
+        return json.loads(text, object_pairs_hook=_unrepeated)
     except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON: {error.msg} at column {error.colno}") from None
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise InputError(
+            f"{where} is not JSON: {error.msg} at {line}column {error.colno}"
+        ) from None
     except RecursionError:
         raise InputError(f"{where} is not JSON that can be read: nested too deeply") from None
     except ValueError as error:
         raise InputError(f"{where} is not JSON that can be read: {error}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{where} is no JSON object; write {{...}}, one a line")
-    return fields
+
+
+def _object(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is no JSON object; write {{...}}, one a line or one an item")
+    return value
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -72,13 +94,3 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) < len(pairs):
         raise ValueError("a key stands there twice; keep one")
     return fields
-
-
-def _text(where: str, name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{where}: {name!r} is {reprlib.repr(value)}, not text; put it in quotes")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{where}: {name!r} holds half a character (a lone surrogate)") from None
-    return value.replace(BYTE_ORDER_MARK, "")

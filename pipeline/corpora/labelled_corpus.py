@@ -49,17 +49,22 @@ def labelled_corpus(
     """Labelled rows as a corpus: every row is kept, or counted as dropped.
 
     Repeated texts are dropped, and labels that are the same to a reader are one. Texts are split by
-    prompt, so that no prompt stands in two splits. Without `documents`, training and validation
+    prompt, so that no prompt stands in two splits. Held-out texts of several concepts are dropped:
+    what is measured is asked of one. Without `documents`, training and validation
     texts are the documents. `requests` are asked beside the test prompts. Documents of held-out
     prompts are dropped, and so are requests whose prompts are trained on, validated on, or asked
     already.
     """
     forms = LabelForms(rules.safe)
     safe = tuple(dict.fromkeys(map(forms.of, rules.safe)))
-    examples, dropped = _texts(in_one_form(rows, forms), safe, rules)
+    texts, dropped = _texts(in_one_form(rows, forms), safe, rules)
+    examples = [text for text in texts if not text.also]
+    several = [text for text in texts if text.also and text.split == "train"]
+    if held_out_sets := len(texts) - len(examples) - len(several):
+        dropped["of_several_concepts_and_held_out"] = held_out_sets
     own = requests_of(examples, safe, "test")
     held_out = _prompts(examples) - _prompts(e for e in examples if e.split == "train")
-    known = _prompts(e for e in examples if e.split != "test") | _prompts(own)
+    known = _prompts(e for e in (*examples, *several) if e.split != "test") | _prompts(own)
     to_read = [d for d in documents or () if normalised(d.prompt) not in held_out]
     new = [request for request in requests if normalised(request.prompt) not in known]
     asked = first_of_each(new, lambda request: request.prompt)
@@ -70,13 +75,14 @@ def labelled_corpus(
     return Corpus(
         examples=tuple(examples),
         described=tuple(_described(e) for e in examples if e.split == "train"),
-        documents=tuple(_documents(examples) if documents is None else to_read),
+        documents=tuple(_documents((*examples, *several)) if documents is None else to_read),
         requests=(*own, *asked),
         safe=safe,
         dropped=dropped,
         as_meant={"labels_in_another_form": forms.merged},
         licence=licence,
         sources=sources or {},
+        several=tuple(several),
     )
 
 
@@ -87,7 +93,9 @@ def _texts(
     kept, dropped = distinct(rows, rules.vote)
     split_of = splitter(rules.validation, rules.test, rules.seed)
     examples = [
-        text_of(name, row, split_of(row.prompt), row.label in safe or not safe)
+        text_of(
+            name, row, split_of(row.prompt), all(label in safe for label in row.labels) or not safe
+        )
         for name, row in kept.items()
     ]
     if rules.per_concept:

@@ -1,4 +1,4 @@
-"""Contrastive pairs: two different texts of one concept, drawn from a seed."""
+"""Contrastive pairs: two different texts that share a concept, drawn from a seed."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -21,10 +21,12 @@ def draw_pairs(
     params: Pairs,
     seed: int,
 ) -> list[Pair]:
-    """Draw params.count pairs from the training texts; every pair is a fresh draw.
+    """Draw params.count pairs from the training texts; every pair is a fresh draw. A text of
+    several concepts is a text of each.
 
-    labelling: `given`, or one of two controls: `shuffled` permutes the concepts among the texts;
-    `length` labels a text by how long it is, which can be learned, but is none of the concepts.
+    labelling: `given`, or one of two controls: `shuffled` permutes the concepts among the texts, a
+    text's concepts together; `length` labels a text by how long it is, which can be learned, but is
+    none of the concepts.
     sampling: `random` draws a pair's concept in proportion to its texts; `balanced` runs through
     all concepts in random order before it repeats one, so that any run of consecutive pairs
     holds each concept equally often, to within one.
@@ -32,19 +34,22 @@ def draw_pairs(
     """
     rng = rng_of(RandomStream.PAIRS, seed, LABELLINGS.index(labelling), SAMPLINGS.index(sampling))
     train = [example for example in examples if example.split == "train"]
-    concepts = [example.concept for example in train]
+    concepts = [example.concepts for example in train]
+    known = sorted({concept for own in concepts for concept in own})
     if labelling == "shuffled":
-        concepts = [str(concept) for concept in rng.permutation(concepts)]
+        concepts = [concepts[index] for index in rng.permutation(len(concepts))]
     if labelling == "length":
-        concepts = lengths_of(train, len(set(concepts)))
-    members = {name: np.flatnonzero(np.array(concepts) == name) for name in sorted(set(concepts))}
+        concepts = [(name,) for name in lengths_of(train, len(known))]
+        known = sorted({name for (name,) in concepts})
+    members = {name: np.flatnonzero([name in own for own in concepts]) for name in known}
     for name, texts in members.items():
         if len(texts) < 2:
             raise InputError(f"concept {name!r} has one training text; a pair needs two: add texts")
     names = list(members)
     shows: list[Augmentation] = ["whole", "prompt", "response"]
     chances = [params.whole, params.prompt_only, params.response_only]
-    shares = np.array([len(texts) for texts in members.values()]) / len(train)
+    sizes = np.array([len(texts) for texts in members.values()])
+    shares = sizes / sizes.sum()
     pairs = []
     for number in range(params.count):
         if sampling == "random":
@@ -55,7 +60,8 @@ def draw_pairs(
             name = names[round_[number % len(names)]]
         first, second = rng.choice(members[name], size=2, replace=False)
         shown = shows[rng.choice(3, p=chances)]
-        pairs.append(Pair(train[first].id, train[second].id, name, shown))
+        also = [tuple(c for c in concepts[text] if c != name) for text in (first, second)]
+        pairs.append(Pair(train[first].id, train[second].id, name, shown, *also))
     return pairs
 
 

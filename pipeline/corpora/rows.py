@@ -16,18 +16,28 @@ CAREFUL_ANSWER = "Sorry, I cannot assist with this."
 @dataclass(frozen=True, slots=True)
 class Row:
     """A labelled text as a source has it. `safe_response` is empty where the source has none, and
-    `label` where the text has none of the concepts that were chosen."""
+    `label` where the text has none of the concepts that were chosen. also: further labels."""
 
     prompt: str
     response: str
     safe_response: str
     label: str
     source: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.label, *self.also)
+
+    def labelled(self, labels: Iterable[str]) -> "Row":
+        """The same text with other labels, in an order of their own."""
+        label, *also = sorted(set(labels))
+        return replace(self, label=label, also=tuple(also))
 
 
 def in_one_form(rows: Iterable[Row], forms: LabelForms) -> Iterator[Row]:
     """The rows, with one form of labels that are the same to a reader."""
-    return (replace(row, label=forms.of(row.label)) for row in rows)
+    return (row.labelled(map(forms.of, row.labels)) for row in rows)
 
 
 def distinct(rows: Iterable[Row], vote: bool) -> tuple[dict[str, Row], dict[str, int]]:
@@ -36,12 +46,12 @@ def distinct(rows: Iterable[Row], vote: bool) -> tuple[dict[str, Row], dict[str,
     A text that stands under several labels is dropped or, by `vote`, keeps the most frequent.
     """
     kept: dict[str, Row] = {}
-    labels: dict[str, Counter[str]] = {}  # of texts that several rows hold
+    labels: dict[str, Counter[tuple[str, ...]]] = {}  # of texts that several rows hold
     for row in rows:
         name = _digest(row)
         first = kept.setdefault(name, row)
         if first is not row:
-            labels.setdefault(name, Counter([first.label]))[row.label] += 1
+            labels.setdefault(name, Counter([first.labels]))[row.labels] += 1
     dropped = {"contradicting_labels": 0, "duplicates": 0}
     if vote:
         dropped["outvoted"] = 0
@@ -51,7 +61,7 @@ def distinct(rows: Iterable[Row], vote: bool) -> tuple[dict[str, Row], dict[str,
             del kept[name]
             dropped["contradicting_labels"] += votes.total()
         else:
-            kept[name] = replace(kept[name], label=label)
+            kept[name] = kept[name].labelled(label)
             dropped["duplicates"] += votes[label] - 1
             if vote:
                 dropped["outvoted"] += votes.total() - votes[label]
@@ -61,8 +71,8 @@ def distinct(rows: Iterable[Row], vote: bool) -> tuple[dict[str, Row], dict[str,
     return chosen, dropped
 
 
-def _agreed(votes: Counter[str], vote: bool) -> str | None:
-    """The label that every row says or, by vote, more rows than say any other."""
+def _agreed(votes: Counter[tuple[str, ...]], vote: bool) -> tuple[str, ...] | None:
+    """The labels that every row says or, by vote, more rows than say any others."""
     (first, most), *others = votes.most_common(2)
     agreed = not others or (vote and others[0][1] < most)
     return first if agreed else None
@@ -95,7 +105,7 @@ def text_of(name: str, row: Row, split: Split, harmless: bool) -> Example:
     """A row as an example. A careful model answers a harmless one as the row does, and refuses a
     harmful one, unless the row says otherwise."""
     careful = row.safe_response or (row.response if harmless else CAREFUL_ANSWER)
-    return Example(name, row.prompt, row.response, careful, row.label, split, row.source)
+    return Example(name, row.prompt, row.response, careful, row.label, split, row.source, row.also)
 
 
 def at_most(examples: Sequence[Example], most: Mapping[Split, float]) -> list[Example]:

@@ -30,6 +30,10 @@ def beside(
     """
     forms = LabelForms((*corpus.safe, *concepts_of(corpus.examples)))
     kept, dropped = distinct(in_one_form(rows, forms), vote)
+    of_one = {name: row for name, row in kept.items() if not row.also}
+    if len(of_one) < len(kept):
+        dropped["of_several_concepts"] = len(kept) - len(of_one)
+    kept = of_one
     known = {normalised(example.prompt) for example in corpus.examples}
     texts = [
         text_of(name, row, "shifted", harmless(row.label))

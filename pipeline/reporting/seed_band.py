@@ -49,10 +49,18 @@ def read_seed_values(path: Path, sections: Mapping[str, object]) -> SeedValues:
 
 
 def params_digest(sections: Mapping[str, object]) -> str:
-    """One digest of all params that decide numbers, but for the seed."""
-    deciding = {name: section for name, section in sections.items() if name not in NO_PART}
+    """One digest of all params that decide numbers, but for the seed. Of a section that chooses a
+    source, other sources' knobs have no part."""
+    deciding = {name: _chosen(s) for name, s in sections.items() if name not in NO_PART}
     text = json.dumps(deciding, default=Section.model_dump, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _chosen(section: object) -> object:
+    source = getattr(section, "source", None)
+    if source is None or not isinstance(section, Section):
+        return section
+    return {n: v for n, v in section if not isinstance(v, Section) or n == source}
 
 
 def numbers_of(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

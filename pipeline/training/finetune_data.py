@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Document, Example, Pair
@@ -24,7 +25,22 @@ class FinetuneData:
 
     @cached_property
     def concepts(self) -> list[str]:
-        return sorted({pair.concept for pair in self.pairs})
+        return sorted({c for p in self.pairs for c in (p.concept, *p.first_also, *p.second_also)})
+
+    @cached_property
+    def has_sets(self) -> bool:
+        """Whether a text of any pair has several concepts."""
+        return any(pair.first_also or pair.second_also for pair in self.pairs)
+
+    def labels_of(self, pairs: Sequence[Pair]) -> Tensor:
+        """The concept of every pair as an index [B]; where texts have several, those of both texts,
+        0 or 1 each: [B, 2, concepts]."""
+        if not self.has_sets:
+            return torch.tensor([self.concepts.index(pair.concept) for pair in pairs])
+        both = [[(p.concept, *p.first_also), (p.concept, *p.second_also)] for p in pairs]
+        return torch.tensor(
+            [[[float(c in own) for c in self.concepts] for own in texts] for texts in both]
+        )
 
 
 def step_records(
@@ -53,7 +69,7 @@ def step_texts(
     return StepTexts(
         first=encoder.texts([shown_part(e, s) for e, s in zip(first, shown, strict=True)]),
         second=encoder.texts([shown_part(e, s) for e, s in zip(second, shown, strict=True)]),
-        labels=torch.tensor([data.concepts.index(pair.concept) for pair in pairs]),
+        labels=data.labels_of(pairs),
         retained=encoder.texts([(document.prompt, document.response) for document in kept]),
         answered=encoder.texts([(e.prompt, e.safe_response) for e in first if e.safe_response]),
     )

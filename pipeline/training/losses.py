@@ -1,7 +1,9 @@
 """The terms of the SEER/TELLME objective: tensors in, a scalar out.
 
 Sources: arXiv 2502.05242 (infonce, nt_xent, retain, the weighted likelihood), arXiv 2004.11362
-(supcon). Texts come in two views, z1 and z2, each [B, D]; row i of both is one pair.
+(supcon). Texts come in two views, z1 and z2, each [B, D]; row i of both is one pair. Labels are the
+concept of each pair [B] or, where texts have several concepts, those of both texts [B, 2, C], 0 or
+1 each: two texts are of one concept then where they share any.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +39,7 @@ def supcon(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Tensor
     """Supervised contrast: all texts of the anchor's concept are positives.
 
     mean_i -1/|P(i)| sum_{p in P(i)} log softmax(cos(z_i, .) / temperature)_p over 2B anchors.
-    labels: [B], the concept of each pair. The softmax is over positives too, which compete for its
+    labels: the concepts of each pair. The softmax is over positives too, which compete for its
     probability: one that has more than 1/|P(i)| of it is pushed away.
     """
     positive = _alike(labels).fill_diagonal_(False)
@@ -52,7 +54,7 @@ def true_negatives(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -
 
     mean_i -log(e_ip / (e_ip + sum_{n in N(i)} e_in)) over 2B anchors, with p the other text of the
     anchor's pair, e_ij = exp(cos(z_i, z_j) / temperature) and N(i) the texts of other concepts.
-    labels: [B], the concept of each pair. A batch of one concept costs nothing. Labels take the
+    labels: the concepts of each pair. A batch of one concept costs nothing. Labels take the
     place of the guess in "false negative elimination" (arXiv 2011.11765). Where supcon pulls every
     two texts of a concept together, this pulls pairs alone, which moves the model less.
     """
@@ -68,10 +70,10 @@ def fixed_direction(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) 
 
     No contrast: every text is pulled to a random direction that its label has once and for all, and
     no text sees another. What a contrast gains, it must gain over this.
-    labels: [B], the concept of each pair, from 0.
+    labels: the concepts of each pair, counted from 0.
     """
     z = F.normalize(torch.cat([z1, z2]), dim=-1)
-    own = label_directions(labels, z).repeat(2, 1)
+    own = label_directions(_shared(labels), z).repeat(2, 1)
     return (1 - (z * own).sum(-1)).mean() / temperature
 
 
@@ -81,10 +83,10 @@ def fixed_head(z1: Tensor, z2: Tensor, labels: Tensor, temperature: float) -> Te
     No contrast of texts: logits are cos(z_i, w_c) / temperature over the concepts c of the step.
     The head's rows w_c are random and stay as they are: what learns lies below it, and a head that
     learns as well does no better (arXiv 1801.04540).
-    labels: [B], the concept of each pair, from 0.
+    labels: the concepts of each pair, counted from 0.
     """
     z = F.normalize(torch.cat([z1, z2]), dim=-1)
-    known, own = labels.unique(return_inverse=True)
+    known, own = _shared(labels).unique(return_inverse=True)
     return F.cross_entropy(z @ label_directions(known, z).T / temperature, own.repeat(2))
 
 
@@ -170,8 +172,16 @@ def weighted_nll(
 
 def _alike(labels: Tensor) -> Tensor:
     """Which of all 2B texts are of one concept, [2B, 2B]."""
-    both = torch.cat([labels, labels])
-    return both[:, None] == both[None, :]
+    if labels.dim() == 1:
+        both = torch.cat([labels, labels])
+        return both[:, None] == both[None, :]
+    sets = labels.transpose(0, 1).flatten(0, 1)
+    return sets @ sets.T > 0
+
+
+def _shared(labels: Tensor) -> Tensor:
+    """A concept that both texts of each pair have, [B]: the first of those."""
+    return labels if labels.dim() == 1 else labels.prod(1).argmax(1)
 
 
 def _similarity_without_self(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:

@@ -24,8 +24,8 @@ VIEWS = {"first", "second"}  # of pairs
 
 @dataclass(frozen=True)
 class StepTexts:
-    """What a step learns from: both views of B pairs, in the pairs' order, and the pairs' concepts
-    [B]; texts to go on reading as before; and texts whose response is learned."""
+    """What a step learns from: both views of B pairs, in the pairs' order, and the pairs' concepts,
+    as losses have them; texts to go on reading as before; and texts whose response is learned."""
 
     first: Sequence[Encoded] = ()
     second: Sequence[Encoded] = ()
@@ -116,10 +116,10 @@ class TextsRead(Protocol):
 class StepRead:
     """What the tuned and the frozen model made of a step's texts, in one packed row: a TextsRead.
 
-    texts: where in the row each kind of text stands, counted in texts; labels: [B]; states: the
-    tuned model's [T, D], of the target layers and asking.layer; final: its final ones, of the
-    tokens read to the end; distances: how far the states of retained texts' tokens moved
-    [layers 1 to n, tokens], where a term needs them.
+    texts: where in the row each kind of text stands, counted in texts; labels: the pairs' concepts,
+    as losses have them; states: the tuned model's [T, D], of the target layers and asking.layer;
+    final: its final ones, of the tokens read to the end; distances: how far the states of retained
+    texts' tokens moved [layers 1 to n, tokens], where a term needs them.
     """
 
     finetuned: Finetuned

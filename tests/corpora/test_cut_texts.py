@@ -146,6 +146,7 @@ def test_the_stage_drops_counts_and_tells(
     made = Corpus((*examples, leak), (), (), tuple(asked), (), {"duplicates": 1}, "free")
     write_records(CORPORA / "examples.jsonl", made.examples)
     write_records(CORPORA / "shifted.jsonl", made.shifted)
+    write_records(CORPORA / "several.jsonl", made.several)
     write_records(CORPORA / "requests.jsonl", made.requests)
     write_manifest(CORPORA / "manifest.json", made, {})
     texts.main()

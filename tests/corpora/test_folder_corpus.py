@@ -23,6 +23,7 @@ from pipeline.corpora.corpus import check_corpus
 from pipeline.corpora.folder_corpus import FEWEST_ROWS, read_tables, spelt_like
 from pipeline.corpora.rows import CAREFUL_ANSWER
 from tests.support.dag import ROOT
+from tests.support.own_texts import csv_corpora
 
 Write = Callable[[list[dict[str, str]]], CsvCorpora]
 
@@ -31,7 +32,7 @@ Write = Callable[[list[dict[str, str]]], CsvCorpora]
 def table(tmp_path: Path) -> Write:
     def write(rows: list[dict[str, str]]) -> CsvCorpora:
         pd.DataFrame(rows).to_csv(tmp_path / "texts.csv", index=False)
-        return CsvCorpora(
+        return csv_corpora(
             folder=str(tmp_path), label="concept", safe=("safe",), validation=0.2, test=0.3
         )
 
@@ -87,7 +88,7 @@ def test_a_text_stays_in_its_split_whatever_else_is_there(
     def splits(some: list[dict[str, str]]) -> dict[str, str]:
         folder = tmp_path_factory.mktemp("c")
         pd.DataFrame(some).to_csv(folder / "t.csv", index=False)
-        params = CsvCorpora(folder=str(folder), label="concept", safe=(), validation=0.2, test=0.3)
+        params = csv_corpora(folder=str(folder), label="concept", safe=(), validation=0.2, test=0.3)
         return {e.prompt: e.split for e in read_tables(params, seed=0).examples}
 
     everything, some = splits(rows()), splits(rows()[:kept])
@@ -169,7 +170,7 @@ def test_a_folder_may_mix_every_kind_of_table(tmp_path: Path) -> None:
         pd.DataFrame(part).to_csv(tmp_path / name, index=False, sep=delimiter)
     more = {"prompt": "more", "response": "of it", "concept": "harm", "safe_response": "no"}
     (tmp_path / "d.jsonl").write_text(json.dumps(more) + "\n", encoding="utf-8")
-    params = CsvCorpora(
+    params = csv_corpora(
         folder=str(tmp_path), label="concept", safe=("safe",), validation=0.2, test=0.3
     )
     corpus = read_tables(params, 0)
@@ -186,7 +187,7 @@ def test_any_bytes_are_a_corpus_or_one_line(tmp_path: Path, content: bytes, kind
         old.unlink()
     start = b"prompt,response,concept\n" if kind == "csv" else b""
     (tmp_path / f"t.{kind}").write_bytes(start + content)
-    params = CsvCorpora(folder=str(tmp_path), label="concept", safe=(), validation=0.2, test=0.3)
+    params = csv_corpora(folder=str(tmp_path), label="concept", safe=(), validation=0.2, test=0.3)
     try:
         said = ""
         read_tables(params, 0)
@@ -250,7 +251,7 @@ def test_real_tables(name: str, label: str, safe: tuple[str, ...], texts: int) -
     folder = ROOT.parent / "shared/data" / name
     if not folder.is_dir():
         pytest.skip("the real corpora lie beside the project only where it is developed")
-    params = CsvCorpora(folder=str(folder), label=label, safe=safe, validation=0.1, test=0.3)
+    params = csv_corpora(folder=str(folder), label=label, safe=safe, validation=0.1, test=0.3)
     corpus = read_tables(params, seed=0)
     check_corpus(corpus)
     contradicting = corpus.dropped["contradicting_labels"]
@@ -259,7 +260,7 @@ def test_real_tables(name: str, label: str, safe: tuple[str, ...], texts: int) -
 
 
 def test_the_example_folder_is_a_corpus() -> None:
-    params = CsvCorpora(
+    params = csv_corpora(
         folder=str(ROOT / "examples/corpus"), label="concept", safe=(), validation=0.1, test=0.3
     )
     check_corpus(read_tables(params, seed=0))
@@ -287,7 +288,7 @@ def test_one_text_in_several_forms_is_one_text_of_one_split_and_its_labels_are_o
     ]
     folder = tmp_path_factory.mktemp("forms")
     pd.DataFrame(first + again).to_csv(folder / "t.csv", index=False)
-    params = CsvCorpora(
+    params = csv_corpora(
         folder=str(folder), label="concept", safe=("su\u0302r",), validation=0.2, test=0.3
     )
     corpus = read_tables(params, seed=0)

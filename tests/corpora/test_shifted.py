@@ -15,12 +15,13 @@ from pipeline.core.records import Document
 from pipeline.core.sections import CsvCorpora
 from pipeline.core.text_identity import normalised
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
+from pipeline.corpora.corpus_tables import summary
 from pipeline.corpora.folder_corpus import read_tables
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.recipes import LABELLED_RECIPES
 from pipeline.corpora.rows import CAREFUL_ANSWER, Row
 from pipeline.corpora.shifted import beside
-from pipeline.reporting.corpus_tables import summary
+from tests.support.own_texts import csv_corpora
 
 
 def row(prompt: str, label: str, response: str = "say") -> Row:
@@ -150,7 +151,7 @@ def folder(tmp_path: Path) -> CsvCorpora:
         for n in range(60)
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
-    return CsvCorpora(
+    return csv_corpora(
         folder=str(tmp_path), label="concept", safe=("safe",), validation=0.2, test=0.3
     )
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.console import InputError
 from pipeline.core.text_identity import is_blank
+from pipeline.corpora.cells import optional_text, text_in
 from pipeline.corpora.columns import Wanted
 from pipeline.corpora.tables import find_tables, read_table
 
@@ -31,7 +32,13 @@ tables = st.lists(st.tuples(*[texts | awkward] * 3), min_size=1, max_size=6)
 
 
 def read(path: Path, *optional: str) -> Rows:
-    return [cells for _, cells in read_table(path, Wanted(COLUMNS, optional))]
+    return [
+        {
+            name: (optional_text if name in optional else text_in)(where, name, cell)
+            for name, cell in cells.items()
+        }
+        for where, cells in read_table(path, Wanted(COLUMNS, optional=optional))
+    ]
 
 
 def meant(rows: Sequence[Sequence[str]]) -> Rows:
@@ -202,10 +209,20 @@ def test_rows_know_where_they_stand_and_blank_lines_are_none(tmp_path: Path) -> 
 
 
 def test_tables_are_found_by_their_endings_in_the_order_of_their_names(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.JSONL", "c.Tsv", "d.txt", "csv", "e.csv.bak"):
+    tables = [
+        "a.JSONL",
+        "b.csv",
+        "c.Tsv",
+        "d.json.gz",
+        "e.CSV.GZ",
+        "f.parquet",
+        "g.arrow",
+        "h.json",
+    ]
+    for name in (*tables, "d.txt", "csv", "e.csv.bak", "f.parquet.gz", "g.gz"):
         written(tmp_path, "", name)
     (tmp_path / "folder.csv").mkdir()
-    assert [path.name for path in find_tables(tmp_path)] == ["a.JSONL", "b.csv", "c.Tsv"]
+    assert [path.name for path in find_tables(tmp_path)] == tables
     assert find_tables(tmp_path / "nowhere") == []
 
 
@@ -231,14 +248,15 @@ MISTAKES: dict[str, tuple[str, bytes | str, str]] = {
     "quotes alone": ("t.csv", '"', "t.csv is not a regular CSV"),
     "no JSON": ("t.jsonl", json.dumps(OBJECT) + "\n{prompt: a}", "t.jsonl line 2 is not JSON: Expecting property name"),
     "two objects on a line": ("t.jsonl", json.dumps(OBJECT) * 2, "t.jsonl line 1 is not JSON: Extra data"),
-    "no object": ("t.jsonl", '["a", "b"]', "t.jsonl line 1 is no JSON object"),
+    "no object": ("t.jsonl", '"a"', "t.jsonl line 1 is no JSON object"),
+    "a list of no objects": ("t.json", '["a", "b"]', "t.json item 1 is no JSON object"),
     "a key that is missing": ("t.jsonl", '{"prompt": "a", "concept": "c"}', r"t.jsonl line 1 has no 'response' \(it has prompt, concept\)"),
     "a key that stands twice": ("t.jsonl", '{"prompt": "a", "prompt": "b"}', "line 1 is not JSON that can be read: a key stands there twice"),
     "a number": ("t.jsonl", json.dumps(OBJECT | {"concept": 3}), "t.jsonl line 1: 'concept' is 3, not text"),
     "null": ("t.jsonl", json.dumps(OBJECT | {"prompt": None}), "line 1: 'prompt' is None, not text"),
     "a list of many": ("t.jsonl", json.dumps(OBJECT | {"response": ["b"] * 999}), r"'response' is \['b', 'b', .*\.\.\.\], not text"),
     "half a character": ("t.jsonl", json.dumps(OBJECT | {"response": "\ud800"}), "'response' holds half a character"),
-    "a deep nest": ("t.jsonl", "[" * 10**5, "line 1 is not JSON that can be read: nested too deeply"),
+    "a deep nest": ("t.jsonl", "[" * 10**5, "t.jsonl is not JSON that can be read: nested too deeply"),
     "a number of many digits": ("t.jsonl", '{"n": ' + "9" * 9999 + "}", "line 1 is not JSON that can be read"),
 }  # fmt: skip
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json
-from pipeline.core.sections import CsvCorpora
+from pipeline.corpora.cells import labels_in, text_in
 from pipeline.corpora.columns import AsMeant, Wanted
 from pipeline.corpora.corpus import write_manifest
 from pipeline.corpora.folder_corpus import read_tables
 from pipeline.corpora.tables import read_table
+from tests.support.own_texts import csv_corpora
 
 COLUMNS = ("prompt", "response", "concept")
 HEAD = "prompt,response,concept\n"
@@ -28,8 +29,8 @@ ROW = dict(zip(COLUMNS, "abc", strict=True))
 def read(path: Path, content: str, name: str = "t.csv") -> tuple[list[dict[str, str]], AsMeant]:
     file, counted = path / name, AsMeant()
     file.write_bytes(content.encode())
-    rows = read_table(file, Wanted(COLUMNS, ("safe_response",), names=("concept",)), counted)
-    found = [{name: cells[name] for name in COLUMNS} for _, cells in rows]
+    rows = read_table(file, Wanted(COLUMNS, optional=("safe_response",)), counted)
+    found = [{name: text_in(where, name, cells[name]) for name in COLUMNS} for where, cells in rows]
     return found, +counted
 
 
@@ -64,14 +65,12 @@ def test_a_longer_header_row_and_empty_cells_beyond_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("label", "text"), [(True, "true"), (False, "false"), (0, "0"), (12, "12")]
 )
-def test_true_false_and_whole_numbers_are_labels(
-    tmp_path: Path, label: bool | int, text: str
-) -> None:
-    rows, counted = read(tmp_path, json.dumps(LINE | {"concept": label}), "t.jsonl")
-    assert rows == [ROW | {"concept": text}]
+def test_true_false_and_whole_numbers_are_labels(label: bool | int, text: str) -> None:
+    counted = AsMeant()
+    assert labels_in("line 1", "concept", label, counted) == (text,)
     assert counted == {"names_that_were_no_text": 1}
     with pytest.raises(InputError, match="line 1: 'prompt' is True, not text"):
-        read(tmp_path, json.dumps(LINE | {"prompt": True}), "t.jsonl")
+        text_in("line 1", "prompt", True)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def test_the_manifest_says_what_was_taken_as_meant(tmp_path: Path) -> None:
     (folder / "shifted" / "s.jsonl").write_text(
         "\n".join(json.dumps(fields) for fields in others) + f"\n{json.dumps(dict.fromkeys(LINE))}"
     )
-    params = CsvCorpora(
+    params = csv_corpora(
         folder=str(folder), label="concept", safe=("safe",), validation=0.2, test=0.3
     )
     corpus = read_tables(params, 0)

@@ -19,16 +19,17 @@ from pipeline.core.files import branch, read_json, write_json
 from pipeline.core.records import Example, TokenInterpretation, read_records, write_records
 from pipeline.core.representations import Representations
 from pipeline.corpora.corpus import check_corpus, write_manifest
+from pipeline.corpora.corpus_tables import concepts_table, examples_table, summary
 from pipeline.corpora.folder_corpus import LONGEST_LABEL, LabelCounts, read_rows
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.rows import Row
 from pipeline.evaluation.separation import pairs_of_concepts
 from pipeline.reporting import figures, interpretation_figures
-from pipeline.reporting.corpus_tables import concepts_table, examples_table, summary
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.picture_files import write_figures
 from pipeline.reporting.style import LONGEST_DRAWN, drawn_names, style
 from pipeline.reporting.svg import alt_of
+from tests.support.own_texts import csv_corpora
 
 ODD = (
     "x--y", "--", "$", "cost $x {1$", "{", "{0} %s {concept}", "<b>&amp;</b>", "</title><script>",
@@ -141,7 +142,7 @@ def test_a_corpus_of_any_labels_is_gathered_written_and_printed(tmp_path: Path) 
     out = io.StringIO()
     console = Console(file=out, width=4000, markup=False, emoji=False, highlight=False)
     console.print(concepts_table(manifest, corpus.examples, None))
-    console.print(examples_table(corpus.examples))
+    console.print(examples_table(corpus.examples, lambda _: True))
     console.print(summary(manifest)["Harmless concepts"])
     assert all(spoken(label) in out.getvalue() for label in ODD)
 
@@ -149,7 +150,7 @@ def test_a_corpus_of_any_labels_is_gathered_written_and_printed(tmp_path: Path) 
 def rows_of(folder: Path, label: str) -> list[Row]:
     table = pd.DataFrame([{"prompt": "a", "response": "b", "concept": label}])
     table.to_csv(folder / "t.csv", index=False)
-    return [*read_rows(folder / "t.csv", "concept", LabelCounts())]
+    return [*read_rows(folder / "t.csv", csv_corpora(folder), LabelCounts())]
 
 
 @pytest.mark.parametrize("label", ODD)
@@ -157,9 +158,7 @@ def test_a_table_may_have_any_label(tmp_path: Path, label: str) -> None:
     assert [row.label for row in rows_of(tmp_path, label)] == [label]
 
 
-@pytest.mark.parametrize(
-    "label", ["a\nb", "a\u2028b", "a\x07b", "a" * (LONGEST_LABEL + 1), "\u200b"]
-)
+@pytest.mark.parametrize("label", ["a\nb", "a\u2028b", "a\x07b", "a" * (LONGEST_LABEL + 1)])
 def test_what_is_no_name_is_refused_in_one_line(tmp_path: Path, label: str) -> None:
     with pytest.raises(InputError, match=r"t.csv row 1 is labelled .*; a label is a name of") as no:
         rows_of(tmp_path, label)

@@ -102,6 +102,16 @@ def test_the_digest_is_of_what_decides_numbers_but_for_the_seed() -> None:
     assert params_digest(without) == first
 
 
+def test_the_knobs_of_another_source_decide_nothing() -> None:
+    params = tiny()
+    digest = params_digest(dict(params))
+    for name, chosen in (("csv", False), ("embedded", True)):
+        section = getattr(params.corpora, name)
+        other = section.model_copy(update={"test": section.test + 1})
+        corpora = params.corpora.model_copy(update={name: other})
+        assert (params_digest(dict(params) | {"corpora": corpora}) != digest) == chosen
+
+
 def tiny(seed: int = 0, pretraining: int = 12, threads: int = 1) -> Params:
     tree = tiny_tree()
     tree["seed"] = seed

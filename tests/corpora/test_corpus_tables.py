@@ -1,6 +1,7 @@
 """What is printed of the corpora is what they hold."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,9 +14,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from pipeline.core.console import InputError
 from pipeline.core.paths import CORPORA
 from pipeline.core.records import Example, write_records
+from pipeline.corpora import corpus_tables, data_cli
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
-from pipeline.reporting import corpus_tables
 from tests.support.dag import ROOT
 from tests.support.no_network import PYTHON_PATH
 
@@ -60,8 +61,11 @@ def printed(
     check_corpus(made)
     write_records(CORPORA / "examples.jsonl", made.examples)
     write_records(CORPORA / "shifted.jsonl", made.shifted)
+    write_records(CORPORA / "several.jsonl", made.several)
     write_manifest(CORPORA / "manifest.json", made, vars(find_near_duplicates(made.labelled)))
-    corpus_tables.main()
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["legible-data"])
+    data_cli.main()
     return capsys.readouterr().out
 
 
@@ -107,6 +111,15 @@ def test_texts_are_shown_as_they_are(printed: str) -> None:
     assert next(e.prompt for e in corpus().examples if e.concept == "blue") in printed
 
 
+def test_harmful_texts_are_not_shown(printed: str) -> None:
+    """And three texts of a concept are, at most."""
+    harmful = [e.prompt for e in corpus().labelled if e.concept != "blue"]
+    assert not any(prompt in printed for prompt in harmful)
+    assert "(5 words; --show shows them)" in printed
+    blue = [e.prompt for e in corpus().examples if e.concept == "blue" and e.id[:4] != "leak"]
+    assert [prompt in printed for prompt in blue] == [n < 3 for n in range(len(blue))]
+
+
 def test_tokens_are_counted_where_there_is_a_tokenizer(tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"1": 0, "2": 1, "3": 2}))
     tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit("a")
@@ -134,24 +147,26 @@ def test_faults_tokens_are_counted_whatever_a_tokenizer_cuts_or_adds_by_itself(
 def test_without_corpora_one_line_says_what_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.reporting.corpus_tables"],
+        [sys.executable, "-m", "pipeline.corpora.data_cli"],
         cwd=tmp_path, env={"PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "error: data/corpora holds no corpora yet; run `dvc repro corpora`\n"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["legible-data"])
     CORPORA.mkdir(parents=True)
     (CORPORA / "manifest.json").write_text("{}", encoding="utf-8")
     (CORPORA / "examples.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="older version"):
-        corpus_tables.main()
+        data_cli.main()
 
 
 def test_it_is_light_and_has_a_name_of_its_own() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, function = project["scripts"]["legible-data"].partition(":")
-    assert getattr(import_module(module), function) is corpus_tables.command
+    assert getattr(import_module(module), function) is data_cli.command
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
