@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: families repro test check lock verify baseline docs seeds effect bench
+.PHONY: families repro test check lock verify baseline docs seeds effect bench review status
 
 # `dvc repro`, which also says what a killed run or a second one at work has done to DVC's own files.
 repro: $(VENV)/installed
@@ -24,6 +24,16 @@ lock: $(VENV)/installed
 	@found="$$(dvc repro --dry --allow-missing 2>&1)"; \
 	case "$$found" in *"Data and pipelines are up to date."*) echo "dvc.lock belongs to this code and these params." ;; \
 	*) echo "$$found"; echo "dvc.lock is stale: run make repro and commit the results"; exit 1 ;; esac
+
+# What is stale, and why, stage by stage.
+status: $(VENV)/installed
+	@python -m benchmarks.status
+
+# One comment in Markdown on what differs from a base: make review BASE=main
+BASE ?= main
+review: export BASE := $(BASE)
+review: $(VENV)/installed
+	@python -m benchmarks.review --base="$$BASE"
 
 # A run from nothing in a temporary clone of the last commit, held against what is committed there.
 verify: $(VENV)/installed

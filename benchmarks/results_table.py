@@ -41,6 +41,7 @@ from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import READ_SPLITS, Headline, differences, headline, read_metrics
+from pipeline.reporting.short_headline import MEANT
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
@@ -138,6 +139,11 @@ def _meanings() -> str:
     rows = [[f"`{name}`", m.says, "" if m.better == "none" else m.better]
             for name, m in MEANINGS.items()]  # fmt: skip
     return drawn(["number", "what it says", "better"], rows)
+
+
+def _short() -> str:
+    rows = [[f"`{name}`", f"{m.label}: {m.says}", m.better] for name, m in MEANT.items()]
+    return drawn(["number", "what it is", "better"], rows)
 
 
 def _refusals() -> str:
@@ -256,6 +262,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "few": _few,
     "refusals": _refusals,
     "meanings": _meanings,
+    "short": _short,
     "costs": _costs,
     "interpretations": _interpretations,
     "crossings": table_of_crossings,

@@ -1,4 +1,4 @@
-"""Gather the headline numbers of every variant: what a reviewer reads in a diff."""
+"""Gather the headline numbers of every variant, and the few that a reviewer reads in a diff."""
 
 from pipeline.core.console import run
 from pipeline.core.files import write_json
@@ -11,6 +11,7 @@ from pipeline.reporting.headline import (
     values_of,
     write_curves,
 )
+from pipeline.reporting.short_headline import BASE, rounded_values, short_headline, shown_variant
 
 
 def main() -> None:
@@ -19,6 +20,9 @@ def main() -> None:
     metrics = {name: read_metrics(METRICS, name) for name in params.variants}
     rows = {name: headline(tree, reading, params.asking) for name, tree in metrics.items()}
     write_json(METRICS / "summary.json", {name: values_of(row) for name, row in rows.items()})
+    shown = shown_variant(params.figures.compared)
+    short = short_headline(metrics[BASE], metrics[shown], reading, params.asking) if shown else {}
+    write_json(METRICS / "headline.json", rounded_values(short))
     separation = {name: tree["separation"] for name, tree in metrics.items()}
     selfie = {name: tree["selfie"] for name, tree in metrics.items()}
     curves = curves_over_layers(separation, (reading.position, "test"))

@@ -12,19 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import READ_SPLITS, Headline
+from pipeline.reporting.headline import Headline
 
 # value, low, high; seeds_low, seeds_high where seeds are known; p of a difference
 Marks = Mapping[str, float]
 LEVEL = 0.05
 Outcome = Literal["better", "worse", "moved", "unclear"]
-
-READ_BEST, ABOVE = "best_probe", "above_best_frozen"
-COSTS = ("monitor_auroc", "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
-         "kl_of_openings")  # fmt: skip
-NAMING, GUESSING = "selfie_accuracy", "selfie_control_accuracy"
-FIXED_READER, READER_ALONE = "selfie_base_reader_accuracy", "selfie_reader_only_accuracy"
-WORDS_ALONE = "selfie_input_only_accuracy"  # what the words alone would have given
 
 
 @dataclass(frozen=True)
@@ -57,15 +50,6 @@ class Line:
     before: Marks | None
     after: Marks
     paired: Marks | None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A question, its answer in a word, and the numbers that give it."""
-
-    question: str
-    reply: str
-    lines: Sequence[Line]
 
 
 @dataclass(frozen=True)
@@ -170,70 +154,3 @@ def changes_from_baseline(
                 before = {"value": then, "low": then, "high": then}
                 found.append(BaselineChange(variant, number, change_of(number, before, now)))
     return sorted(found, key=lambda moved: moved.change.outcome == "unclear")
-
-
-def answers(beside: Beside, lead: Line, controls: Mapping[str, Beside]) -> list[Answer]:
-    """What a reader asks first, answered by one finetuned variant beside the untouched model.
-
-    lead: how far interpretations are above the best control, text by text. controls: variants
-    finetuned alike on shuffled labels.
-    """
-    found = [_read(beside), _cost(beside), _names(beside, lead), _readable(beside)]
-    if controls:
-        found.append(_control(controls))
-    return found
-
-
-def _read(beside: Beside) -> Answer:
-    """Where the variant is read, against the best that the untouched model has anywhere; then each
-    model's best, and words alone."""
-    above = {split: beside.tuned[f"{ABOVE}{end}"] for end, split in READ_SPLITS.items()
-             if f"{ABOVE}{end}" in beside.tuned}  # fmt: skip
-    clear = {split: own["value"] for split, own in corrected(above).items() if is_clear(own)}
-    ways = {
-        "better": [split for split, value in clear.items() if value > 0],
-        "worse": [split for split, value in clear.items() if value < 0],
-    }
-    said = [f"{way} on {', '.join(splits)} texts" for way, splits in ways.items() if splits]
-    reply = "; ".join(said).capitalize() or "Not clearly"
-    numbers = [
-        f"{name}{end}" for end in READ_SPLITS for name in (ABOVE, READ_BEST, "words_accuracy")
-    ]
-    question = "Are concepts read better than from the untouched model at its best?"
-    return Answer(question, reply, beside.lines(numbers))
-
-
-def _cost(beside: Beside) -> Answer:
-    """Every number that should not get worse, and how far the answers' first words went."""
-    judged = beside.judged(COSTS)
-    worse = [number for number in judged if beside.change(number).outcome == "worse"]
-    reply = f"{len(worse)} of {len(judged)} clearly worse" if worse else "None that is clear"
-    return Answer("At what cost?", reply, beside.lines(COSTS))
-
-
-def _names(beside: Beside, lead: Line) -> Answer:
-    """Clear where the lead's interval lies above 0, and its band over seeds too."""
-    reply = "Yes" if lead.after["low"] > 0 and is_clear(lead.after) else "Not clearly"
-    numbers = [*beside.lines((NAMING, GUESSING, WORDS_ALONE)), lead]
-    return Answer("Can the model name what it thinks of?", reply, numbers)
-
-
-def _readable(beside: Beside) -> Answer:
-    """To a reader that no finetune touched: the untouched model. Reader training alone is what the
-    variant's own reading must beat for its states to have helped."""
-    replies = {"better": "Yes", "worse": "No, less"}
-    reply = replies.get(beside.change(FIXED_READER).outcome, "Not clearly")
-    lines = beside.lines((FIXED_READER, NAMING, READER_ALONE))
-    return Answer("Can the base model read the finetuned states better?", reply, lines)
-
-
-def _control(controls: Mapping[str, Beside]) -> Answer:
-    failed = any(beside.change(READ_BEST).outcome == "better" for beside in controls.values())
-    return Answer(
-        "Do shuffled labels help as well?",
-        "Yes: distrust the rest" if failed else "No, as it should be",
-        [
-            beside.line(READ_BEST, f"{MEANINGS[READ_BEST].label}, {name}")
-            for name, beside in controls.items()
-        ],
-    )

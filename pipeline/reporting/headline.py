@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import KeyPath, read_json, whole
+from pipeline.core.paths import METRICS
 from pipeline.core.records import CONTROLS, HEADLINE
 from pipeline.core.sections import Asking, Reading
 from pipeline.reporting.seed_band import SeedValues
@@ -21,11 +22,15 @@ Curves = dict[str, list[tuple[int, str, float, float | str, float | str]]]
 
 
 def read_metrics(folder: Path, variant: str, seeds: SeedValues | None = None) -> dict[str, Any]:
-    """A variant's metrics by stage; their bands over seeds beside them."""
+    """A variant's metrics by stage, in a folder as metrics/ is; their bands over seeds beside
+    them."""
     files = {stage: folder / stage / f"{variant}.json" for stage in STAGES}
     files["text_only"] = folder / "text_only.json"  # the same for every variant
     known = seeds or SeedValues()
-    return {stage: known.beside(read_json(path), path.as_posix()) for stage, path in files.items()}
+    return {
+        stage: known.beside(read_json(path), (METRICS / path.relative_to(folder)).as_posix())
+        for stage, path in files.items()
+    }
 
 
 def headline(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> Headline:

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from pipeline.core.concepts import spoken
 from pipeline.core.representations import Representations, Vectors
+from pipeline.reporting.fitting import fitting_legend
 from pipeline.reporting.style import LIGHT, drawn_names, looks
 from pipeline.reporting.svg import Picture
 
 NUM_STEPS = 500  # of t-SNE; twice as many move a map of some hundred texts no further
 MOST_ANNOTATED = 12  # concepts; the numbers of a larger table cannot be read
-WIDE = 16  # characters of a name from which on a legend has room for two beside each other
 LONGEST = 11  # characters of a label that a cell has room for
 
 
@@ -113,7 +113,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
                 )  # fmt: skip
             share = agreement(shown)
             described.append(f"{variant} by {method} {100 * share:.0f} %")
-            axis.set_title(f"{variant}, {method}: {100 * share:.0f} % beside their own concept")
+            axis.set_title(f"{variant}, {method}\n{100 * share:.0f} % beside their own concept")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=True, color=LIGHT.rule)
     handles = [
@@ -125,8 +125,7 @@ def concept_map(spots: pd.DataFrame) -> Picture:
             axis.scatter([], [], s=24, marker="o", facecolors="none", edgecolors=LIGHT.ink,
                          label="hollow: novel texts")
         )  # fmt: skip
-    columns = 4 if max(map(len, names.values())) < WIDE else 2
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), columns))
+    fitting_legend(figure, handles, [str(handle.get_label()) for handle in handles], 4)
     count = len(spots) // (len(variants) * len(methods))
     return Picture(
         figure,

@@ -12,7 +12,8 @@ from pipeline.core.concepts import balanced, spoken
 from pipeline.core.files import whole
 from pipeline.core.records import Interpretation
 from pipeline.core.sections import Asking, Section
-from pipeline.reporting.comparison import Beside, Line, answers, changes_from_baseline
+from pipeline.reporting.answers import FIRST, answers
+from pipeline.reporting.comparison import Beside, Line, changes_from_baseline
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
@@ -68,11 +69,12 @@ def render_report(run: ReportContents) -> str:
     headings = dict.fromkeys(heading for own in run.selfie.values() for heading in own)
     return environment.from_string(PAGE_TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
-        answers={
+        answers={  # that of the headline first
             name: answers(beside[name], lead_of(run.selfie, name), shuffled)
-            for name in run.compared
+            for name in reversed(run.compared)
             if name != BASE
         },
+        first=FIRST,
         groups=grouped_numbers(run.rows),
         meanings=MEANINGS,
         injected=INJECTED,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core.files import whole
+from pipeline.reporting.fitting import fit_titles
 from pipeline.reporting.style import DARK, LIGHT, recoloured
 from pipeline.reporting.svg import Picture, write_picture
 
@@ -11,6 +12,7 @@ from pipeline.reporting.svg import Picture, write_picture
 def write_figures(folder: Path, pictures: Mapping[str, Picture]) -> None:
     """Each picture in light and in dark: FOLDER/light/NAME.svg, FOLDER/dark/NAME.svg."""
     for name, picture in pictures.items():
+        fit_titles(picture.figure)
         light, dark = (folder / theme.name / f"{name}.svg" for theme in (LIGHT, DARK))
         write_picture(light, picture)
         with whole(dark) as draft:

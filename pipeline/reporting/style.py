@@ -20,6 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
+from pipeline.reporting.fitting import fitting_legend
+
 Colour = Sequence[float]
 Dash = tuple[int, tuple[float, ...]]
 
@@ -169,7 +171,4 @@ def legend_below(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> No
         handles, names = axis.get_legend_handles_labels()
         found |= dict(zip(names, handles, strict=True))
     if found:
-        figure.legend(
-            list(found.values()), list(found), loc="outside lower center",
-            ncols=min(len(found), columns), handlelength=3,
-        )  # fmt: skip
+        fitting_legend(figure, list(found.values()), list(found), columns)

@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from pipeline.core.records import CROSSINGS, REFERENCES, Score, TokenInterpretation
 from pipeline.core.representations import Representations
 from pipeline.reporting import bars, curves, figures, interpretation_figures, maps
+from pipeline.reporting.fitting import fit_titles
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Headline, curves_over_layers, write_curves
 from pipeline.reporting.picture_files import write_figures
@@ -219,6 +220,66 @@ def test_a_run_with_less_to_show(tmp_path: Path, make: Callable[[], dict[str, Pi
     assert drawn(tmp_path, make)
     for path in tmp_path.rglob("*.svg"):
         assert not re.search(r"\bnan\b", path.read_text(encoding="utf-8")), path
+
+
+LONG = "a_variant_with_a_very_long_name_that_somebody_gave_it"
+NAMED_AT_LENGTH: dict[str, Callable[[], dict[str, Picture]]] = {
+    "maps of long names": lambda: figures.of_representations(
+        {"base": clouds(1), LONG: clouds(9)}, 1, "last", 4, 0
+    ),
+    "bars of long names": lambda: figures.of_behaviour(
+        {f"{LONG}_{number}": row() for number in range(9)}
+    ),
+    "curves of long names": lambda: figures.of_separation(
+        {f"{LONG}_{number}": separation() for number in range(5)}, WORDS,
+        tuple(f"{LONG}_{number}" for number in range(5)), 1, "last",
+    ),
+    "tokens of long names": lambda: interpretation_figures.of_tokens(
+        {"base": TOKENS, LONG: TOKENS}, ["a", "b_c"]
+    ),
+    "training of long names": lambda: figures.of_training(
+        {f"{LONG}_{number}": STEPS for number in range(9)}
+    ),
+}  # fmt: skip
+FITTING = EVERY | LESS | NAMED_AT_LENGTH
+
+
+@pytest.mark.parametrize("make", FITTING.values(), ids=FITTING)
+def test_no_word_is_cut_at_an_edge_or_runs_into_another_panels_title(
+    tmp_path: Path, make: Callable[[], dict[str, Picture]]
+) -> None:
+    """All that is drawn lies on the canvas, as it is written, within a pixel."""
+    with style():
+        pictures = make()
+        write_figures(tmp_path, pictures)
+        for name, picture in pictures.items():
+            figure = picture.figure
+            drawn, canvas = figure.get_tightbbox(), figure.bbox_inches
+            slack = 1 / figure.dpi
+            assert drawn.x0 >= canvas.x0 - slack, f"{name} is cut on the left"
+            assert drawn.x1 <= canvas.x1 + slack, f"{name} is cut on the right"
+            assert drawn.y0 >= canvas.y0 - slack, f"{name} is cut below"
+            assert drawn.y1 <= canvas.y1 + slack, f"{name} is cut above"
+            titles = [
+                title.get_window_extent()
+                for axis in figure.axes
+                for title in (axis.title, axis._left_title, axis._right_title)
+                if title.get_text()
+            ]
+            for number, one in enumerate(titles):
+                assert not any(one.overlaps(other) for other in titles[number + 1 :]), name
+
+
+def test_a_title_that_is_too_wide_is_found() -> None:
+    """The test above can fail."""
+    with style():
+        figure = Figure((3, 2), layout="constrained")
+        figure.subplots().set_title("as wide as a title of a map was: " * 3)
+        figure.draw_without_rendering()
+        assert figure.get_tightbbox().x1 > figure.bbox_inches.x1 + 1
+        fit_titles(figure)
+        figure.draw_without_rendering()
+        assert figure.get_tightbbox().x1 <= figure.bbox_inches.x1 + 1 / figure.dpi
 
 
 def test_what_a_corpus_cannot_have_is_not_drawn() -> None:

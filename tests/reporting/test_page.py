@@ -22,14 +22,8 @@ from pipeline.core.params import load_params
 from pipeline.core.records import Interpretation
 from pipeline.reporting import figures
 from pipeline.reporting import page as report
-from pipeline.reporting.comparison import (
-    Answer,
-    Beside,
-    Line,
-    answers,
-    change_of,
-    changes_from_baseline,
-)
+from pipeline.reporting.answers import FIRST, Answer, answers
+from pipeline.reporting.comparison import Beside, Line, change_of, changes_from_baseline
 from pipeline.reporting.evidence import EVIDENCE, evidence
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
@@ -198,14 +192,14 @@ def test_bands_stand_beside_intervals_or_texts_only_is_said(run: ReportContents)
     assert table.count("<small>texts only</small>") > len(MEANINGS)
     words = page.split('id="words"')[1].split("</section>")[0]
     assert words.count("seeds [\N{MINUS SIGN}0.110, 0.990]") == len(own)
-    assert page.split("Can the model name")[1].count("seeds [\N{MINUS SIGN}0.110, 0.990]") > 1
+    assert page.split("Can the model name")[2].count("seeds [\N{MINUS SIGN}0.110, 0.990]") > 1
 
 
 def test_a_lead_that_some_seeds_lose_is_not_clear() -> None:
     beside, ahead = Beside(row(), row(), {}), lead(0.3)
     for low, reply in ((0.01, "Yes"), (-0.01, "Not clearly")):
         over = replace(ahead, after={**ahead.after, **seeds(low, 0.5)})
-        assert answers(beside, over, {})[2].reply == reply
+        assert answers(beside, over, {})[4].reply == reply
 
 
 BETTER = "Better on test, novel, shifted texts"
@@ -220,43 +214,74 @@ def replies(base: Headline, tuned: Headline, shuffled: Headline) -> list[str]:
 
 def test_answers_follow_paired_differences() -> None:
     """The rows' intervals overlap throughout: what decides is how far both went together."""
-    same, near = row(), row(0.02)
-    still, rose = Beside(same, same, paired(0.0)), Beside(same, near, paired(0.02))
-    unsure = Beside(same, near, paired(0.02, reach=0.03))
-    lost = Beside(same, row(-0.02), paired(-0.02))
+    same, near = row(), row(0.05)
+    still, rose = Beside(same, same, paired(0.0)), Beside(same, near, paired(0.05))
+    unsure = Beside(same, near, paired(0.05, reach=0.07))
+    lost = Beside(same, row(-0.05), paired(-0.05))
 
     def replies_of(tuned: Beside, shuffled: Beside) -> list[str]:
         return [answer.reply for answer in answers(tuned, lead(0.0), {"shuffled": shuffled})]
 
     assert replies_of(rose, still) == [
-        BETTER, "3 of 5 clearly worse", "Not clearly", "Yes", "No, as it should be",
+        "Concepts lie further apart", BETTER, "3 of 5 clearly worse",
+        "Yes: shuffled labels give less", "Not clearly", "Yes",
     ]  # fmt: skip
-    assert replies_of(still, rose)[-1] == "Yes: distrust the rest"
-    assert replies_of(unsure, unsure)[-2:] == ["Not clearly", "No, as it should be"]
-    assert replies_of(lost, still)[-2] == "No, less", "to a reader that was not finetuned"
-    assert replies_of(unsure, still)[1] == "None that is clear"
-    assert replies_of(lost, still)[0] == "Worse on test, novel, shifted texts"
-    (above, line, *_), (_, guessed, *_) = (answers(rose, lead(0.0), {})[at].lines for at in (0, 2))
-    assert line.paired == paired(0.02)["best_probe"]
-    assert above.before is guessed.paired is None
+    assert replies_of(still, rose)[3] == "No: shuffled labels help a probe as well"
+    assert replies_of(unsure, unsure)[2:4] == [
+        "None that is clear", "No: shuffled labels give as much",
+    ]  # fmt: skip
+    assert replies_of(lost, still) == [
+        "Concepts lie closer together", "Worse on test, novel, shifted texts",
+        "2 of 5 clearly worse", "No gain is clear", "Not clearly", "No, less",
+    ]  # fmt: skip
+    _, read, _, _, named, _ = answers(rose, lead(0.0), {})
+    assert read.folded[0].paired == paired(0.05)["best_probe"]
+    assert read.shown[0].before is named.folded[2].paired is None
 
 
 def test_answers_say_what_the_intervals_show() -> None:
     same, up, down = row(), row(0.2), row(-0.2)
     assert replies(same, up, same) == [
-        BETTER, "3 of 5 clearly worse", "Not clearly", "Yes", "No, as it should be",
+        "Concepts lie further apart", BETTER, "3 of 5 clearly worse",
+        "Yes: shuffled labels give less", "Not clearly", "Yes",
     ]  # fmt: skip
     assert replies(same, same, up) == [
-        "Not clearly", "None that is clear", "Not clearly", "Not clearly",
-        "Yes: distrust the rest",
+        "Nothing that is clear", "Not clearly", "None that is clear",
+        "No: shuffled labels help a probe as well", "Not clearly", "Not clearly",
     ]  # fmt: skip
-    assert replies(same, down, same)[0] == "Worse on test, novel, shifted texts"
+    assert replies(same, down, same)[1] == "Worse on test, novel, shifted texts"
     behaviour = ("harmful_rate", "over_refusal_rate", "refusal_gap")
     without = row(best_probe_novel=None, **dict.fromkeys(behaviour))
-    read, cost, *_ = answers(Beside(without, without, {}), lead(0.0), {})
-    assert len(read.lines) == 8, "all but one split's best probe"
-    assert len(cost.lines) == 3
-    assert len(answers(Beside(same, up, {}), lead(0.0), {})) == 4, "no control, no word about one"
+    _, read, cost, real, *_ = answers(Beside(without, without, {}), lead(0.0), {})
+    assert len([*read.shown, *read.folded]) == 8, "all but one split's best probe"
+    assert len([*cost.shown, *cost.folded]) == 3
+    assert (real.reply, real.shown) == ("Not known: no variant has shuffled labels", [])
+
+
+def test_a_gain_is_real_where_all_of_the_control_lies_below_it() -> None:
+    """Of texts and of seeds; some gains may be real where others are not."""
+    gained = Beside(row(), row(0.2), paired(0.2))
+    verdicts = {
+        (0.17, 0.0, 0.0): "Yes: shuffled labels give less",
+        (0.18, 0.0, 0.0): "Only above best frozen, above best frozen, novel, above best frozen, "
+        "shifted",
+        (0.0, 0.18, 0.0): "Only silhouette",
+        (0.18, 0.18, 0.0): "No: shuffled labels give as much",
+        (0.0, 0.0, 0.2): "Only above best frozen, above best frozen, novel, above best frozen, "
+        "shifted",
+    }  # fmt: skip
+    for (apart, above, reach_of_seeds), reply in verdicts.items():
+        differences = paired(0.0) | {"silhouette": dict(paired(apart)["silhouette"])}
+        if reach_of_seeds:
+            differences["silhouette"] |= seeds(-reach_of_seeds, reach_of_seeds)
+        tuned = row() | {name: m for name, m in row(above).items() if name.startswith("above")}
+        control = Beside(row(), tuned, differences)
+        found = answers(gained, lead(0.0), {"shuffled": control})[3]
+        assert found.reply == reply, (apart, above, reach_of_seeds)
+        assert [line.label for line in found.shown] == [
+            f"{label}, shuffled"
+            for label in ("silhouette", "above best frozen", "above best frozen, novel")
+        ]
 
 
 def test_the_model_names_its_states_where_it_leads_text_by_text(run: ReportContents) -> None:
@@ -264,16 +289,17 @@ def test_the_model_names_its_states_where_it_leads_text_by_text(run: ReportConte
     overlapping = Beside(row(), row(0.05), paired(0.05))
     apart = Beside(row(), row() | {"selfie_control_accuracy": row(-0.3)["perplexity"]}, {})
     for beside in (overlapping, apart):
-        found = {value: answers(beside, lead(value), {})[2] for value in (0.06, 0.05, -0.2)}
+        found = {value: answers(beside, lead(value), {})[4] for value in (0.06, 0.05, -0.2)}
         assert [answer.reply for answer in found.values()] == ["Yes", "Not clearly", "Not clearly"]
-        assert found[0.06].lines[-1] == lead(0.06), "it stands beside its answer"
+        assert found[0.06].shown[0].after == lead(0.06).after, "it stands beside its answer"
     for value, reply in ((0.3, "Yes"), (0.01, "Not clearly")):
         own = {report.LEAD: lead(value).after, report.LEAD_CHANGE: lead(-0.123).after}
         page = render_report(replace(run, selfie={**run.selfie, "tuned": own}))
-        answer = page.split("Can the model name")[1].split("</div>")[1]
-        assert page.split("Can the model name")[1].split('class="reply">')[1].startswith(reply)
+        _, answer, behind = page.split("Can the model name")
+        assert answer.split('class="reply">')[1].startswith(reply)
+        assert f"<b>+{value:.3f}</b> <small>" in answer.split("</div>")[1]
         assert page.count(f"+{value:.3f} <small>") == 1, "and in the table of leads"
-        assert f"0.500 → <b>{value:.3f}</b>" in answer
+        assert f"0.500 → <b>{value:.3f}</b>" in behind.split("</ul>")[0]
 
 
 def test_a_divergence_from_base_is_a_size(run: ReportContents) -> None:
@@ -283,12 +309,12 @@ def test_a_divergence_from_base_is_a_size(run: ReportContents) -> None:
     divergences = ("kl_to_base", "kl_of_openings")
     base = row() | dict.fromkeys(divergences, nothing)
     beside = Beside(base, row(), paired(0.0) | dict.fromkeys(divergences, row()["perplexity"]))
-    _, cost, *_ = answers(beside, lead(0.1), {})
+    cost = answers(beside, lead(0.1), {})[2]
     assert cost.reply == "None that is clear"
-    size = cost.lines[-1]
+    *lines, size = *cost.shown, *cost.folded
     assert (size.label, size.before, size.paired) == ("KL of first words", None, None)
     assert size.after == row()["kl_of_openings"]
-    assert all(line.before and line.paired for line in cost.lines[:-1])
+    assert all(line.before and line.paired for line in lines)
     table = render_report(run).split('id="numbers"')[1].split("</section>")[0]
     for number in divergences:
         cells = table.split(f'href="#means-{number}"')[1].split("</tr>")[0]
@@ -309,6 +335,18 @@ def test_a_change_from_the_baseline_is_what_the_baseline_does_not_say(run: Repor
         )
         == []
     )
+
+
+def test_the_page_lists_what_changed_beyond_the_band_alone(run: ReportContents) -> None:
+    """And says how many other numbers differ."""
+    listed = render_report(run).split('id="baseline"')[1].split("</section>")[0]
+    assert "<code>baseline.json</code>: 2. Outside of this run's interval: 1." in listed
+    assert listed.count("<tr>") == 2, "a header and one row"
+    assert "0.710" not in listed
+    within = {"tuned": {"perplexity": 0.71}}
+    listed = render_report(replace(run, baseline=within)).split('id="baseline"')[1]
+    assert "<code>baseline.json</code>: 1. Outside of this run's interval: none." in listed
+    assert "<table" not in listed.split("</section>")[0]
 
 
 def test_every_headline_number_has_a_meaning_and_every_picture_a_caption() -> None:
@@ -450,6 +488,8 @@ def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iter
 
 
 def test_it_opens_in_silence_fits_and_can_be_read_by_everyone(page: Page) -> None:
+    assert page.locator("details[open]").count() == 0, "tables are folded"
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     wide = page.evaluate(
         """[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .heard')
@@ -475,6 +515,20 @@ def test_it_opens_in_silence_fits_and_can_be_read_by_everyone(page: Page) -> Non
     assert page.evaluate(broken) == 0
     twins = "[...document.querySelectorAll('[id]')].map(e => e.id)"
     assert len(page.evaluate(twins)) == len(set(page.evaluate(twins)))
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800)], ids=["phone", "laptop"])
+def test_the_first_screen_answers(browser: Browser, address: str, size: tuple[int, int]) -> None:
+    """What changed, by how much, at what cost and whether it is real stand above the fold."""
+    opened = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    opened.goto(address)
+    found = opened.locator(".first > div")
+    assert found.count() == FIRST
+    for answer in found.all():
+        box = answer.bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= size[1], answer.inner_text()
+    opened.close()
 
 
 TEXTS = """() => {
@@ -523,6 +577,7 @@ def test_on_paper_it_is_light_and_whole(browser: Browser, address: str) -> None:
     opened.goto(address)
     opened.emulate_media(media="print", color_scheme="dark")
     assert opened.locator("nav").is_hidden()
+    assert opened.locator("table.numbers").is_visible(), "nothing stays folded"
     ground = opened.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == "rgb(253, 253, 252)"
     assert opened.locator("img.light").first.is_visible()

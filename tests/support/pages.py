@@ -30,7 +30,7 @@ FENCE = re.compile(
 AFTER_A_RUN = "needs a finished run"  # why a block runs in tests/stages/test_pipeline.py alone
 YOURS = ("my/", "prompts.txt", "work/")  # what a reader has or makes
 ENDINGS = (".py", ".yaml", ".json", ".md", ".csv", ".lock", ".html", ".toml", ".jinja", ".txt", "/")
-DVC_COMMANDS = ("repro", "exp run", "metrics diff", "plots diff", "dag")
+DVC_COMMANDS = ("repro", "exp run", "exp show", "metrics diff", "plots diff", "dag")
 
 
 def run_shell(code: str, folder: Path) -> None:
