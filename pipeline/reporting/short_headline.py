@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pipeline.core.sections import Asking, Reading
 from pipeline.reporting.headline import READ_SPLITS, Headline, differences, headline
 
-BASE = "base"
+BASE = "base"  # the untouched model
 DIGITS = 3  # after the point: what a column has room for
 RATIO = "ppl"
 
@@ -56,7 +56,7 @@ MEANT = {
         "higher",
     ),
 }
-CHANGES = {"silh": "silhouette", "recall": "monitor_recall", "refuse": "refusal_gap"}
+PAIRED = {"silh": "silhouette", "recall": "monitor_recall", "refuse": "refusal_gap"}
 
 
 def shown_variant(compared: Sequence[str]) -> str | None:
@@ -76,7 +76,7 @@ def short_headline(
     found = {
         name: row.get(f"above_best_frozen{end}")
         for name, end in zip(("probe", "novel", "shifted"), READ_SPLITS, strict=True)
-    } | {name: changed.get(number) for name, number in CHANGES.items()}
+    } | {name: changed.get(number) for name, number in PAIRED.items()}
     if "perplexity" in changed:
         found[RATIO] = ratio_of(changed["perplexity"], before["perplexity"]["value"])
     interpreted = tuned["selfie"].get("difference", {}).get(f"layer_{asking.layer}", {})
