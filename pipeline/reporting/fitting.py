@@ -7,12 +7,14 @@ a legend has fewer columns.
 
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-PLACES = ("left", "center", "right")
+Alignment = Literal["left", "center", "right"]
+ALIGNMENTS: tuple[Alignment, ...] = ("left", "center", "right")
 ROUNDS = 3  # a broken title takes height, which may move a panel's edge
 FEWEST = 8  # characters of a line
 
@@ -23,17 +25,17 @@ def fit_titles(figure: Figure) -> None:
         engine = figure.get_layout_engine()
         if engine:
             engine.execute(figure)
-        broken = [_broken(axis, place) for axis in figure.axes for place in PLACES]
+        broken = [_broken(axis, alignment) for axis in figure.axes for alignment in ALIGNMENTS]
         if not any(broken):
             break
 
 
-def _broken(axis: Axes, place: str) -> bool:
+def _broken(axis: Axes, alignment: Alignment) -> bool:
     """Whether a title had to be broken, which then is."""
-    words = axis.get_title(loc=place)
+    words = axis.get_title(loc=alignment)
     if not words:
         return False
-    title = axis.set_title(words, loc=place)
+    title = axis.set_title(words, loc=alignment)
     wide, room = title.get_window_extent().width, axis.bbox.width
     if wide <= room:
         return False

@@ -273,7 +273,7 @@ def test_no_word_is_cut_at_an_edge_or_runs_into_another_panels_title(
 def test_a_title_that_is_too_wide_is_found() -> None:
     """The test above can fail."""
     with style():
-        figure = Figure((3, 2), layout="constrained")
+        figure = Figure((5, 4), layout="constrained")
         figure.subplots().set_title("as wide as a title of a map was: " * 3)
         figure.draw_without_rendering()
         assert figure.get_tightbbox().x1 > figure.bbox_inches.x1 + 1
