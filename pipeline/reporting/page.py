@@ -18,9 +18,9 @@ from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
 from pipeline.reporting.seed_band import SeedValues
+from pipeline.reporting.short_headline import BASE
 
 PAGE_TEMPLATE = Path(__file__).with_name("page.html.jinja")
-BASE = "base"
 LEAD, LEAD_CHANGE = "lead over the best control", "change from base"
 JUDGE_HEADINGS = ("lead by the judge model", "its change from base")
 
