@@ -53,10 +53,10 @@ def comment(folder: Path, base: str) -> str:
         extract(folder, commit, Path(then))
         params, former = load_params(folder / PARAMS), read_params(Path(then) / PARAMS)
         seeds = known_seeds(folder, Path(then), [params, former or params])
-        sides = [
+        before, after = (
             side_of(where, own, seeds)
             for where, own in ((Path(then), former or params), (folder, params))
-        ]
+        )
         again = why_again(
             read_lock(Path(then) / LOCK), read_lock(folder / LOCK), changed_files(folder, commit)
         )
@@ -64,7 +64,7 @@ def comment(folder: Path, base: str) -> str:
     parts = [
         f"## Review against {in_code(base)} ({commit[:7]})",
         *params_part(moved),
-        *headline_part(*sides, seeds),
+        *headline_part(before, after, seeds),
         *stages_part(again, stale_line(folder)),
         *pictures_part(pictures(folder, commit)),
     ]

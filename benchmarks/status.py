@@ -7,7 +7,9 @@ cache, outputs that are not on this machine make no stage stale: they are named 
 """
 
 import subprocess
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,13 +62,14 @@ def page(states: Mapping[str, State]) -> str:
     """A line a stage, and what is not on this machine."""
     lines = grouped({name: state.line() for name, state in states.items()})
     width = max(map(len, lines), default=0)
-    shown = [f"{name:<{width}}  {text}".replace("`", "") for name, text in lines.items()]
+    shown = [f"{name:<{width}}  {text}" for name, text in lines.items()]
     absent = [out for state in states.values() for out in state.absent]
     if absent:
         shown += ["", f"not on this machine: {listed(absent)}; `dvc pull` fetches what a remote "
                   "has, `make repro` makes the rest"]  # fmt: skip
     stale = sum(state.stale for state in states.values())
-    return "\n".join([*shown, "", said(stale, len(states))])
+    text = "\n".join([*shown, "", said(stale, len(states))])
+    return text.replace("`", "")  # which Markdown needs, and a terminal does not
 
 
 def said(stale: int, stages: int) -> str:
@@ -86,7 +89,8 @@ def states_of(folder: Path) -> dict[str, State]:
     lock = read_lock(folder / LOCK)
     files, tracked = files_since_lock(folder), set(git(folder, "ls-files"))
     try:
-        with Repo(str(folder)) as repo:
+        with chdir(folder), warnings.catch_warnings(), Repo() as repo:  # names are seen from here
+            warnings.simplefilter("ignore", DeprecationWarning)  # of DVC's own libraries
             told, stages = repo.status(), list(repo.index.stages)
             before = {
                 stage.addressing: [other.addressing for other in repo.index.graph.successors(stage)]
