@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: families repro test check lock verify baseline docs seeds effect bench review status
+.PHONY: families repro test check lock verify baseline docs seeds effect bench review status experiments
 
 # `dvc repro`, which also says what a killed run or a second one at work has done to DVC's own files.
 repro: $(VENV)/installed
@@ -34,6 +34,10 @@ BASE ?= main
 review: export BASE := $(BASE)
 review: $(VENV)/installed
 	@python -m benchmarks.review --base="$$BASE"
+
+# Experiments, one a row: the short headline and the params that differ. What stages read is left out.
+experiments: $(VENV)/installed
+	@dvc exp show --no-pager --only-changed --drop '.*/|.*\.(json|txt|yaml)$$'
 
 # A run from nothing in a temporary clone of the last commit, held against what is committed there.
 verify: $(VENV)/installed

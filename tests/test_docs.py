@@ -185,11 +185,7 @@ def test_the_flow_chart_is_that_of_the_dag() -> None:
 
 
 def test_the_table_of_stages_names_the_params_that_are_declared() -> None:
-<<<<<<< HEAD
     table, _, _ = PAGES[ROOT / "docs/pipeline.md"].partition("<!-- table")
-=======
-    table = PAGES[ROOT / "docs/pipeline.md"].partition("## Pairs")[0]
->>>>>>> d9d4edd (wip2)
     rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", table, re.M)
     assert {name for name, _ in rows} == set(STAGES)
     for name, cell in rows:

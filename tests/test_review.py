@@ -1,6 +1,7 @@
 """The comment of `make review`: judged by seeds and by texts, of a clone that has no cache."""
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.core.console import InputError
 from pipeline.core.params import load_params
 from pipeline.reporting.seed_band import band, params_digest, tolerance
 from pipeline.reporting.short_headline import MEANT, shown_variant
-from tests.support.clones import git
+from tests.support.clones import dvc, git
 from tests.support.dag import ROOT
 
 SEEDS = (0.50, 0.52, 0.54, 0.51, 0.53)
@@ -109,6 +110,28 @@ def committed(folder: Path) -> float:
 @pytest.fixture
 def branch(clone: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(clone, tmp_path / "branch", symlinks=True))
+
+
+def test_experiments_are_a_table_in_a_terminal_of_120_columns(
+    branch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the line of the Makefile: all short numbers whose values differ, and a changed param."""
+    headline = branch / "metrics/headline.json"
+    headline.write_text(json.dumps(dict.fromkeys(MEANT, -0.123)), encoding="utf-8")
+    git(branch, "add", "-A")
+    git(branch, "commit", "-qm", "with a headline", "--allow-empty")
+    headline.write_text(json.dumps(dict.fromkeys(MEANT, -0.321)), encoding="utf-8")
+    text = (branch / "params.yaml").read_text(encoding="utf-8")
+    changed = text.replace("seed: 0", "seed: 7", 1)
+    (branch / "params.yaml").write_text(changed, encoding="utf-8")
+    makefile = (branch / "Makefile").read_text(encoding="utf-8")
+    (line,) = (line for line in makefile.splitlines() if line.startswith("\t@dvc exp show"))
+    arguments = shlex.split(line.removeprefix("\t@dvc").replace("$$", "$"))
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = dvc(branch, *arguments).stdout
+    assert max(map(len, shown.splitlines())) <= 120, shown
+    assert {*MEANT, "seed", "-0.123", "-0.321", "7"} <= set(shown.split()), shown
+    assert "…" not in shown
 
 
 def section(text: str, heading: str) -> str:
