@@ -18,7 +18,7 @@ APART = "silhouette"
 PARTED = (APART, "centroid_accuracy", "knn_accuracy", "cosine_within", "cosine_between",
           "coding_rate_gap", "kl_to_base")  # fmt: skip
 READ_BEST, ABOVE, WORDS = "best_probe", "above_best_frozen", "words_accuracy"
-COSTS = ("monitor_auroc", "harmful_rate", "over_refusal_rate", "refusal_gap", "perplexity",
+COSTS = ("perplexity", "harmful_rate", "over_refusal_rate", "refusal_gap", "monitor_auroc",
          "kl_of_openings")  # fmt: skip
 NAMING, GUESSING = "selfie_accuracy", "selfie_control_accuracy"
 FIXED_READER, READER_ALONE = "selfie_base_reader_accuracy", "selfie_reader_only_accuracy"
@@ -122,7 +122,7 @@ def _said_of_gains(gains: Sequence[str], held: Sequence[str]) -> str:
     if not held:
         return "No: shuffled labels give as much"
     if len(held) < len(gains):
-        return f"Only {', '.join(MEANINGS[number].label for number in held)}"
+        return f"Yes for {'; '.join(MEANINGS[number].label for number in held)}; not for the rest"
     return "Yes: shuffled labels give less"
 
 
