@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import matplotlib as mpl
+
 from pipeline.core.files import whole
 from pipeline.reporting.fitting import fit_titles
-from pipeline.reporting.style import DARK, LIGHT, recoloured
+from pipeline.reporting.style import DARK, LIGHT, recoloured, text_as
 from pipeline.reporting.svg import Picture, write_picture
 
 
@@ -14,6 +16,7 @@ def write_figures(folder: Path, pictures: Mapping[str, Picture]) -> None:
     for name, picture in pictures.items():
         fit_titles(picture.figure)
         light, dark = (folder / theme.name / f"{name}.svg" for theme in (LIGHT, DARK))
-        write_picture(light, picture)
+        with mpl.rc_context({"svg.fonttype": text_as(picture.figure)}):
+            write_picture(light, picture)
         with whole(dark) as draft:
             draft.write_text(recoloured(light.read_text(encoding="utf-8")), encoding="utf-8")

@@ -18,7 +18,8 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import get_font
+from matplotlib.text import Text
 
 from pipeline.reporting.fitting import fitting_legend
 
@@ -48,14 +49,7 @@ DASHES: tuple[Dash, ...] = (
 HATCHES = ("", "////", "..", "\\\\\\\\", "xx", "--", "++")
 LEGIBLE = 3.0
 LONGEST_DRAWN = 28  # characters of a concept's name in a picture
-# Fonts of scripts that matplotlib's own one lacks, taken where they are installed. Where none is,
-# a letter is an empty box; the picture's description has the name.
-OTHER_SCRIPTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback",
-    "Microsoft YaHei", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Arial Unicode MS",
-    "Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Sans Hebrew",
-    "Noto Sans Symbols", "Noto Emoji",
-)  # fmt: skip
+OWN_FONT = f"{mpl.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 HEX = re.compile("#[0-9a-f]{6}")
 
 
@@ -138,7 +132,7 @@ def style() -> Iterator[None]:
         "legend.frameon": False,
         "lines.linewidth": 1.5,
         "lines.markersize": 4.5,
-        "svg.fonttype": "path",  # the same on machines with other fonts
+        "svg.fonttype": "path",  # the same on machines with other fonts; text_as says when not
         "svg.hashsalt": "legible",
         "text.parse_math": False,  # labels are anything that people type
         "xtick.labelsize": 8.5,
@@ -146,11 +140,17 @@ def style() -> Iterator[None]:
     }
     with mpl.rc_context():
         sns.set_theme(context="paper", style="ticks", rc=rules)
-        installed = {font.name for font in fontManager.ttflist}
-        mpl.rcParams["font.sans-serif"] += [name for name in OTHER_SCRIPTS if name in installed]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             yield
+
+
+def text_as(figure: Figure) -> str:
+    """How a picture holds its text: as outlines, or as text where matplotlib's own font lacks a
+    letter, for a font of its reader's to draw."""
+    own = get_font(OWN_FONT).get_charmap()
+    written = {ord(letter) for text in figure.findobj(Text) for letter in text.get_text()}
+    return "path" if written <= {ord("\n"), *own} else "none"
 
 
 def drawn_names(names: Sequence[str]) -> dict[str, str]:

@@ -92,6 +92,16 @@ def test_pictures_show_any_label(tmp_path: Path) -> None:
     assert len(shown) == len(written)
 
 
+def test_letters_that_our_font_lacks_are_text_for_a_font_of_the_readers(tmp_path: Path) -> None:
+    drawn(tmp_path / "odd", ("漢字", "safe"))
+    drawn(tmp_path / "plain", ("fraud", "safe"))
+    odd, plain = (
+        (tmp_path / name / "figures/light/map.svg").read_text("utf-8") for name in ("odd", "plain")
+    )
+    assert re.search("<text[^>]*>[^<]*漢字", odd)
+    assert "<text" not in plain, "outlines are the same on machines with other fonts"
+
+
 labels = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029\ufffe\uffff"),
     min_size=1, max_size=30,
