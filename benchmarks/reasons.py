@@ -111,8 +111,8 @@ def value(entry: object) -> str:
     """A param's value, short and on one line; it may be anything that somebody wrote."""
     if entry is None:
         return "none"
-    text = json.dumps(entry, ensure_ascii=False) if not isinstance(entry, str) else entry
-    text = " ".join(text.split())
+    plain = entry.split() if isinstance(entry, str) else []
+    text = " ".join(plain or json.dumps(entry, ensure_ascii=False).split())
     return in_code(text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…")
 
 

@@ -87,7 +87,7 @@ def states_of(folder: Path) -> dict[str, State]:
     from dvc.repo import Repo  # type: ignore[import-untyped]
 
     lock = read_lock(folder / LOCK)
-    files, tracked = files_since_lock(folder), set(git(folder, "ls-files"))
+    files = files_since_lock(folder)
     try:
         with chdir(folder), warnings.catch_warnings(), Repo() as repo:  # names are seen from here
             warnings.simplefilter("ignore", DeprecationWarning)  # of DVC's own libraries
@@ -96,6 +96,7 @@ def states_of(folder: Path) -> dict[str, State]:
                 stage.addressing: [other.addressing for other in repo.index.graph.successors(stage)]
                 for stage in stages
             }
+            cached = {out.def_path for stage in stages for out in stage.outs if out.use_cache}
             params = {  # a file of params that a stage makes may not be on this machine
                 stage.addressing: {
                     dep.def_path: dep.read_params() for dep in stage.params if dep.exists
@@ -111,7 +112,7 @@ def states_of(folder: Path) -> dict[str, State]:
             then = lock[name].get("params", {})
             there = {file: then.get(file, {}) for file in params[name]}
             state.reasons += of_params(there, params[name])
-            state.reasons += _of_paths(state, name, told.get(name, []), lock, files, tracked)
+            state.reasons += _of_paths(state, name, told.get(name, []), lock, files, cached)
         else:
             state.reasons.append("it was never run")
         found[name] = state
@@ -126,10 +127,10 @@ def _of_paths(
     told: Iterable[Any],
     lock: Stages,
     files: list[str],
-    tracked: set[str],
+    cached: set[str],
 ) -> Iterator[str]:
     """What DVC says of a stage's command, inputs and outputs, and what it does not compare: what
-    one stage made with what the next one read."""
+    one stage made with what the next one read. cached: outputs that git does not hold."""
     makers, changed = makers_of(lock), dict[str, dict[str, Any]]()
     for entry in told:
         if isinstance(entry, str):
@@ -147,7 +148,7 @@ def _of_paths(
     if edited:
         yield f"edited by hand, or made by another run: {listed(edited)}"
     missing = [path for path in outs if path not in edited]
-    lost = [path for path in missing if any(Path(file).is_relative_to(path) for file in tracked)]
+    lost = [path for path in missing if path not in cached]
     if lost:
         yield f"missing: {listed(lost)}"
     state.absent += [path for path in missing if path not in lost]

@@ -84,6 +84,7 @@ def test_what_somebody_wrote_breaks_no_table() -> None:
         assert shown[0] == shown[-1] == "`"
         assert not set(shown[1:-1]) & {"`", "|", "\n"}
         assert len(shown) < 50
+    assert value("") == '`""`'
     assert in_code("a`|`b") == "`a'/'b`"
 
 
