@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchmarks.committed import metrics_of
-from benchmarks.markdown import drawn, said
+from pipeline.reporting.markdown import drawn, said
 
 Tree = Mapping[str, Any]
 

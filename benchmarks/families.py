@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.markdown import drawn
 from pipeline.core.files import read_json
+from pipeline.reporting.markdown import drawn
 
 FOUND = Path("benchmarks/results/families.json")
 NO_ADAPTER = {"experts": ("expert",), "routers": ("gate", "router"), "convolutions": ("conv",),

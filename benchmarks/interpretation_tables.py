@@ -4,11 +4,11 @@ follows a state that is moved. Where a run has not measured a number, its cell i
 from typing import Any
 
 from benchmarks.committed import metrics_of
-from benchmarks.markdown import drawn, said
 from pipeline.core.params import load_params
 from pipeline.core.records import BASELINES, CROSSINGS, REFERENCES
 from pipeline.evaluation.moved_states import FOLLOWS
 from pipeline.reporting.comparison import corrected
+from pipeline.reporting.markdown import drawn, said
 
 SPLITS = ("test", "novel")
 COMPARED = ("base", "true_negatives")

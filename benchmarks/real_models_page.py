@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.markdown import drawn as table
 from benchmarks.real_changes import (
     HARM,
     accuracy,
@@ -27,6 +26,7 @@ from benchmarks.real_changes import (
 from benchmarks.real_models import CANDIDATES, OURS, Unit, units
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.reporting.comparison import corrected
+from pipeline.reporting.markdown import drawn as table
 
 RESULTS = Path("benchmarks/results")
 PRIMARY = (("smollm2", "beavertails"), ("smollm2", "mmlu"), ("smollm2", "math"),

@@ -13,8 +13,9 @@ is below .05 after Holm's correction for all changes of its table.
 
 Longer than other files, as every table stands here.
 
-NAME is a key of TABLES, or `effect HEADING, N`: the Nth table under that heading of
-benchmarks/results/effect.md. tests/test_docs.py holds every page to its tables.
+NAME is a key of TABLES; `effect HEADING, N`: the Nth table under that heading of
+benchmarks/results/effect.md; or `params SECTION`: the knobs of a section of params.yaml.
+tests/test_docs.py holds every page to its tables.
 """
 
 import re
@@ -31,7 +32,8 @@ from benchmarks.interpretation_tables import (
     table_of_moves,
     table_of_namers,
 )
-from benchmarks.markdown import drawn, said, tables_of
+from benchmarks.params_tables import table_of_params
+from benchmarks.sources_table import table_of_sources
 from benchmarks.stage_times import table_of_times
 from pipeline.core.files import whole
 from pipeline.core.params import load_params
@@ -41,6 +43,7 @@ from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import READ_SPLITS, Headline, differences, headline, read_metrics
+from pipeline.reporting.markdown import drawn, markdown_tables, said
 from pipeline.reporting.short_headline import MEANT
 
 RESULTS = Path("benchmarks/results")
@@ -90,7 +93,9 @@ def table(name: str) -> str:
     if name.startswith("effect "):
         heading, _, count = name.removeprefix("effect ").rpartition(", ")
         section = (RESULTS / "effect.md").read_text(encoding="utf-8").partition(f"## {heading}\n")
-        return tables_of(section[2].partition("\n## ")[0])[int(count) - 1]
+        return markdown_tables(section[2].partition("\n## ")[0])[int(count) - 1]
+    if name.startswith("params "):
+        return table_of_params(name.removeprefix("params "))
     return TABLES[name]()
 
 
@@ -275,7 +280,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "claims": table_of_claims,
     "families": table_of_families,
     "stage times": table_of_times,
-    "layers": lambda: tables_of((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
+    "sources": table_of_sources,
+    "layers": lambda: markdown_tables((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
 }
 
 

@@ -16,7 +16,6 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.judging import Judgement, judged
-from benchmarks.markdown import drawn
 from benchmarks.reasons import grouped, in_code, leaves, listed, value, why_again
 from benchmarks.sides import (
     PARAMS,
@@ -36,6 +35,7 @@ from pipeline.core.params import load_params
 from pipeline.core.paths import SEED_VALUES
 from pipeline.core.reproduce import LOCK
 from pipeline.reporting.glossary import MEANINGS
+from pipeline.reporting.markdown import drawn
 from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.short_headline import BASE, MEANT
 

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.markdown import drawn
 from benchmarks.processor import processor
 from benchmarks.runs import clone_without_results, commit_of_clean, environment_of
 from pipeline.core.console import InputError, run
 from pipeline.core.files import Tree, read_json, write_json
 from pipeline.core.paths import SEED_VALUES
+from pipeline.reporting.markdown import drawn
 
 OUT = Path("benchmarks/results/stage_times.json")
 STAGE = re.compile(r"Running stage '([^'@]+)(?:@[^']*)?'")

@@ -18,11 +18,15 @@ SIGNATURE_TOKENS = 16
 EXACT, ROUNDED = 1e-3, 5e-2
 
 
+def signature_ids(vocabulary: int) -> list[int]:
+    """The fixed tokens, of a vocabulary of so many."""
+    return [(7 * index + 3) % vocabulary for index in range(SIGNATURE_TOKENS)]
+
+
 @torch.no_grad()
 def signature_of(model: Any, layer: int) -> Tensor:
     """The state [D] of a layer at the last of sixteen fixed tokens, in float32, on the CPU."""
-    vocabulary = config_of(model).vocab_size
-    ids = torch.tensor([[(7 * index + 3) % vocabulary for index in range(SIGNATURE_TOKENS)]])
+    ids = torch.tensor([signature_ids(config_of(model).vocab_size)])
     device = next(iter(model.parameters())).device
     return hidden_states(model, ids.to(device), None, [layer])[layer][0, -1].float().cpu()
 

@@ -6,11 +6,13 @@
 
 Real sockets, so that the client need not be changed. Files are served as the Hub serves them:
 small ones by itself, under git's sha1; large ones (by their ending) by a redirect to another
-origin, under their sha256. That origin must never see a token.
+origin, under their sha256. That origin must never see a token. Whoever has the token may write to
+repositories of `owner`.
 
 Longer than other files, as one server stands whole.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -30,6 +32,10 @@ EVER = 10**9
 ROUTE = re.compile(
     r"/(?P<api>api/)?(?P<kind>models/|datasets/)?(?P<repo>[^/]+/[^/]+)"
     r"(?:/(?P<what>tree|revision|resolve)/(?P<revision>[^/]+)(?:/(?P<name>.+))?)?"
+)
+WRITTEN = re.compile(
+    r"/(?:api/models/)?(?P<repo>[^/]+/[^/]+?)(?:\.git)?/"
+    r"(?P<what>preupload/main|commit/main|info/lfs/objects/batch)"
 )
 
 
@@ -68,6 +74,7 @@ class Repository:
     files: dict[str, bytes]
     gated: bool
     commit: str
+    visibility: str = "public"
 
 
 class MiniHub:
@@ -78,6 +85,8 @@ class MiniHub:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.token = "hf_theRightOne"  # noqa: S105
         self.expired = {"hf_expiredToken"}
+        self.owner = "acme"  # whose repositories may be written to
+        self.blobs: dict[str, bytes] = {}  # uploaded, by their sha256, and in no repository yet
         self.page = 1000  # files of a listing in one answer
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
@@ -155,14 +164,95 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
-    def _answer(self) -> None:
-        address = urlsplit(self.path)
-        path, line = unquote(address.path), f"{self.command} {unquote(self.path)}"
+    def do_POST(self) -> None:
+        self._take()
+
+    def do_PUT(self) -> None:
+        self._take()
+
+    def _arrived(self) -> tuple[str, str | None, Fault]:
+        """The path that is asked for, with which token, and the fault that is due."""
+        line = f"{self.command} {unquote(self.path)}"
         authorization = self.headers.get("Authorization")
         token = authorization.removeprefix("Bearer ") if authorization else None
         self.hub.seen.append(Seen(line, token))
         fault = self.hub.fault(line) or Fault(line)
         self.hub.hung_up.wait(fault.delay)
+        return unquote(urlsplit(self.path).path), token, fault
+
+    def _take(self) -> None:
+        """What is written to the Hub: a repository, the bodies of large files, a commit."""
+        path, token, fault = self._arrived()
+        body = self._body()
+        if fault.status is not None:
+            self._send(fault.status, fault.body, fault.headers)
+        elif path.startswith("/upload/"):
+            self.hub.blobs[path.removeprefix("/upload/")] = body
+            self._send(200, b"", {})
+        elif token != self.hub.token:
+            self._refuse(401, None, "Invalid credentials in Authorization header")
+        elif path == "/api/validate-yaml":
+            self._send_json({"warnings": [], "errors": []}, fault)
+        elif path == "/api/repos/create":
+            self._create(json.loads(body), fault)
+        elif route := WRITTEN.fullmatch(path):
+            self._write(route["repo"], route["what"], body, fault)
+        else:
+            self._refuse(404, "NoRoute", f"nothing at {path}")
+
+    def _body(self) -> bytes:
+        """What is sent, at once or in chunks."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def _create(self, wanted: dict[str, str], fault: Fault) -> None:
+        repo = f"{wanted['organization']}/{wanted['name']}"
+        if wanted["organization"] != self.hub.owner:
+            self._refuse(403, None, f"You don't have the rights to create {repo}")
+        elif ("models", repo) in self.hub.repositories:
+            known = {"error": "You already created this repo", "url": f"{self.hub.url}/{repo}"}
+            self._send(409, json.dumps(known).encode(), {})
+        else:
+            self.hub.add("model", repo, {})
+            self.hub.repositories["models", repo].visibility = wanted["visibility"]
+            self._send_json({"url": f"{self.hub.url}/{repo}"}, fault)
+
+    def _write(self, repo: str, what: str, body: bytes, fault: Fault) -> None:
+        if what == "commit/main":
+            files = dict(self.hub.repositories["models", repo].files)
+            for item in map(json.loads, body.splitlines()):
+                own = item["value"]
+                if item["key"] == "file":
+                    files[own["path"]] = base64.b64decode(own["content"])
+                elif item["key"] == "lfsFile":
+                    files[own["path"]] = self.hub.blobs[own["oid"]]
+            visibility = self.hub.repositories["models", repo].visibility
+            oid = self.hub.add("model", repo, files)
+            self.hub.repositories["models", repo].visibility = visibility
+            url = f"{self.hub.url}/{repo}/commit/{oid}"
+            self._send_json({"success": True, "commitUrl": url, "commitOid": oid}, fault)
+            return
+        asked = json.loads(body)
+        if what == "preupload/main":
+            modes = [{"path": file["path"], "shouldIgnore": False,
+                      "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular"}
+                     for file in asked["files"]]  # fmt: skip
+            self._send_json({"files": modes}, fault)
+        else:
+            there = f"http://localhost:{self.hub.port}/upload"
+            objects = [{**own, "actions": {"upload": {"href": f"{there}/{own['oid']}"}}}
+                       for own in asked["objects"]]  # fmt: skip
+            self._send_json({"transfer": "basic", "objects": objects}, fault)
+
+    def _answer(self) -> None:
+        address = urlsplit(self.path)
+        path, token, fault = self._arrived()
         if fault.drop:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

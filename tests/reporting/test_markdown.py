@@ -1,6 +1,6 @@
 """Numbers of tables: an interval over texts, a band over seeds, bold where a change is clear."""
 
-from benchmarks.markdown import drawn, said, tables_of
+from pipeline.reporting.markdown import drawn, markdown_tables, said
 
 ESTIMATE = {"value": 0.05, "low": 0.01, "high": 0.09}
 BANDED = ESTIMATE | {"seeds_low": 0.002, "seeds_high": 0.1}
@@ -27,4 +27,4 @@ def test_a_change_is_bold_where_it_is_clear() -> None:
 def test_tables_are_found_as_they_were_drawn() -> None:
     first, second = drawn(["a", "b"], [["1", "2"]]), drawn(["c"], [])
     assert first == "| a | b |\n|---|---|\n| 1 | 2 |"
-    assert tables_of(f"text\n\n{first}\n\nmore\n\n{second}\n") == [first, second]
+    assert markdown_tables(f"text\n\n{first}\n\nmore\n\n{second}\n") == [first, second]

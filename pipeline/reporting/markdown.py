@@ -41,6 +41,6 @@ def drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def tables_of(text: str) -> list[str]:
+def markdown_tables(text: str) -> list[str]:
     """The tables of a page."""
     return re.findall(r"(?:^\|.*\n)*^\|.*$", text, re.MULTILINE)
