@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: families repro test check lock verify baseline docs seeds effect bench review status experiments
+.PHONY: remote families repro test check lock verify baseline docs seeds effect bench review status experiments
 
 # `dvc repro`, which also says what a killed run or a second one at work has done to DVC's own files.
 repro: $(VENV)/installed
@@ -75,6 +75,17 @@ bench: $(VENV)/installed
 # How far every number of the default run moves with the seed; a run per seed of params.yaml.
 seeds: $(VENV)/installed
 	python -m benchmarks.seeds --work work/seeds
+
+# A DVC remote on an S3 server of moto's, on loopback. Its libraries and ours exclude each other's
+# versions, and so it has an environment of its own.
+remote: $(VENV)/installed $(VENV)-remote/installed
+	LEGIBLE_REMOTE=$(CURDIR)/$(VENV)-remote pytest -n0 -m remote tests/test_remote.py
+
+$(VENV)-remote/installed: constraints-remote.txt
+	$(PYTHON) -m venv $(VENV)-remote
+	$(VENV)-remote/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement constraints-remote.txt
+	touch $@
 
 # Five seeds of every corpus, loss and control; more than an hour on two cores.
 effect: $(VENV)/installed

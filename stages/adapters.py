@@ -1,7 +1,7 @@
 """Finetune one variant's adapter, and keep its learning curve."""
 
 import sys
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 
@@ -11,6 +11,7 @@ from pipeline.core.paths import (
     ADAPTERS,
     BASE_CARD,
     BASE_MODEL,
+    CURVE_LOGS,
     DOCUMENTS,
     EXAMPLES,
     METRICS,
@@ -25,8 +26,9 @@ from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_base
 from pipeline.models.lora import left_out, save_adapter, with_lora
+from pipeline.training.curve_log import logging_curve
 from pipeline.training.finetune_data import FinetuneData
-from pipeline.training.finetuning import finetune, write_curve
+from pipeline.training.finetuning import CurvePoint, finetune, write_curve
 from pipeline.training.objective import Objective
 
 
@@ -74,9 +76,14 @@ def main() -> None:
         UNFINISHED / f"{name}.safetensors", key, params.runtime.checkpoint_every
     )
     curve_file = METRICS / "adapters" / f"{name}.csv"
-    curve = finetune(
-        objective, data, params.finetune, params.seed, checkpoint, partial(write_curve, curve_file)
-    )
+    log = params.runtime.log if distributed.is_first() else "none"
+    with logging_curve(log, CURVE_LOGS / name, name) as log_curve:
+
+        def watch(curve: Sequence[CurvePoint]) -> None:
+            write_curve(curve_file, curve)
+            log_curve(curve)
+
+        curve = finetune(objective, data, params.finetune, params.seed, checkpoint, watch)
     save_adapter(ADAPTERS / name, adapted)
     if distributed.is_first():
         write_curve(curve_file, curve)

@@ -20,6 +20,7 @@ BASE_MODEL = Path("models/base")
 BASE_CARD = Path("models/base.json")
 ADAPTERS = Path("models/adapters")
 UNFINISHED = Path("models/unfinished")
+CURVE_LOGS = Path("work/curves")  # for whoever watches; no stage reads them
 REPRESENTATIONS = Path("data/representations")
 UNREAD = Path("data/unread")  # representations in the making
 COMPLETIONS = Path("data/completions")

@@ -23,6 +23,7 @@ Labelling = Literal["given", "shuffled", "length"]
 Sampling = Literal["random", "balanced"]
 InjectionMode = Literal["replace", "add", "norm_matched"]
 DType = Literal["float32", "bfloat16", "nf4"]
+CurveLog = Literal["none", "dvclive", "tensorboard", "wandb"]
 
 _T = TypeVar("_T")
 Listed = Annotated[tuple[_T, ...], Field(strict=False)]  # a YAML list, kept as a tuple
@@ -327,3 +328,4 @@ class Runtime(Section):
     checkpointing: bool
     pairs_per_pass: NotNegative
     checkpoint_every: NotNegative
+    log: CurveLog

@@ -16,7 +16,11 @@ from pipeline.core.params import Params
 from tests.support.dag import ROOT
 from tests.support.no_network import PYTHON_PATH
 
-PAGES = {p: p.read_text(encoding="utf-8") for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
+AT_ROOT = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = {
+    page: page.read_text(encoding="utf-8")
+    for page in [*(ROOT / name for name in AT_ROOT), *sorted(ROOT.glob("docs/*.md"))]
+}
 PARAMS: Any = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 DVC: Any = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, dict[str, Any]] = {
@@ -30,7 +34,10 @@ FENCE = re.compile(
 AFTER_A_RUN = "needs a finished run"  # why a block runs in tests/stages/test_pipeline.py alone
 YOURS = ("my/", "prompts.txt", "work/")  # what a reader has or makes
 ENDINGS = (".py", ".yaml", ".json", ".md", ".csv", ".lock", ".html", ".toml", ".jinja", ".txt", "/")
-DVC_COMMANDS = ("repro", "exp run", "exp show", "metrics diff", "plots diff", "dag")
+DVC_COMMANDS = (
+    "repro", "exp run", "exp show", "exp push", "exp pull", "exp apply", "metrics diff",
+    "params diff", "plots diff", "dag", "push", "pull", "remote add", "remote modify",
+)  # fmt: skip
 
 
 def run_shell(code: str, folder: Path) -> None:
@@ -129,7 +136,7 @@ def _check_command(program: str, rest: list[str]) -> None:
     elif program == "dvc":
         assert " ".join(rest).startswith(DVC_COMMANDS), rest
     else:
-        assert program in ("git", "source", "pip", "pytest"), program
+        assert program in ("git", "source", "pip", "pytest", "cd"), program
     for word in rest:
         if word.startswith("--") and code:
             assert f'"{word}"' in code.read_text(encoding="utf-8"), word
