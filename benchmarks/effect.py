@@ -1,33 +1,30 @@
 """Does the finetune do what it is for, and what in it does the work? Over seeds and corpora.
 
-Runs the pipeline itself in clones of the last commit, for fixed step counts, with every loss and
-its controls, and holds the means over seeds against what is claimed. What is claimed of the whole
-method is read on `novel` texts, whose content words were never labelled.
+Finetunes with every loss, under both samplings, and with controls, in clones of the last commit, by
+the pipeline itself; measures every variant as it is and at equal KL (benchmarks.equal_kl); and
+holds the means over seeds against what is claimed. Answers, monitors and interpretations are
+measured over seeds by `make seeds`.
 
     .venv/bin/python -m benchmarks.effect --work work/effect
+
+What is finished of a seed and a corpus is kept in the work folder under the commit that it belongs
+to, so that a run that was cut short goes on from there.
 """
 
 import argparse
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
 
 from benchmarks.common import REAL
-from benchmarks.effect_page import FIXED, OURS, RIVALS, SAMPLINGS, Numbers, SeedResults, page
-from benchmarks.runs import Corpus, clone, commit_of, repro, set_params
+from benchmarks.effect_page import FIXED, OURS, RIVALS, SAMPLINGS, Seed, page
+from benchmarks.runs import Corpus, clone, commit_of, python, repro, set_params
 from pipeline.core.files import read_json, whole, write_json
-from pipeline.core.params import load_params
-from pipeline.core.records import CONTROLS, HEADLINE
 
 RESULTS = Path("benchmarks/results")
-# Numbers of linear probes, and where they stand in metrics/separation.
-PROBES = {"probe_accuracy": "read", "best_probe": "best", "above_best_frozen": "above_frozen"}
-COSTS = ("perplexity", "kl_of_openings", "harmful_rate", "over_refusal_rate", "refusal_gap")
-
+SEEDS = (20, 21, 22, 23, 24)  # of which no loss, no knob and no claim was chosen
 
 # Every loss with the pairs that its variant in params.yaml has, and with the others: only what a
 # loss gains under both samplings is the loss's own. The rivals without a contrast stand here alone.
@@ -41,15 +38,16 @@ ROWS = {
 }
 LOSSES = (*RIVALS, *SAMPLINGS.values(), OURS)
 CORPORA = {
-    "safety": Corpus(
-        {"corpora.embedded.concepts": "safety"}, (*LOSSES, "shuffled", "length"), rows=ROWS
-    ),
-    "safety, random base": Corpus(
-        {"corpora.embedded.concepts": "safety", "pretraining.steps": 0},
-        ("base", OURS),
-        stages=("separation", "monitors", "fidelity", "safety"),
-    ),
-    "topics": Corpus({"corpora.embedded.concepts": "topics"}, (*LOSSES, "shuffled"), rows=ROWS),
+    concepts: Corpus(
+        {"corpora.embedded.concepts": concepts}, (*LOSSES, "shuffled", "length"), rows=ROWS
+    )
+    for concepts in ("topics", "safety")
+}
+CORPORA |= {
+    f"{concepts}, random base": Corpus(
+        {"corpora.embedded.concepts": concepts, "pretraining.steps": 0}, ("base", OURS)
+    )
+    for concepts in ("topics", "safety")
 }
 
 
@@ -62,9 +60,7 @@ def real(folder: Path) -> Corpus:
             "corpora.csv.label": "value",
             "pretraining.steps": 400,
         },
-        (*LOSSES, "shuffled"),
-        splits=("test",),
-        stages=("separation", "monitors", "fidelity"),
+        ("base", *FIXED, OURS, "shuffled"),
         rows=ROWS,
     )
 
@@ -74,100 +70,50 @@ def main() -> None:
     corpora = {name: CORPORA[name] for name in options.corpora}
     if options.real:
         corpora[options.real.name] = real(options.real)
+    commit = commit_of(Path.cwd())
+    units = [(name, seed) for seed in options.seeds for name in corpora]
     with ThreadPoolExecutor(options.workers) as pool:
-        seeds = list(pool.map(partial(_run_seed, options.work, corpora), options.seeds))
-    report = {
-        name: {
-            split: {
-                f"seed_{seed}": found[name][split]
-                for seed, found in zip(options.seeds, seeds, strict=True)
-            }
-            for split in corpus.splits
-        }
-        for name, corpus in corpora.items()
-    }
-    write_json(options.out / "effect.json", report)
-    with whole(options.out / "effect.md") as draft:
-        draft.write_text(page(report, commit_of(Path.cwd())), encoding="utf-8")
+        found = pool.map(partial(_run, options.work, commit, corpora), *zip(*units, strict=True))
+        report: dict[str, dict[str, Seed]] = {name: {} for name in corpora}
+        for (name, seed), own in zip(units, found, strict=True):
+            report[name][f"seed_{seed}"] = own
+            write(options.out, report, commit)
     print((options.out / "effect.md").read_text(encoding="utf-8"))
+
+
+def write(out: Path, report: Mapping[str, Mapping[str, Seed]], commit: str) -> None:
+    """The numbers of every seed, and the page. What is not finished is left out."""
+    done = {name: seeds for name, seeds in report.items() if seeds}
+    write_json(out / "effect.json", {"commit": commit, "corpora": done})
+    with whole(out / "effect.md") as draft:
+        draft.write_text(page(done, commit), encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the clones")
+    parser.add_argument("--work", type=Path, required=True, help="folder for clones and numbers")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=load_params().seeds)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--corpora", nargs="*", choices=[*CORPORA], default=[*CORPORA])
     parser.add_argument(
         "--real", type=Path, default=REAL if REAL.is_dir() else None, help="folder of tables"
     )
-    parser.add_argument("--workers", type=int, default=2, help="seeds at a time, one thread each")
+    parser.add_argument("--workers", type=int, default=2, help="units at a time, one thread each")
     return parser.parse_args()
 
 
-def _run_seed(
-    work: Path, corpora: Mapping[str, Corpus], seed: int
-) -> dict[str, dict[str, SeedResults]]:
-    """Every corpus with one seed, by split, in a clone of its own: DVC keeps what they share."""
-    folder = clone(work / f"seed-{seed}")
-    found: dict[str, dict[str, SeedResults]] = {}
-    for name, corpus in corpora.items():
-        set_params(folder, seed, corpus)
-        repro(folder, corpus.stages)
-        found[name] = {split: _read(folder, corpus, split) for split in corpus.splits}
-        print(name, seed, _line(found[name][corpus.splits[0]]), flush=True)
+def _run(work: Path, commit: str, corpora: Mapping[str, Corpus], name: str, seed: int) -> Seed:
+    """A corpus with one seed, finetuned and measured in a clone of its own, or kept from before."""
+    unit = f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    kept = (work / "found" / commit / f"{unit}.json").resolve()
+    if not kept.is_file():
+        folder = clone(work / unit)
+        set_params(folder, seed, corpora[name])
+        repro(folder, ["adapters"])
+        python(folder, "benchmarks.equal_kl", "--reference", OURS, "--out", str(kept))
+        print(f"{name}, seed {seed}: finished", file=sys.stderr, flush=True)
+    found: Seed = read_json(kept)
     return found
-
-
-def _read(folder: Path, corpus: Corpus, split: str) -> SeedResults:
-    """Per variant: number -> estimate; `text_only` is what TF-IDF gives on the same tokens."""
-    params = YAML(typ="safe").load((folder / "params.yaml").read_text(encoding="utf-8"))
-    reading, asking = params["reading"], params["asking"]
-    rows: SeedResults = {}
-    for name in corpus.variants:
-        trees: dict[str, Any] = {
-            stage: read_json(folder / "metrics" / stage / f"{name}.json") for stage in corpus.stages
-        }
-        separation = trees["separation"][f"layer_{reading['layer']}"][reading["position"]]
-        row = {
-            f"{number}{end}": trees["separation"]["probes"][probe][scored]
-            for end, scored in {"": split, "_shifted": "shifted"}.items()
-            for number, probe in PROBES.items()
-            if scored in trees["separation"]["probes"][probe]
-        }
-        row |= {
-            number: separation[split][number]
-            for number in ("centroid_accuracy", "knn_accuracy", "silhouette")
-        }
-        asked = trees["monitors"]
-        scored = asked.get("harm", asked["concept"])[HEADLINE]
-        row["monitor_auroc"] = scored[split]["auroc"]
-        if "shifted" in scored:  # the same concepts in a second corpus' words
-            row["monitor_auroc_shifted"] = scored["shifted"]["auroc"]
-        costs = trees["fidelity"] | trees.get("safety", {})
-        row |= {number: costs[number] for number in COSTS if number in costs}
-        if "selfie" in trees:
-            interpreted = trees["selfie"][f"layer_{asking['layer']}"][split][asking["positions"][0]]
-            row["selfie_accuracy"] = interpreted["state"]
-            controls = [interpreted[control] for control in CONTROLS]
-            row["selfie_best_control"] = max(controls, key=lambda e: float(e["value"]))
-        rows[name] = row
-    words = read_json(folder / "metrics" / "text_only.json")
-    rows["text_only"] = {
-        f"probe_accuracy{end}": words["concept"]["whole"][scored]["accuracy"]
-        for end, scored in {"": split, "_shifted": "shifted"}.items()
-        if scored in words["concept"]["whole"]
-    }
-    if "harm" in words:
-        rows["text_only"]["monitor_auroc"] = words["harm"]["whole"][split]["auroc"]
-    return rows
-
-
-def _line(rows: Mapping[str, Numbers]) -> str:
-    return "; ".join(
-        f"{name}: " + ", ".join(f"{k} {e['value']:.3f}" for k, e in row.items())
-        for name, row in rows.items()
-    )
 
 
 if __name__ == "__main__":

@@ -12,17 +12,13 @@ from ruamel.yaml import YAML
 
 from pipeline.core.console import InputError
 
-STAGES = ("separation", "monitors", "fidelity", "safety", "selfie")
-
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is run: params by their path, the variants, the splits that numbers are read on."""
+    """What is run: params by their path, and the variants."""
 
     params: Mapping[str, Any]
     variants: tuple[str, ...]
-    splits: tuple[str, ...] = ("novel", "test")
-    stages: tuple[str, ...] = STAGES
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # variants not in params
 
 
@@ -47,7 +43,7 @@ def set_params(folder: Path, seed: int, corpus: Corpus) -> None:
     rows = params["variants"]
     for name, row in corpus.rows.items():
         rows[name] = dict(rows[row["of"]]) | {k: v for k, v in row.items() if k != "of"}
-    params["seed"] = seed
+    params["seed"], params["runtime"]["threads"] = seed, 1  # several clones run at a time
     params["variants"] = {name: rows[name] for name in corpus.variants}
     params["figures"]["compared"] = [corpus.variants[0], corpus.variants[-1]]
     for keys, value in corpus.params.items():
@@ -96,9 +92,14 @@ def output_of(folder: Path, *command: str) -> str:
 
 
 def repro(folder: Path, targets: Sequence[str]) -> None:
-    """On one thread, so that several clones can run at a time. Exits with what was printed where
-    it fails."""
-    command = [sys.executable, "-m", "dvc", "repro", *targets]
+    """Make a clone's targets, as `python` runs them."""
+    python(folder, "dvc", "repro", *targets)
+
+
+def python(folder: Path, module: str, *arguments: str) -> None:
+    """Run a module in a clone on one thread, so that several clones can run at a time. Exits with
+    what was printed where it fails."""
+    command = [sys.executable, "-m", module, *arguments]
     environment = environment_of(folder) | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:

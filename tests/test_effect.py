@@ -1,38 +1,55 @@
 """The page of the effect over seeds: what is paired, what is corrected, what a claim needs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.effect import CORPORA, ROWS
+from benchmarks.effect import CORPORA, LOSSES, ROWS, SEEDS, write
 from benchmarks.effect_page import (
     LED,
+    MATCHED,
     OURS,
     RIVALS,
     SAMPLINGS,
-    SeedResults,
+    SPLITS,
+    Seed,
     drawn_both_ways,
     gain,
     leads,
     over_seeds,
     page,
+    run_of,
 )
 from pipeline.core.params import load_params
 from tests.support.dag import ROOT
 
 
-def runs_of(ours: float, seeds: int = 5) -> list[SeedResults]:
+def seeds_of(ours: float, count: int = 5) -> dict[str, Seed]:
     """Every variant's numbers near .5, ours above by so much."""
     rng = np.random.default_rng(0)
-    names = [*RIVALS, *SAMPLINGS.values(), OURS]
-    found: list[SeedResults] = []
-    for _ in range(seeds):
-        run: SeedResults = {}
-        for name in names:
-            value = 0.5 + (ours if name.startswith(OURS) else 0) + 0.01 * rng.normal()
-            run[name] = {number: {"value": value} for number in (*LED, "kl_of_openings")}
-        found.append(run)
-    return found
+
+    def measured(name: str) -> dict[str, object]:
+        names = ("probe_accuracy", "best_probe", "centroid_accuracy", "knn_accuracy", "silhouette")
+        above = ours if name.startswith(OURS) else 0.0
+        splits = {
+            split: {number: 0.5 + above + 0.01 * rng.normal() for number in names}
+            for split in SPLITS
+        }
+        costs = {"kl_to_base": 0.1, "kl_of_openings": 0.2, "perplexity": 2.0}
+        return {"scale": 1.0, "costs": costs, "splits": splits}
+
+    return {
+        f"seed_{seed}": {
+            "words": dict.fromkeys(SPLITS, 0.3),
+            "variants": {
+                name: {"own": measured(name), "equal_kl": measured(name)}
+                for name in (*LOSSES, "shuffled", "length")
+            },
+        }
+        for seed in range(count)
+    }
 
 
 def test_every_loss_is_run_with_both_samplings() -> None:
@@ -47,33 +64,57 @@ def test_every_loss_is_run_with_both_samplings() -> None:
             assert {*drawn_both_ways(loss)} <= {*CORPORA[corpus].variants}
 
 
+def test_seeds_are_none_that_anything_was_chosen_on() -> None:
+    assert not {*SEEDS} & {*load_params(ROOT / "params.yaml").seeds}
+
+
 def test_p_is_students() -> None:
     values = [0.1, 0.3, 0.2, 0.4]
     assert over_seeds(values)["p"] == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert over_seeds([0.2])["p"] == over_seeds([0.2, 0.2])["p"] == 1
 
 
-def test_a_gain_is_paired_by_seed() -> None:
-    runs = runs_of(0.1)
-    expected = np.mean(
-        [r[OURS]["silhouette"]["value"] - r["base"]["silhouette"]["value"] for r in runs]
-    )
+def test_a_gain_is_paired_by_seed_and_the_frozen_probe_is_the_untouched_models_best() -> None:
+    seeds = [*seeds_of(0.1).values()]
+    runs = [run_of(seed, "novel", MATCHED) for seed in seeds]
+    expected = np.mean([r[OURS]["silhouette"] - r["base"]["silhouette"] for r in runs])
     assert gain(runs, OURS, "base", "silhouette")["value"] == pytest.approx(expected)
+    for seed, run in zip(seeds, runs, strict=True):
+        frozen = seed["variants"]["base"]["own"]["splits"]["novel"]["best_probe"]
+        for row in run.values():
+            assert row["above_best_frozen"] == row["probe_accuracy"] - frozen
+            assert row["best_above_frozen"] == row["best_probe"] - frozen
 
 
 def test_leads_hold_pairs_that_were_drawn_alike_against_each_other() -> None:
-    found = leads(runs_of(0.1))
+    found = leads([run_of(seed, "test", MATCHED) for seed in seeds_of(0.1).values()])
     assert len(found) == 2 * (len(RIVALS) - 1) * len(LED)
     assert all(lead["value"] > 0.05 for lead in found.values())
 
 
-@pytest.mark.parametrize(("ours", "holds"), [(0.1, True), (0.012, False)])
+@pytest.mark.parametrize(("ours", "holds"), [(0.3, True), (0.012, False)])
 def test_a_claim_outlives_the_correction_or_fails(ours: float, holds: bool) -> None:
-    """Of 50 leads on two splits, one that is barely outside its interval is not claimed."""
-    split = {f"seed_{n}": run for n, run in enumerate(runs_of(ours))}
-    text = page({"safety": {"novel texts": split, "test texts": split}}, "abc")
+    """Of 120 leads at equal KL, one that is barely outside its interval is not claimed."""
+    text = page({"safety": seeds_of(ours)}, "abc")
     rows = [line for line in text.splitlines() if line.startswith(f"| {OURS} above ")]
-    assert len(rows) == 2 * len(leads(runs_of(ours)))
+    assert len(rows) == 3 * 2 * (len(RIVALS) - 1) * len(LED) == 120
     assert all(row.endswith("| yes |") for row in rows) == holds
     assert "| balanced minus random |" in text
-    assert "corrected by Holm for all 100 leads" in text
+    assert "corrected by Holm for all 120 leads" in text
+
+
+def test_a_loss_that_one_seed_could_not_match_is_left_out_at_equal_kl() -> None:
+    seeds = seeds_of(0.1)
+    del seeds["seed_3"]["variants"]["supcon"]["equal_kl"]
+    as_is, _, matched = page({"topics": seeds}, "abc").partition("at equal KL\n")
+    assert "\n| supcon |" in as_is
+    assert f"{OURS} above supcon, balanced" not in as_is + matched
+    assert f"{OURS} above infonce, balanced" in matched
+
+
+def test_a_page_of_what_is_finished_so_far(tmp_path: Path) -> None:
+    """Corpora without a seed are left out; one seed has no interval."""
+    write(tmp_path, {"topics": seeds_of(0.1, count=1), "safety": {}}, "abc")
+    text = (tmp_path / "effect.md").read_text(encoding="utf-8")
+    assert "## topics, shifted texts, at equal KL" in text
+    assert "safety" not in text

@@ -1,0 +1,243 @@
+"""Every variant of a run as it is, and scaled to one KL divergence from the untouched model.
+
+A loss that moves a model further may part concepts further for that alone. So every variant is
+measured twice: as its finetune left it, and with its change of the weights multiplied by the scale
+at which its mean KL per token from the untouched model is that of a reference variant. That KL is
+of the documents that are held out for perplexity, of which no accuracy is.
+
+Runs in a project's folder whose adapters are trained:
+
+    python -m benchmarks.equal_kl --reference true_negatives --out found.json
+"""
+
+import argparse
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import log
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.core import paths
+from pipeline.core.concepts import safe_concepts
+from pipeline.core.console import progress, run
+from pipeline.core.files import write_json
+from pipeline.core.params import Params, load_params
+from pipeline.core.records import Document, Example, ReadWords, Request, read_records
+from pipeline.core.representations import (
+    Representations,
+    RepresentationsFile,
+    load_representations,
+)
+from pipeline.core.sections import Reading
+from pipeline.evaluation.best_probe import probe_shares
+from pipeline.evaluation.bootstrap import draw_prompts
+from pipeline.evaluation.fidelity import fidelity
+from pipeline.evaluation.intervals import statistic
+from pipeline.evaluation.linear_probe import fit_probe
+from pipeline.evaluation.separation import separation
+from pipeline.inference.extraction import extract
+from pipeline.inference.generation import likelihoods, openings
+from pipeline.models.building import prepare
+from pipeline.models.checkpoints import Checkpoint
+from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.hooks import config_of
+from pipeline.models.loading import load_base, load_variant
+from pipeline.monitors.text_baseline import text_only
+
+SPLITS = ("test", "novel", "shifted")
+GEOMETRY = ("centroid_accuracy", "knn_accuracy", "silhouette")
+LEAST, MOST = 1 / 8, 8.0  # scales that are tried
+TOLERANCE = 0.01  # of the KL that is wanted
+ROUNDS = 12
+RESAMPLES = 10  # the fewest there can be: only values are read
+
+Numbers = dict[str, float]  # by name
+Found = dict[str, Any]  # the scale, costs by name, numbers by split
+
+
+@dataclass(frozen=True)
+class Match:
+    """The scale that was found, the KL there, and whether that is the one that is wanted."""
+
+    scale: float
+    kl: float
+    reached: bool
+
+
+def matching_scale(kl_at: Callable[[float], float], wanted: float) -> Match:
+    """The scale of a change of weights at which its KL is the wanted one, within TOLERANCE.
+
+    A divergence grows nearly with the square of a small change. So the first step takes the scale
+    by that rule, and later ones by the power that the last two scales show. A variant that does not
+    reach it between LEAST and MOST, or within ROUNDS, is not matched.
+    """
+    scale, power = 1.0, 2.0
+    kl = kl_at(scale)
+    for _ in range(ROUNDS):
+        if abs(kl / wanted - 1) <= TOLERANCE:
+            return Match(scale, kl, True)
+        if kl <= 0:
+            break
+        moved = min(max(scale * (wanted / kl) ** (1 / power), LEAST), MOST)
+        if moved == scale:
+            break
+        there = kl_at(moved)
+        if there > 0:
+            power = max(log(there / kl) / log(moved / scale), 0.5)
+        scale, kl = moved, there
+    return Match(scale, kl, False)
+
+
+@torch.no_grad()
+def scaled(untouched: PreTrainedModel, tuned: PreTrainedModel, scale: float) -> PreTrainedModel:
+    """A model whose weights are untouched + scale (tuned - untouched): 0 gives the first, 1 the
+    second, bit by bit. With merged adapters that is LoRA's alpha times the scale."""
+    model = copy.deepcopy(tuned)
+    trios = zip(model.parameters(), untouched.parameters(), tuned.parameters(), strict=True)
+    for weight, before, after in trios:
+        weight.copy_(torch.lerp(before, after, scale))
+    return model
+
+
+def separated(
+    stored: Representations, prompts: Mapping[str, str], reading: Reading, seed: int
+) -> dict[str, Numbers]:
+    """By split: the probe where the variant is read, its best probe, and the geometry there.
+
+    prompts: of every text, by its id.
+    """
+    read = (reading.layer, reading.position)
+    train = stored.at(*read, "train")
+    probes = {
+        at: fit_probe(*stored.at(*at, "train")) for at in product(stored.layers, stored.positions)
+    }
+    counts = {
+        split: draw_prompts([prompts[id] for id in stored.ids_of(split)], RESAMPLES, seed)
+        for split in SPLITS
+        if split in stored.splits
+    }
+    shares = probe_shares(stored, probes, reading, counts)
+    found: dict[str, Numbers] = {}
+    for split, drawn in counts.items():
+        held = stored.at(*read, split)
+        geometry = separation(train, held, probes[read], reading.neighbours, drawn, seed)
+        found[split] = {
+            "probe_accuracy": shares["read", split].value,
+            "best_probe": shares["best", split].value,
+            **{name: statistic(geometry.resampled[name]).value for name in GEOMETRY},
+        }
+    return found
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The untouched model and the texts that its variants are measured on."""
+
+    params: Params
+    untouched: PreTrainedModel
+    encoder: Encoder
+    examples: Sequence[Example]
+    heldout: Sequence[Document]
+    asked: Sequence[Request | Document]
+
+    @cached_property
+    def texts(self) -> list[Encoded]:
+        return list(self.encoder.texts([(e.prompt, e.response) for e in self.examples]))
+
+    def costs(self, model: PreTrainedModel) -> Numbers:
+        """What the model lost, as the stage fidelity measures it."""
+        batch = self.params.generation.tokens_per_batch
+        weighed = likelihoods(model, self.untouched, self.encoder, self.heldout, batch)
+        opened = openings(model, self.untouched, self.encoder, self.asked, batch)
+        measured = fidelity(weighed, opened, RESAMPLES, self.params.seed)
+        return {name: float(values[0]) for name, values in measured.items()}
+
+    def kl(self, model: PreTrainedModel) -> float:
+        """Nats per token of the held-out documents."""
+        batch = self.params.generation.tokens_per_batch
+        weighed = likelihoods(model, self.untouched, self.encoder, self.heldout, batch)
+        return sum(one.kl for one in weighed) / sum(one.tokens for one in weighed)
+
+    def states(self, model: PreTrainedModel) -> Representations:
+        own = self.params.extraction
+        with TemporaryDirectory() as folder:
+            file = RepresentationsFile(
+                Path(folder) / "states.safetensors",
+                layers=own.layers,
+                positions=own.positions,
+                ids=tuple(example.id for example in self.examples),
+                concepts=tuple(example.concept for example in self.examples),
+                splits=tuple(example.split for example in self.examples),
+                width=config_of(model).hidden_size,
+            )
+            unkept = Checkpoint(Path(folder) / "none", "", every=0)
+            extract(model, self.encoder, self.texts, own, file, unkept)
+            return load_representations(file.path)
+
+    def measured(self, model: PreTrainedModel, scale: float) -> Found:
+        prompts = {example.id: example.prompt for example in self.examples}
+        numbers = separated(self.states(model), prompts, self.params.reading, self.params.seed)
+        return {"scale": scale, "costs": self.costs(model), "splits": numbers}
+
+    def both(self, tuned: PreTrainedModel, wanted: float) -> dict[str, Found]:
+        """A variant as it is, and at the wanted KL; nothing there of one that cannot be matched."""
+        own = self.measured(tuned, 1.0)
+        match = matching_scale(lambda scale: self.kl(scaled(self.untouched, tuned, scale)), wanted)
+        if not match.reached:
+            return {"own": own}
+        if match.scale == 1:
+            return {"own": own, "equal_kl": own}
+        there = scaled(self.untouched, tuned, match.scale)
+        return {"own": own, "equal_kl": self.measured(there, match.scale)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--reference", required=True, help="the variant whose KL all are to have")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    params = load_params()
+    device = prepare(params.runtime)
+    untouched, tokenizer = load_base(paths.BASE_MODEL, device)
+    heldout = [d for d in read_records(paths.DOCUMENTS, Document) if d.split == "heldout"]
+    requests = read_records(paths.REQUESTS, Request)
+    bench = Bench(
+        params,
+        untouched,
+        Encoder(tokenizer, params.text),
+        read_records(paths.EXAMPLES, Example) + read_records(paths.SHIFTED, Example),
+        heldout,
+        requests or heldout,
+    )
+
+    def loaded(name: str) -> PreTrainedModel:
+        return load_variant(paths.BASE_MODEL, paths.ADAPTERS / name, device)[0]
+
+    wanted = bench.kl(loaded(options.reference))
+    variants = {}
+    for name, variant in progress(params.variants.items(), "measuring", len(params.variants)):
+        if variant.steps:
+            variants[name] = bench.both(loaded(name), wanted)
+        else:  # untouched: no scale changes it
+            own = bench.measured(loaded(name), 1.0)
+            variants[name] = {"own": own, "equal_kl": own}
+    write_json(options.out, {"wanted_kl": wanted, "variants": variants, "words": words(bench)})
+
+
+def words(bench: Bench) -> Numbers:
+    """By split: what TF-IDF and logistic regression name on the words that the model reads."""
+    read, safe = read_records(paths.READ_WORDS, ReadWords), safe_concepts(paths.MANIFEST)
+    tree = text_only(read, bench.examples, [], safe, RESAMPLES, bench.params.seed)
+    scored = tree["concept"]["whole"]
+    return {split: scored[split]["accuracy"]["value"] for split in SPLITS if split in scored}
+
+
+if __name__ == "__main__":
+    run(main)
