@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks.common import REAL
 from benchmarks.effect_page import FIXED, OURS, RIVALS, SAMPLINGS, Seed, page
 from benchmarks.runs import Corpus, clone, commit_of, python, repro, set_params
 from pipeline.core.files import read_json, whole, write_json
@@ -33,14 +32,10 @@ ROWS = {
     **{f"{loss}_random": {"of": loss, "sampling": "random"} for loss in ("supcon", OURS)},
     **{loss: {"of": OURS, "contrast": loss} for loss in FIXED},
     **{f"{loss}_random": {"of": OURS, "contrast": loss, "sampling": "random"} for loss in FIXED},
-    # Labels by length are learned like the given ones, but are not what is measured.
-    "length": {"of": OURS, "labels": "length"},
 }
 LOSSES = (*RIVALS, *SAMPLINGS.values(), OURS)
 CORPORA = {
-    concepts: Corpus(
-        {"corpora.embedded.concepts": concepts}, (*LOSSES, "shuffled", "length"), rows=ROWS
-    )
+    concepts: Corpus({"corpora.embedded.concepts": concepts}, (*LOSSES, "shuffled"), rows=ROWS)
     for concepts in ("topics", "safety")
 }
 CORPORA |= {
@@ -95,9 +90,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--corpora", nargs="*", choices=[*CORPORA], default=[*CORPORA])
-    parser.add_argument(
-        "--real", type=Path, default=REAL if REAL.is_dir() else None, help="folder of tables"
-    )
+    parser.add_argument("--real", type=Path, help="folder of tables, run beside the corpora")
     parser.add_argument("--workers", type=int, default=2, help="units at a time, one thread each")
     return parser.parse_args()
 

@@ -45,7 +45,7 @@ def seeds_of(ours: float, count: int = 5) -> dict[str, Seed]:
             "words": dict.fromkeys(SPLITS, 0.3),
             "variants": {
                 name: {"own": measured(name), "equal_kl": measured(name)}
-                for name in (*LOSSES, "shuffled", "length")
+                for name in (*LOSSES, "shuffled")
             },
         }
         for seed in range(count)
