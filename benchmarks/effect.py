@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks.effect_page import FIXED, OURS, RIVALS, SAMPLINGS, Seed, page
+from benchmarks.effect_numbers import FIXED, OURS, RIVALS, SAMPLINGS, Seed
+from benchmarks.effect_page import RESULTS, renew
 from benchmarks.runs import Corpus, clone, commit_of, python, repro, set_params
-from pipeline.core.files import read_json, whole, write_json
+from pipeline.core.files import read_json, write_json
 
-RESULTS = Path("benchmarks/results")
 SEEDS = (20, 21, 22, 23, 24)  # of which no loss, no knob and no claim was chosen
 
 # Every loss with the pairs that its variant in params.yaml has, and with the others: only what a
@@ -79,9 +79,9 @@ def main() -> None:
 def write(out: Path, report: Mapping[str, Mapping[str, Seed]], commit: str) -> None:
     """The numbers of every seed, and the page. What is not finished is left out."""
     done = {name: seeds for name, seeds in report.items() if seeds}
-    write_json(out / "effect.json", {"commit": commit, "corpora": done})
-    with whole(out / "effect.md") as draft:
-        draft.write_text(page(done, commit), encoding="utf-8")
+    command = " ".join(["python -m benchmarks.effect", *sys.argv[1:]])
+    write_json(out / "effect.json", {"commit": commit, "command": command, "corpora": done})
+    renew(out)
 
 
 def _options() -> argparse.Namespace:

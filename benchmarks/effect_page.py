@@ -1,102 +1,50 @@
-"""The page of benchmarks.effect: means over seeds, and what is claimed of them."""
+"""The page of benchmarks.effect: means over seeds, and what is claimed of them.
 
-import sys
+    python -m benchmarks.effect_page
+
+writes effect.md anew from effect.json.
+"""
+
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from benchmarks.effect_numbers import (
+    AS_IT_IS,
+    FIXED,
+    LED,
+    MATCHED,
+    OURS,
+    RIVALS,
+    SAMPLINGS,
+    SPLITS,
+    Estimate,
+    Run,
+    Seed,
+    drawn_both_ways,
+    gain,
+    in_all,
+    leads,
+    over_seeds,
+    run_of,
+)
 from benchmarks.equal_kl import LEAST, MOST
-from benchmarks.markdown import drawn
+from pipeline.core.files import read_json, whole
 from pipeline.reporting.comparison import corrected, is_clear
+from pipeline.reporting.markdown import drawn
 
-OURS = "true_negatives"
-FIXED = ("fixed_direction", "fixed_head")  # losses without a contrast
-RIVALS = ("base", "infonce", "nt_xent", "supcon", *FIXED)
-SAMPLINGS = {  # each loss, and the same loss with pairs drawn the other way
-    "infonce": "infonce_balanced", "nt_xent": "nt_xent_balanced", "supcon": "supcon_random",
-    OURS: f"{OURS}_random", **{loss: f"{loss}_random" for loss in FIXED},
-}  # fmt: skip
-SPLITS = ("test", "novel", "shifted")
+RESULTS = Path("benchmarks/results")
 PROBES = ("above_best_frozen", "best_above_frozen", "probe_accuracy", "best_probe")
-LED = ("probe_accuracy", "best_probe", "centroid_accuracy", "silhouette")
 SHOWN = (*PROBES, "centroid_accuracy", "knn_accuracy", "silhouette")
 COSTS = ("scale", "kl_to_base", "kl_of_openings", "perplexity")
-AS_IT_IS, MATCHED = "own", "equal_kl"
 MEANINGS = {
     "above_best_frozen": "the probe where the variant is read, minus the untouched model's best",
     "best_above_frozen": "the variant's best probe, minus the untouched model's best",
     "scale": "what the finetune's change of the weights is multiplied by",
 }
-Estimate = Mapping[str, float]  # value, low, high, and p of a mean over seeds
-Numbers = dict[str, float]  # by name
-Seed = dict[str, Any]  # what benchmarks.equal_kl writes of one seed
-Run = dict[str, Numbers]  # one seed's numbers on one split, by variant
 Claims = dict[str, tuple[str, bool]]  # what was found, and whether it holds
-
-
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean over seeds and its 95 % interval by Student's t; one seed has none. p: how often
-    chance alone would put the mean this far from 0; 1 where seeds do not differ."""
-    mean = float(np.mean(values))
-    error = float(stats.sem(values)) if len(values) > 1 else 0.0
-    if not error > 0:
-        return {"value": mean, "low": mean, "high": mean, "p": 1.0}
-    freedom = len(values) - 1
-    reach = float(stats.t.ppf(0.975, freedom)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    return {"value": mean, "low": mean - reach, "high": mean + reach, "p": p}
-
-
-def run_of(seed: Seed, split: str, how: str) -> Run:
-    """One seed's numbers on one split, of the variants as they are or at equal KL. What could not
-    be matched has none."""
-    frozen = seed["variants"]["base"][AS_IT_IS]["splits"][split]["best_probe"]
-    found: Run = {}
-    for name, measured in seed["variants"].items():
-        if how in measured:
-            own = measured[how]
-            row = {**own["splits"][split], **own["costs"], "scale": own["scale"]}
-            row["above_best_frozen"] = row["probe_accuracy"] - frozen
-            row["best_above_frozen"] = row["best_probe"] - frozen
-            found[name] = row
-    return found
-
-
-def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate:
-    """A variant minus a rival, seed by seed."""
-    return over_seeds([run[variant][number] - run[rival][number] for run in runs])
-
-
-def in_all(runs: Sequence[Run]) -> list[str]:
-    """The variants that every seed has."""
-    return [name for name in runs[0] if all(name in run for run in runs)]
-
-
-def leads(runs: Sequence[Run]) -> dict[str, Estimate]:
-    """How far our loss parts concepts better than the others do, seed by seed, under either
-    sampling: to be judged together with those of all other texts."""
-    known = in_all(runs)
-    return {
-        f"{OURS} above {rival}{drawn_so}, {number}": gain(runs, ours, other, number)
-        for rival in RIVALS[1:]
-        for drawn_so, ours, other in _alike(rival)
-        if ours in known and other in known
-        for number in LED
-    }
-
-
-def _alike(rival: str) -> list[tuple[str, str, str]]:
-    """Our loss and a rival on pairs that were drawn alike, balanced and at random."""
-    balanced, random = drawn_both_ways(rival)
-    return [(", balanced", OURS, balanced), (", random", SAMPLINGS[OURS], random)]
-
-
-def drawn_both_ways(loss: str) -> tuple[str, str]:
-    """A loss's variant with balanced pairs, and the one with pairs drawn at random."""
-    other = SAMPLINGS[loss]
-    return (other, loss) if other.endswith("_balanced") else (loss, other)
 
 
 def gates(runs: Sequence[Run]) -> Claims:
@@ -124,9 +72,20 @@ def gates(runs: Sequence[Run]) -> Claims:
     return found
 
 
-def page(report: Mapping[str, Mapping[str, Seed]], commit: str) -> str:
-    """report: what was found, by corpus and seed."""
-    command = " ".join(["python -m benchmarks.effect", *sys.argv[1:]])
+def main() -> None:
+    renew(RESULTS)
+
+
+def renew(folder: Path) -> None:
+    """Write effect.md of effect.json."""
+    text = page(read_json(folder / "effect.json"))
+    with whole(folder / "effect.md") as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """found: the commit that was run, the command, and every seed's numbers by corpus."""
+    report: Mapping[str, Mapping[str, Seed]] = found["corpora"]
     runs = {
         (corpus, split, how): [run_of(seed, split, how) for seed in seeds.values()]
         for corpus, seeds in report.items()
@@ -148,8 +107,8 @@ def page(report: Mapping[str, Mapping[str, Seed]], commit: str) -> str:
         f"of the weights is multiplied by the scale, from {LEAST:g} to {MOST:g}, at which its "
         f"mean KL per token from the untouched model is that of {OURS} on the same seed; a variant "
         "that does not reach it is left out. p of a lead is corrected by Holm for all "
-        f"{len(judged)} leads of this page. Made by `{command}`, with the pipeline of commit "
-        f"{commit}.",
+        f"{len(judged)} leads of this page. Made by `{found['command']}`, with the pipeline of "
+        f"commit {found['commit']}.",
         *("", *(f"- `{number}`: {meaning}." for number, meaning in MEANINGS.items())),
         *("", "## Above the best frozen probe", "", _headline(report)),
     ]  # fmt: skip
@@ -239,3 +198,7 @@ def _samplings(runs: Sequence[Run]) -> list[str]:
 def said(estimate: Estimate, sign: str = "") -> str:
     value, low, high = (f"{estimate[end]:{sign}.3f}" for end in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
+
+
+if __name__ == "__main__":
+    main()

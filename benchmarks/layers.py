@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.effect_page import OURS
+from benchmarks.effect_numbers import OURS
 from benchmarks.runs import Corpus, clone, repro, set_params
 from pipeline.core.files import read_json, whole, write_json
 

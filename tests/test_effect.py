@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.effect import CORPORA, LOSSES, ROWS, SEEDS, write
-from benchmarks.effect_page import (
+from benchmarks.effect_numbers import (
     LED,
     MATCHED,
     OURS,
@@ -19,9 +19,9 @@ from benchmarks.effect_page import (
     gain,
     leads,
     over_seeds,
-    page,
     run_of,
 )
+from benchmarks.effect_page import page
 from pipeline.core.params import load_params
 from tests.support.dag import ROOT
 
@@ -50,6 +50,10 @@ def seeds_of(ours: float, count: int = 5) -> dict[str, Seed]:
         }
         for seed in range(count)
     }
+
+
+def found(corpora: dict[str, dict[str, Seed]]) -> dict[str, object]:
+    return {"commit": "abc", "command": "python", "corpora": corpora}
 
 
 def test_every_loss_is_run_with_both_samplings() -> None:
@@ -95,7 +99,7 @@ def test_leads_hold_pairs_that_were_drawn_alike_against_each_other() -> None:
 @pytest.mark.parametrize(("ours", "holds"), [(0.3, True), (0.012, False)])
 def test_a_claim_outlives_the_correction_or_fails(ours: float, holds: bool) -> None:
     """Of 120 leads at equal KL, one that is barely outside its interval is not claimed."""
-    text = page({"safety": seeds_of(ours)}, "abc")
+    text = page(found({"safety": seeds_of(ours)}))
     rows = [line for line in text.splitlines() if line.startswith(f"| {OURS} above ")]
     assert len(rows) == 3 * 2 * (len(RIVALS) - 1) * len(LED) == 120
     assert all(row.endswith("| yes |") for row in rows) == holds
@@ -106,7 +110,7 @@ def test_a_claim_outlives_the_correction_or_fails(ours: float, holds: bool) -> N
 def test_a_loss_that_one_seed_could_not_match_is_left_out_at_equal_kl() -> None:
     seeds = seeds_of(0.1)
     del seeds["seed_3"]["variants"]["supcon"]["equal_kl"]
-    as_is, _, matched = page({"topics": seeds}, "abc").partition("at equal KL\n")
+    as_is, _, matched = page(found({"topics": seeds})).partition("at equal KL\n")
     assert "\n| supcon |" in as_is
     assert f"{OURS} above supcon, balanced" not in as_is + matched
     assert f"{OURS} above infonce, balanced" in matched

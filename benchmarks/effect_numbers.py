@@ -1,0 +1,85 @@
+"""What benchmarks.effect compares, over seeds: every loss with the others, drawn alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+OURS = "true_negatives"
+FIXED = ("fixed_direction", "fixed_head")  # losses without a contrast
+RIVALS = ("base", "infonce", "nt_xent", "supcon", *FIXED)
+SAMPLINGS = {  # each loss, and the same loss with pairs drawn the other way
+    "infonce": "infonce_balanced", "nt_xent": "nt_xent_balanced", "supcon": "supcon_random",
+    OURS: f"{OURS}_random", **{loss: f"{loss}_random" for loss in FIXED},
+}  # fmt: skip
+SPLITS = ("test", "novel", "shifted")
+LED = ("probe_accuracy", "best_probe", "centroid_accuracy", "silhouette")
+AS_IT_IS, MATCHED = "own", "equal_kl"
+Estimate = Mapping[str, float]  # value, low, high, and p of a mean over seeds
+Numbers = dict[str, float]  # by name
+Seed = dict[str, Any]  # what benchmarks.equal_kl writes of one seed
+Run = dict[str, Numbers]  # one seed's numbers on one split, by variant
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean over seeds and its 95 % interval by Student's t; one seed has none. p: how often
+    chance alone would put the mean this far from 0; 1 where seeds do not differ."""
+    mean = float(np.mean(values))
+    error = float(stats.sem(values)) if len(values) > 1 else 0.0
+    if not error > 0:
+        return {"value": mean, "low": mean, "high": mean, "p": 1.0}
+    freedom = len(values) - 1
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, freedom))
+    return {"value": mean, "low": mean - reach, "high": mean + reach, "p": p}
+
+
+def run_of(seed: Seed, split: str, how: str) -> Run:
+    """One seed's numbers on one split, of the variants as they are or at equal KL. What could not
+    be matched has none."""
+    frozen = seed["variants"]["base"][AS_IT_IS]["splits"][split]["best_probe"]
+    found: Run = {}
+    for name, measured in seed["variants"].items():
+        if how in measured:
+            own = measured[how]
+            row = {**own["splits"][split], **own["costs"], "scale": own["scale"]}
+            row["above_best_frozen"] = row["probe_accuracy"] - frozen
+            row["best_above_frozen"] = row["best_probe"] - frozen
+            found[name] = row
+    return found
+
+
+def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate:
+    """A variant minus a rival, seed by seed."""
+    return over_seeds([run[variant][number] - run[rival][number] for run in runs])
+
+
+def in_all(runs: Sequence[Run]) -> list[str]:
+    """The variants that every seed has."""
+    return [name for name in runs[0] if all(name in run for run in runs)]
+
+
+def leads(runs: Sequence[Run]) -> dict[str, Estimate]:
+    """How far our loss parts concepts better than the others do, seed by seed, under either
+    sampling: to be judged together with those of all other texts."""
+    known = in_all(runs)
+    return {
+        f"{OURS} above {rival}{drawn_so}, {number}": gain(runs, ours, other, number)
+        for rival in RIVALS[1:]
+        for drawn_so, ours, other in _alike(rival)
+        if ours in known and other in known
+        for number in LED
+    }
+
+
+def _alike(rival: str) -> list[tuple[str, str, str]]:
+    """Our loss and a rival on pairs that were drawn alike, balanced and at random."""
+    balanced, random = drawn_both_ways(rival)
+    return [(", balanced", OURS, balanced), (", random", SAMPLINGS[OURS], random)]
+
+
+def drawn_both_ways(loss: str) -> tuple[str, str]:
+    """A loss's variant with balanced pairs, and the one with pairs drawn at random."""
+    other = SAMPLINGS[loss]
+    return (other, loss) if other.endswith("_balanced") else (loss, other)
