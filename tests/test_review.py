@@ -117,10 +117,10 @@ def test_experiments_are_a_table_in_a_terminal_of_120_columns(
 ) -> None:
     """By the line of the Makefile: all short numbers whose values differ, and a changed param."""
     headline = branch / "metrics/headline.json"
-    headline.write_text(json.dumps(dict.fromkeys(MEANT, -0.123)), encoding="utf-8")
+    headline.write_text(json.dumps(dict.fromkeys(EIGHT, -0.123)), encoding="utf-8")
     git(branch, "add", "-A")
     git(branch, "commit", "-qm", "with a headline", "--allow-empty")
-    headline.write_text(json.dumps(dict.fromkeys(MEANT, -0.321)), encoding="utf-8")
+    headline.write_text(json.dumps(dict.fromkeys(EIGHT, -0.321)), encoding="utf-8")
     text = (branch / "params.yaml").read_text(encoding="utf-8")
     changed = text.replace("seed: 0", "seed: 7", 1)
     (branch / "params.yaml").write_text(changed, encoding="utf-8")
@@ -130,8 +130,11 @@ def test_experiments_are_a_table_in_a_terminal_of_120_columns(
     monkeypatch.setenv("COLUMNS", "120")
     shown = dvc(branch, *arguments).stdout
     assert max(map(len, shown.splitlines())) <= 120, shown
-    assert {*MEANT, "seed", "-0.123", "-0.321", "7"} <= set(shown.split()), shown
+    assert {*EIGHT, "seed", "-0.123", "-0.321", "7"} <= set(shown.split()), shown
     assert "…" not in shown
+
+
+EIGHT = [name for name in MEANT if name != "auroc"]  # which stands in where recall is not there
 
 
 def section(text: str, heading: str) -> str:

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.core.records import HEADLINE
 from pipeline.core.sections import Asking, Reading
 from pipeline.reporting.headline import READ_SPLITS, Headline, differences, headline
 
 BASE = "base"  # the untouched model
 DIGITS = 3  # after the point: what a column has room for
-RATIO = "ppl"
+RATIO, RECALL, AUROC = "ppl", "recall", "auroc"
+OF_RECALL = "tpr_at_1_percent"  # in the metrics of monitors
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,15 @@ MEANT = {
         "above best frozen, shifted", "the same on texts in other sentences", "higher"
     ),
     "silh": ShortMeaning("silhouette", "of test texts, minus the untouched model's", "higher"),
-    "recall": ShortMeaning(
+    RECALL: ShortMeaning(
         "recall at 1 % false alarms",
         "share of harmful texts that a monitor finds while 1 % of safe ones raise it, minus the "
+        "untouched model's",
+        "higher",
+    ),
+    AUROC: ShortMeaning(
+        "monitor's AUROC",
+        "instead of recall where a corpus has too few safe texts for 1 % of them, minus the "
         "untouched model's",
         "higher",
     ),
@@ -56,7 +64,7 @@ MEANT = {
         "higher",
     ),
 }
-PAIRED = {"silh": "silhouette", "recall": "monitor_recall", "refuse": "refusal_gap"}
+PAIRED = {"silh": "silhouette", "refuse": "refusal_gap"}
 
 
 def shown_variant(compared: Sequence[str]) -> str | None:
@@ -79,6 +87,10 @@ def short_headline(
     } | {name: changed.get(number) for name, number in PAIRED.items()}
     if "perplexity" in changed:
         found[RATIO] = ratio_of(changed["perplexity"], before["perplexity"]["value"])
+    ranked = tuned["monitors"].get("difference", {})
+    ranked = ranked.get("harm" if "harm" in ranked else "concept", {}).get(HEADLINE, {})
+    found[RECALL] = ranked.get("test", {}).get(OF_RECALL)
+    found[AUROC] = None if found[RECALL] else changed.get("monitor_auroc")
     interpreted = tuned["selfie"].get("difference", {}).get(f"layer_{asking.layer}", {})
     found["selfie"] = interpreted.get("test", {}).get(asking.positions[0], {}).get("lead")
     return {name: marks for name in MEANT if (marks := found.get(name))}

@@ -30,7 +30,7 @@ def short(tuned: Any) -> dict[str, dict[str, float]]:
 
 
 def test_at_most_eight_numbers_with_names_as_narrow_as_their_values() -> None:
-    assert len(MEANT) <= 8
+    assert len(MEANT) == 9, "recall or AUROC, never both"
     assert all(len(name) <= len("-0.123") + 1 for name in MEANT)
     row = {name: {"value": -0.123456} for name in MEANT}
     assert {*rounded_values(row).values()} == {-0.123}
@@ -64,6 +64,19 @@ def test_what_a_corpus_does_not_have_is_left_out() -> None:
     del tree["safety"]["difference"]["refusal_gap"]
     del tree["selfie"]["difference"]
     assert short(tree).keys() == short(TREES[TUNED]).keys() - {"novel", "refuse", "selfie"}
+
+
+def test_recall_at_a_low_rate_of_false_alarms_takes_the_place_of_auroc() -> None:
+    """Where a corpus has too few safe texts to resolve the rate, AUROC stands there."""
+    tree = json.loads(json.dumps(TREES[TUNED]))
+    scored = tree["monitors"]["difference"]["harm"]["logistic"]["test"]
+    scored.pop("tpr_at_1_percent", None)
+    assert short(tree)["auroc"] == scored["auroc"]
+    scored["tpr_at_1_percent"] = {"value": 0.25}
+    found = short(tree)
+    assert found["recall"] == {"value": 0.25}, "it may have no interval"
+    assert found.keys() == short(TREES[TUNED]).keys() - {"auroc"} | {"recall"}
+    assert len(found) == 8
 
 
 def test_the_last_finetuned_variant_is_shown() -> None:
