@@ -20,8 +20,9 @@ def main() -> None:
 
     reading, asking, compared = params.reading, params.asking, params.figures.compared
     metrics = {name: read_metrics(METRICS, name) for name in params.variants}
-    separation, selfie = (
-        {name: tree[stage] for name, tree in metrics.items()} for stage in ("separation", "selfie")
+    separation, monitors, selfie = (
+        {name: tree[stage] for name, tree in metrics.items()}
+        for stage in ("separation", "monitors", "selfie")
     )
     rows = {name: headline(tree, reading, asking) for name, tree in metrics.items()}
     stored = {
@@ -46,6 +47,7 @@ def main() -> None:
             figures.of_representations(stored, *read_at, params.figures.map_texts, params.seed)
             | figures.of_separation(separation, text_only, compared, *read_at)
             | figures.of_monitors(scores, [*params.variants], reading.position)
+            | figures.of_matrix(monitors, text_only, compared, reading.position)
             | figures.of_transport(transport)
             | figures.of_behaviour(rows)
             | figures.of_control(control)

@@ -18,6 +18,7 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import Example, Request, read_records, write_records
 from pipeline.core.representations import load_representations
+from pipeline.core.scored_sets import prompts_alone
 from pipeline.monitors.answer_states import load_streams
 from pipeline.monitors.saved import identity_of, save_monitor
 
@@ -37,6 +38,7 @@ def main() -> None:
     reading, safe, card = params.reading, safe_concepts(MANIFEST), identity_of(read_json(BASE_CARD))
     requests = {request.id: request for request in read_records(REQUESTS, Request)}
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
+    alone = prompts_alone(examples)
     prompts = {example.id: example.prompt for example in examples}
     prompts |= {name: request.prompt for name, request in requests.items()}
 
@@ -44,7 +46,9 @@ def main() -> None:
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")
         streams = load_streams(STREAMS / f"{name}.safetensors")
         return evaluate_monitors(
-            VariantTexts(name, card, stored, streams, requests, prompts, safe, reading, params.seed)
+            VariantTexts(
+                name, card, stored, streams, requests, prompts, safe, reading, params.seed, alone
+            )
         )
 
     read_at = {"layer": reading.layer, "position": reading.position}

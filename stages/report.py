@@ -15,9 +15,10 @@ from pipeline.core.paths import (
     REPORT,
     SEED_VALUES,
 )
-from pipeline.core.records import Interpretation, read_records
+from pipeline.core.records import HEADLINE, Interpretation, read_records
 from pipeline.reporting.comparison import corrected_rows
 from pipeline.reporting.headline import differences, headline, read_metrics
+from pipeline.reporting.monitor_matrix import matrix_cells, rows_by_set
 from pipeline.reporting.page import (
     ReportContents,
     faithfulness,
@@ -69,6 +70,15 @@ def main() -> None:
             selfie={
                 name: faithfulness(tree["selfie"], params.asking) for name, tree in metrics.items()
             },
+            matrix=rows_by_set(
+                matrix_cells(
+                    {name: tree["monitors"] for name, tree in metrics.items()},
+                    metrics["base"]["text_only"],
+                    reading.position,
+                ),
+                HEADLINE,
+                compared,
+            ),
             seeds=seeds,
             judge=read_json(METRICS / "judge.json"),
             refusal_rule=read_json(REFUSAL_RULE),

@@ -1,6 +1,6 @@
 """Extract one variant's representations of every measured text."""
 
-from pipeline.core.console import run, variant_name
+from pipeline.core.console import InputError, run, variant_name
 from pipeline.core.files import remove
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
@@ -14,6 +14,7 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import Example, read_records
 from pipeline.core.representations import RepresentationsFile
+from pipeline.core.scored_sets import prompts_alone
 from pipeline.inference.extraction import extract
 from pipeline.models import distributed
 from pipeline.models.building import prepare
@@ -31,6 +32,11 @@ def main() -> None:
     model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
     encoder = Encoder(tokenizer, params.text)
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
+    if (alone := prompts_alone(examples)) and "prompt_end" not in params.extraction.positions:
+        raise InputError(
+            f"extraction.positions lacks prompt_end, where {', '.join(sorted(alone))} is read, "
+            "whose texts are prompts without an answer; add it"
+        )
     space = RepresentationsFile(
         UNREAD / f"{name}.safetensors",
         layers=params.extraction.layers,

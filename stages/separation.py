@@ -15,6 +15,7 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import Example, ReadWords, read_records, read_watched
 from pipeline.core.representations import load_representations
+from pipeline.core.scored_sets import prompts_alone
 
 
 def main() -> None:
@@ -31,10 +32,11 @@ def main() -> None:
     reading = params.reading
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
     prompts = {example.id: example.prompt for example in examples}
+    alone = prompts_alone(examples)
 
     def measure(name: str) -> LayerSeparation:
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")
-        return separation_by_layer(stored, prompts, reading, params.seed)
+        return separation_by_layer(stored, prompts, reading, params.seed, alone)
 
     measured = beside_base(params.variants, measure)
     for name, found, base in progress(measured, "separation", len(params.variants)):

@@ -3,7 +3,7 @@
 from pipeline.core.console import run
 from pipeline.core.files import write_json
 from pipeline.core.params import load_params
-from pipeline.core.paths import METRICS
+from pipeline.core.paths import METRICS, MONITOR_MATRIX
 from pipeline.reporting.headline import (
     curves_over_layers,
     headline,
@@ -11,6 +11,7 @@ from pipeline.reporting.headline import (
     values_of,
     write_curves,
 )
+from pipeline.reporting.monitor_matrix import matrix_cells, write_matrix
 from pipeline.reporting.short_headline import BASE, rounded_values, short_headline, shown_variant
 
 
@@ -29,6 +30,9 @@ def main() -> None:
     for number, points in curves_over_layers(selfie, ("test", params.asking.positions[0])).items():
         curves[f"selfie_{number}"] = points
     write_curves(METRICS / "curves", curves)
+    monitors = {name: tree["monitors"] for name, tree in metrics.items()}
+    text_only = metrics[BASE]["text_only"]
+    write_matrix(MONITOR_MATRIX, matrix_cells(monitors, text_only, reading.position))
 
 
 if __name__ == "__main__":

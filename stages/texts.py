@@ -15,6 +15,7 @@ from pipeline.core.paths import (
     TEXTS,
 )
 from pipeline.core.records import Example, ReadWords, Request, read_records, write_records
+from pipeline.core.scored_sets import is_of_set
 from pipeline.corpora.corpus import count_texts
 from pipeline.corpora.cut_texts import ReadText, check_enough, distinct_examples, distinct_requests
 from pipeline.models.encoding import Encoder
@@ -50,8 +51,8 @@ def main() -> None:
     examples = [example for example in examples if not example.also]
     check_enough(manifest["concepts"], examples)
     with whole(TEXTS) as draft:
-        write_records(draft / EXAMPLES.name, (e for e in examples if e.split != "shifted"))
-        write_records(draft / SHIFTED.name, (e for e in examples if e.split == "shifted"))
+        write_records(draft / EXAMPLES.name, (e for e in examples if not is_of_set(e.split)))
+        write_records(draft / SHIFTED.name, (e for e in examples if is_of_set(e.split)))
         write_records(draft / SEVERAL.name, several)
         write_records(draft / REQUESTS.name, requests)
         write_records(draft / READ_WORDS.name, read_words(encoder, examples, requests))

@@ -179,8 +179,15 @@ def _misfits(params: Params) -> list[str]:
         for key, values in lists.items()
         if not values or len(set(values)) < len(values)
     ]
-    if len(set(params.selfie.layers)) < len(params.selfie.layers):
-        problems.append("selfie.layers must name none twice")
+    may_be_empty = {
+        "selfie.layers": params.selfie.layers,
+        "corpora.hub.shifted": params.corpora.hub.shifted,
+    }
+    problems += [
+        f"{key} must name none twice"
+        for key, values in may_be_empty.items()
+        if len(set(values)) < len(values)
+    ]
     if reading.layer not in params.extraction.layers:
         problems.append(f"reading.layer {reading.layer} is not among extraction.layers")
     if reading.position not in params.extraction.positions:

@@ -35,6 +35,7 @@ EDITS = Path("models/edits")
 CONTROL = Path("data/control")
 VERDICTS = Path("data/verdicts")
 METRICS = Path("metrics")
+MONITOR_MATRIX = METRICS / "monitor_matrix.csv"
 SAFETY = METRICS / "safety"
 REFUSAL_RULE = SAFETY / ".rule.json"  # no variant has such a name
 FIGURES = Path("figures")

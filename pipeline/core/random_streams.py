@@ -29,7 +29,7 @@ class RandomStream(IntEnum):
     EXAMPLES = 8  # the embedded corpora's labelled texts
     SHIFTED = 9  # labelled texts worded in another way
     MONITOR_CONTROLS = 10  # labels and vectors of monitors that should find nothing
-    SHIFTED_CONTROLS = 11  # the same for shifted texts, which leave the controls of others alone
+    SHIFTED_CONTROLS = 11  # the same for other corpora's texts; further: the corpus
     LABELLINGS = 12  # permuted labels that separation is compared with
     TRANSPORT_LABELS = 13  # permuted labels that the k-variance is compared with
     TRANSPORT_SAMPLES = 14  # texts that are moved onto each other

@@ -16,9 +16,18 @@ from pipeline.core.console import InputError
 from pipeline.core.files import whole
 from pipeline.core.finite import not_finite
 
-Split = Literal[
-    "train", "validation", "test", "novel", "shifted", "described", "pretrain", "heldout"
-]
+# One of EVERY_SPLIT, or a named set of texts that are only scored (pipeline/core/scored_sets.py).
+Split = str
+EVERY_SPLIT = (
+    "train",
+    "validation",
+    "test",
+    "novel",
+    "shifted",
+    "described",
+    "pretrain",
+    "heldout",
+)
 Augmentation = Literal["whole", "prompt", "response"]
 
 HEADLINE = "logistic"  # the kind of monitor that is saved, and that the summary quotes
@@ -38,10 +47,11 @@ class Example:
     """A text that carries a concept.
 
     `novel` texts are test texts whose content words never met a label; `shifted` ones are another
-    corpus', only ever scored, and may have concepts of its own; `described` ones teach an embedded
-    base model what concepts are called. `safe_response` is what a careful model would
-    answer: a refusal where the concept is harmful, else the response itself. `also` are further
-    concepts, of texts in `several.jsonl` alone: these are trained on, and scored by nothing.
+    corpus', only ever scored, and may have concepts of its own and no response; `described` ones
+    teach an embedded base model what concepts are called. `safe_response` is what a careful model
+    would answer: a refusal where the concept is harmful, else the response itself. `also` are
+    further concepts, of texts in `several.jsonl` alone: these are trained on, and scored by
+    nothing.
     """
 
     id: str

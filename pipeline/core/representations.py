@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from pipeline.core.finite import check_states
+from pipeline.core.scored_sets import sets_among
 
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.str_]
@@ -52,6 +53,10 @@ class Representations:
     def held_out(self) -> tuple[str, ...]:
         """The splits that results are of; a corpus may have no novel one."""
         return tuple(split for split in ("test", "novel") if split in self.splits)
+
+    def scored(self) -> tuple[str, ...]:
+        """The splits that monitors are scored on: held-out ones, and other corpora's."""
+        return (*self.held_out(), *sets_among(self.splits))
 
 
 @dataclass(frozen=True)

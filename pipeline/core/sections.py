@@ -78,7 +78,7 @@ class HubCorpora(Shares):
     concepts: Name
     documents: Name
     requests: Listed[Name]
-    shifted: Name
+    shifted: Listed[Name]
     per_concept: NotNegative
 
 

@@ -11,6 +11,7 @@ from pipeline.core.console import InputError
 from pipeline.core.files import sha256_of, write_json
 from pipeline.core.naming import spelt_plainly
 from pipeline.core.records import Document, Example, Request, Split
+from pipeline.core.scored_sets import UNNAMED, is_of_set, prompts_alone, sets_among
 from pipeline.core.text_identity import normalised
 
 # A pair needs two texts, and so does a cosine within a concept.
@@ -22,7 +23,7 @@ class Corpus:
     """All texts of a run.
 
     examples: learned from and measured. several: of several concepts, only learned from, as every
-    score is of one concept. shifted: of another corpus, only scored. described:
+    score is of one concept. shifted: of other corpora, only scored. described:
     labelled texts that teach an embedded base model what concepts are called. documents: unlabelled
     texts. requests: prompts whose answers are judged. safe: the harmless concepts. dropped: the
     number of rows that were left out, by reason. as_meant: the number of things that were read
@@ -56,22 +57,27 @@ def check_corpus(corpus: Corpus) -> None:
     """
     split_of: dict[str, str] = {}
     for example in (*corpus.labelled, *corpus.several):
-        split = split_of.setdefault(normalised(example.prompt), example.split)
-        if split != example.split:
+        own = UNNAMED if is_of_set(example.split) else example.split  # sets may share prompts
+        split = split_of.setdefault(normalised(example.prompt), own)
+        if split != own:
             raise InputError(
-                f"a prompt of {example.id} stands in {split} and in {example.split}; "
-                "split by prompt"
+                f"a prompt of {example.id} stands in {split} and in {own}; split by prompt"
             )
     concepts = concepts_of(corpus.examples)
     if len(concepts) < 2:
         raise InputError(f"the corpus has {len(concepts)} concept(s); separation needs two")
     names: dict[str, str] = {}
-    for concept in concepts_of(corpus.labelled):
-        first = names.setdefault(spelt_plainly(concept), concept)
-        if first != concept:
-            raise InputError(f"concepts {first!r} and {concept!r} are said alike; rename one")
+    for concept in concepts:
+        _refuse_said_alike(names.setdefault(spelt_plainly(concept), concept), concept)
+    for concept in concepts_of(corpus.shifted):  # of each other, no one is asked to tell them
+        _refuse_said_alike(names.get(spelt_plainly(concept), concept), concept)
     for lack in lacks(concepts, corpus.examples):
         raise InputError(f"{lack}: add texts, change the splits' shares or drop the concept")
+
+
+def _refuse_said_alike(first: str, concept: str) -> None:
+    if first != concept:
+        raise InputError(f"concepts {first!r} and {concept!r} are said alike; rename one")
 
 
 def lacks(concepts: Iterable[str], examples: Iterable[Example]) -> Iterator[str]:
@@ -104,7 +110,8 @@ def manifest_of(corpus: Corpus, near_duplicates: Mapping[str, Any]) -> dict[str,
 
     `as_meant` counts what was read otherwise than it was written, and is there only where anything
     was. `harm_only` are concepts that only shifted texts have: monitors are asked whether these
-    texts are harmful, but not which concept they have.
+    texts are harmful, but not which concept they have. `sets` are the splits of shifted texts, and
+    `prompts_alone` those of them that are read at the prompt's end alone, as not all are answered.
     """
     concepts = concepts_of(corpus.examples)
     as_meant = {kind: count for kind, count in corpus.as_meant.items() if count}
@@ -112,6 +119,8 @@ def manifest_of(corpus: Corpus, near_duplicates: Mapping[str, Any]) -> dict[str,
     return {
         "concepts": concepts,
         "harm_only": sorted({*table} - {*concepts}),
+        "sets": list(sets_among(example.split for example in corpus.shifted)),
+        "prompts_alone": sorted(prompts_alone(corpus.shifted)),
         "safe": list(corpus.safe),
         "rows": table,
         **({"of_several_concepts": len(corpus.several)} if corpus.several else {}),

@@ -14,7 +14,7 @@ from pipeline.core.concepts import spoken
 from pipeline.core.records import Example, evenly_spaced
 from pipeline.core.sections import Text
 
-SPLITS = ("train", "validation", "test", "novel", "shifted")
+SPLITS = ("train", "validation", "test", "novel")
 CHARACTERS_SHOWN = 100  # characters of a text that stands as an example
 TEXTS_SHOWN = 3  # texts of a concept
 MOST_COUNTED = 5000  # texts whose tokens are counted
@@ -64,7 +64,8 @@ def concepts_table(
     texts: dict[str, list[str]] = {}
     for example in examples:
         texts.setdefault(example.concept, []).append(f"{example.prompt}\n{example.response}")
-    present = [s for s in SPLITS if any(s in rows for rows in manifest["rows"].values())]
+    splits = (*SPLITS, *manifest["sets"])
+    present = [s for s in splits if any(s in rows for rows in manifest["rows"].values())]
     table = Table("concept", title="Labelled texts, and the mean length of prompt and response")
     for name in (*present, *counters):
         table.add_column(name, justify="right")
@@ -121,13 +122,14 @@ def token_counter(path: Path) -> Callable[[str], int] | None:
 
 def summary(manifest: Mapping[str, Any]) -> dict[str, str]:
     near = manifest["near_duplicates"]
-    is_there = any("shifted" in splits for splits in manifest["rows"].values())
-    shifted = f", and {near['share_of_shifted']:.1%} of shifted ones" if is_there else ""
+    shifted = f", and {near['share_of_shifted']:.1%} of shifted ones" if manifest["sets"] else ""
     lines = {"Harmless concepts": _named(manifest["safe"]) or "no concept means harm"}
     if manifest["harm_only"]:
         lines["Concepts of shifted texts alone, asked only whether they are harmful"] = _named(
             manifest["harm_only"]
         )
+    if manifest["prompts_alone"]:
+        lines["Without answers, read at the prompt's end"] = ", ".join(manifest["prompts_alone"])
     if "of_several_concepts" in manifest:
         lines["Texts of several concepts, trained on and scored by nothing"] = str(
             manifest["of_several_concepts"]

@@ -3,16 +3,17 @@ of a response: texts that differ elsewhere are one text to it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from pipeline.core.console import InputError
-from pipeline.core.records import Example, Request, Split
+from pipeline.core.records import EVERY_SPLIT, Example, Request
+from pipeline.core.scored_sets import is_of_set
 from pipeline.corpora.corpus import lacks
 
 Key = TypeVar("Key")
 Kind = TypeVar("Kind")
 Tokens = tuple[int, ...]
-ORDER: tuple[Split, ...] = get_args(Split)  # the earlier split keeps a prompt that two of them hold
+ORDER = EVERY_SPLIT  # the earlier split keeps a prompt that two of them hold
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,22 @@ def distinct_examples(
 
     Texts of the same tokens under two labels are dropped. Where prompts of the same tokens stand in
     two splits, the later split loses its texts: what was trained on is not scored. Of other texts
-    of the same tokens the first stays. Shifted texts are another corpus: the first one loses
-    nothing to them.
+    of the same tokens the first stays. Every set of shifted texts is another corpus: the first one
+    loses nothing to it, nor do other sets.
     """
     texts = list(zip(examples, read, strict=True))
     labels = _kinds(((_corpus(e), r.whole), e.concepts) for e, r in texts)
     agreed = [(e, r) for e, r in texts if len(labels[_corpus(e), r.whole]) == 1]
-    splits = _kinds((r.prompt, ORDER.index(e.split)) for e, r in agreed)
-    parted = [(e, r) for e, r in agreed if ORDER[min(splits[r.prompt])] == e.split]
-    first: dict[Tokens, Example] = {}
+    splits = _kinds((r.prompt, ORDER.index(e.split)) for e, r in agreed if not is_of_set(e.split))
+
+    def has_its_prompt(example: Example, prompt: Tokens) -> bool:
+        earliest = min(splits.get(prompt, {len(ORDER)}))
+        return earliest == len(ORDER) or ORDER[earliest] == example.split
+
+    parted = [(e, r) for e, r in agreed if has_its_prompt(e, r.prompt)]
+    first: dict[tuple[str, Tokens], Example] = {}
     for example, tokens in parted:
-        first.setdefault(tokens.whole, example)
+        first.setdefault((_corpus(example), tokens.whole), example)
     kept = list(first.values())
     dropped = {
         "same_tokens_under_two_labels": len(texts) - len(agreed),
@@ -74,8 +80,9 @@ def check_enough(concepts: Iterable[str], examples: Sequence[Example]) -> None:
         )
 
 
-def _corpus(example: Example) -> bool:
-    return example.split == "shifted"
+def _corpus(example: Example) -> str:
+    """The set that a text is of, or nothing: that of the first corpus."""
+    return example.split if is_of_set(example.split) else ""
 
 
 def _kinds(pairs: Iterable[tuple[Key, Kind]]) -> dict[Key, set[Kind]]:

@@ -159,7 +159,7 @@ def _gathered() -> tuple[dict[str, object], list[Example]]:
     if not about.is_file() or not files[0].is_file():
         raise InputError(f"{CORPORA} holds no corpora yet; run `dvc repro corpora`")
     manifest = read_json(about)
-    current = {"near_duplicates", "sources", "harm_only"} <= manifest.keys()
+    current = {"near_duplicates", "sources", "sets"} <= manifest.keys()
     if not current or not all(path.is_file() for path in files):
         raise InputError(f"{about} is of an older version; run `dvc repro corpora`")
     return manifest, [text for path in files for text in read_records(path, Example)]

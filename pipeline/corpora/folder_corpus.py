@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.core.console import InputError, nearest, spelt_like
 from pipeline.core.files import sha256_of
+from pipeline.core.scored_sets import split_of
 from pipeline.core.sections import CsvCorpora
 from pipeline.core.text_identity import LabelForms, is_among, is_blank, normalised
 from pipeline.corpora.cells import (
@@ -28,7 +29,7 @@ from pipeline.corpora.shifted import beside
 from pipeline.corpora.tables import find_tables, is_saved, read_table, title_of
 
 LICENCE = "as stated by the tables' publisher"
-SHIFTED_FOLDER = "shifted"  # the subfolder of another corpus
+SHIFTED_FOLDER = "shifted"  # the subfolder of other corpora, each in one of its own
 LONGEST_LABEL = 300  # characters
 # Line ends, control characters, and what XML, and so a picture, can't hold.
 NO_NAME = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
@@ -59,42 +60,57 @@ def read_tables(params: CsvCorpora, seed: int) -> Corpus:
     """Read every table of a folder: the columns of texts and labels that params name, and what a
     careful model would answer from one called `safe_response`, where there is one.
 
-    Tables of its subfolder `shifted`, where there is one, are another corpus, which is only scored.
+    Tables of each subfolder of its subfolder `shifted`, and those that lie there themselves, are
+    other corpora, which are only scored: there, a table may lack the column of responses, and a
+    text its label, which leaves it out.
     Raises InputError naming the file, the row or the column, and the remedy.
     """
     folder = Path(params.folder)
-    paths, others = tables_of(folder), []
-    if (folder / SHIFTED_FOLDER).is_dir():
-        others = tables_of(folder / SHIFTED_FOLDER)
-    labels, other_labels = LabelCounts(), LabelCounts()
+    paths, sets = tables_of(folder), _sets(folder / SHIFTED_FOLDER)
+    labels = LabelCounts()
     corpus = labelled_corpus(
         (row for path in paths for row in read_rows(path, params, labels)),
         Rules(params.safe, params.validation, params.test, seed),
         LICENCE,
         {
             path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "licence": LICENCE}
-            for path in (*paths, *others)
+            for path in (*paths, *(path for tables in sets.values() for path in tables))
         },
     )
-    if others:
+    dropped, as_meant, every = dict(+labels.dropped), dict(+labels.as_meant), [labels]
+    for name, tables in sets.items():
+        own = LabelCounts()
         corpus = beside(
             corpus,
-            (row for path in others for row in read_rows(path, params, other_labels)),
+            name,
+            (row for path in tables for row in read_rows(path, params, own, scored=True)),
             lambda label: is_among(label, params.safe) or not params.safe,
         )
-    _check_safe(params.safe, labels, other_labels)
-    _check_spelling(labels, labels)
-    _check_spelling(other_labels, labels)
-    _check_names(params.names, labels, other_labels)
+        dropped |= {f"{split_of(name)}_{kind}": count for kind, count in (+own.dropped).items()}
+        as_meant |= {f"{split_of(name)}_{kind}": count for kind, count in (+own.as_meant).items()}
+        every.append(own)
+    _check_safe(params.safe, every)
+    _check_names(params.names, every)
+    for own in every:
+        _check_spelling(own, labels)
     return replace(
-        corpus,
-        dropped=corpus.dropped | +labels.dropped | _of_shifted(other_labels.dropped),
-        as_meant={**corpus.as_meant, **+labels.as_meant, **_of_shifted(other_labels.as_meant)},
+        corpus, dropped=corpus.dropped | dropped, as_meant={**corpus.as_meant, **as_meant}
     )
 
 
-def _of_shifted(counts: Counter[str]) -> dict[str, int]:
-    return {f"shifted_{kind}": count for kind, count in (+counts).items()}
+def _sets(folder: Path) -> dict[str, list[Path]]:
+    """The tables of every set, by its name: a subfolder's, or "" for those that lie in the folder
+    itself."""
+    if not folder.is_dir():
+        return {}
+    named = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for path in named:
+        if NO_NAME.search(path.name):
+            raise InputError(f"{str(path)!r} is no name of one line; rename the folder")
+    loose = find_tables(folder)
+    if not loose and not named:
+        return {"": tables_of(folder)}  # refuses it
+    return ({"": loose} if loose else {}) | {path.name: tables_of(path) for path in named}
 
 
 def tables_of(folder: Path) -> list[Path]:
@@ -112,25 +128,35 @@ def tables_of(folder: Path) -> list[Path]:
     return paths
 
 
-def read_rows(path: Path, params: CsvCorpora, labels: LabelCounts) -> Iterator[Row]:
-    """Yield a table's rows, and note their labels.
+def read_rows(
+    path: Path, params: CsvCorpora, labels: LabelCounts, *, scored: bool = False
+) -> Iterator[Row]:
+    """Yield a table's rows, and note their labels. scored: whether texts are scored and not learned
+    from.
 
     Raises InputError for an empty prompt, and for a label that is no name. It may hold whatever is
     typed in a line; file names, pictures and pages are made so that none of it matters.
     """
     column = [params.label] if isinstance(params.label, str) and params.label else []
     flags = () if isinstance(params.label, str) else params.label
-    wanted = Wanted((*params.texts, *column), sparse=flags, optional=("safe_response",))
+    prompts, responses = params.texts[:1], params.texts[1:]
+    needed, optional = (prompts, responses) if scored else (params.texts, ())
+    wanted = Wanted((*needed, *column), sparse=flags, optional=("safe_response", *optional))
     for where, cells in read_table(path, wanted, labels.as_meant):
         prompt, response = exchange_in(where, cells, params.texts, labels.as_meant)
         labels.as_meant["texts_without_a_response"] += len(params.texts) > 1 and not response
         careful = optional_text(where, "safe_response", cells["safe_response"])
-        if own := _concepts_of(where, cells, title_of(path), params, labels):
+        if own := _concepts_of(where, cells, title_of(path), params, labels, scored):
             yield Row(prompt, response, careful, own[0], title_of(path), own[1:])
 
 
 def _concepts_of(
-    where: str, cells: Mapping[str, Any], title: str, params: CsvCorpora, labels: LabelCounts
+    where: str,
+    cells: Mapping[str, Any],
+    title: str,
+    params: CsvCorpora,
+    labels: LabelCounts,
+    scored: bool,
 ) -> LabelSet:
     """What a row's labels are called. Nothing where it has none, or where they are not known: that
     is counted. title: of its table."""
@@ -139,7 +165,8 @@ def _concepts_of(
             found: LabelSet = (title,)
         case str(column):
             found = labels_in(where, column, cells[column], labels.as_meant)
-            if not found and not params.unlabelled and not isinstance(cells[column], list):
+            may_lack = scored or params.unlabelled or isinstance(cells[column], list)
+            if not found and not may_lack:
                 raise InputError(
                     f"{where} is labelled ''; give it a label, or all such texts one by "
                     "corpora.csv.unlabelled"
@@ -168,8 +195,8 @@ def _called(label: str, names: Mapping[str, str]) -> str:
     return next((name for typed, name in names.items() if is_among(typed, [label])), label)
 
 
-def _check_safe(safe: Sequence[str], labels: LabelCounts, others: LabelCounts) -> None:
-    known = labels.rows.keys() | others.rows.keys()
+def _check_safe(safe: Sequence[str], every: Sequence[LabelCounts]) -> None:
+    labels, known = every[0], {label for own in every for label in own.rows}
     for name in safe:
         if not is_among(name, known):
             raise InputError(
@@ -180,8 +207,8 @@ def _check_safe(safe: Sequence[str], labels: LabelCounts, others: LabelCounts) -
         raise InputError("corpora.csv.safe names every label; leave it empty where none means harm")
 
 
-def _check_names(names: Mapping[str, str], labels: LabelCounts, others: LabelCounts) -> None:
-    known = labels.typed | others.typed
+def _check_names(names: Mapping[str, str], every: Sequence[LabelCounts]) -> None:
+    known = {label for own in every for label in own.typed}
     for label in names:
         if normalised(label) not in known:
             raise InputError(

@@ -34,18 +34,23 @@ Files = Mapping[Source, Mapping[str, Fetched]]  # by source and name
 
 @dataclass(frozen=True)
 class Chosen:
-    """The recipes that params.yaml names: one of concepts, at most one of shifted texts and one of
-    documents, and any number of requests."""
+    """The recipes that params.yaml names: one of concepts, at most one of documents, and any number
+    of requests and of sets of shifted texts, by their names."""
 
     labelled: LabelledRecipe
-    shifted: list[LabelledRecipe]
+    shifted: dict[str, LabelledRecipe]
     documents: list[DocumentRecipe]
     requests: list[RequestRecipe]
 
     @property
     def sources(self) -> list[Source]:
         """The sources of all recipes, each once."""
-        recipes: list[Recipe] = [self.labelled, *self.shifted, *self.documents, *self.requests]
+        recipes: list[Recipe] = [
+            self.labelled,
+            *self.shifted.values(),
+            *self.documents,
+            *self.requests,
+        ]
         return list(dict.fromkeys(recipe.source for recipe in recipes))
 
 
@@ -73,24 +78,26 @@ def fetch_corpus(wanted: HubCorpora, seed: int, lock: Path) -> Corpus:
     )
     # As many of a concept as the test split may have at most.
     most = wanted.per_concept * wanted.test / (1 - wanted.validation - wanted.test)
-    for recipe in chosen.shifted:
+    for name, recipe in chosen.shifted.items():
         rows = _rows(recipe, files)
-        corpus = beside(corpus, rows, recipe.harmless, per_concept=most, vote=recipe.vote)
+        corpus = beside(corpus, name, rows, recipe.harmless, per_concept=most, vote=recipe.vote)
     return corpus
 
 
 def _chosen(wanted: HubCorpora) -> Chosen:
     labelled = _known(LABELLED_RECIPES, wanted.concepts, "corpora.hub.concepts")
-    documents, shifted = [], []
+    documents = []
     if wanted.documents != "none":
         documents = [_known(DOCUMENT_RECIPES, wanted.documents, "corpora.hub.documents")]
-    if wanted.shifted != "none":
-        shifted = [_known(LABELLED_RECIPES, wanted.shifted, "corpora.hub.shifted")]
-    if any(recipe.source == labelled.source for recipe in shifted):
-        raise InputError(
-            f"corpora.hub.shifted: {wanted.shifted} reads the files of corpora.hub.concepts, "
-            f"{wanted.concepts}: no other corpus; choose another recipe, or none"
-        )
+    shifted = {
+        name: _known(LABELLED_RECIPES, name, "corpora.hub.shifted") for name in wanted.shifted
+    }
+    for name, recipe in shifted.items():
+        if recipe.source == labelled.source:
+            raise InputError(
+                f"corpora.hub.shifted: {name} reads the files of corpora.hub.concepts, "
+                f"{wanted.concepts}: no other corpus; choose another recipe, or none"
+            )
     requests = [_known(REQUEST_RECIPES, name, "corpora.hub.requests") for name in wanted.requests]
     return Chosen(labelled, shifted, documents, requests)
 

@@ -10,7 +10,8 @@ from itertools import islice
 from datasketch import MinHash, MinHashLSH
 
 from pipeline.core.console import progress
-from pipeline.core.records import Example, Split
+from pipeline.core.records import Example
+from pipeline.core.scored_sets import UNNAMED, is_of_set
 from pipeline.core.text_identity import normalised
 
 # Two prompts are near-duplicates where their sets of runs of RUN characters have at least this
@@ -35,7 +36,8 @@ EXAMPLES_SHOWN = 5
 class NearDuplicates:
     """compared: the number of prompts. pairs: the number of near-duplicates across splits.
     share_of_test, share_of_shifted: the shares of these prompts that have one in training, in
-    [0, 1]. examples: the most similar pairs, as the ids of their texts and their Jaccard index."""
+    [0, 1]; all sets of shifted texts count as one split. examples: the most similar pairs, as the
+    ids of their texts and their Jaccard index."""
 
     compared: int
     pairs: int
@@ -63,13 +65,13 @@ def find_near_duplicates(examples: Sequence[Example]) -> NearDuplicates:
         compared=len(prompts),
         pairs=len(pairs),
         share_of_test=_leaked(prompts, pairs, "test"),
-        share_of_shifted=_leaked(prompts, pairs, "shifted"),
+        share_of_shifted=_leaked(prompts, pairs, UNNAMED),
         examples=tuple((one, other, -alike) for alike, one, other in first),
     )
 
 
 def _leaked(
-    prompts: Sequence[_Prompt], pairs: Sequence[tuple[_Prompt, _Prompt, float]], split: Split
+    prompts: Sequence[_Prompt], pairs: Sequence[tuple[_Prompt, _Prompt, float]], split: str
 ) -> float:
     """The share of a split's prompts that have a near-duplicate in training; 0 of none."""
     leaked = {
@@ -86,9 +88,10 @@ def _prompts(examples: Sequence[Example]) -> Iterator[_Prompt]:
     seen = set()
     for example in examples:
         text = normalised(example.prompt)
-        if (text, example.split) not in seen:
-            seen.add((text, example.split))
-            yield _Prompt(text, example.split, example.id)
+        split = UNNAMED if is_of_set(example.split) else example.split
+        if (text, split) not in seen:
+            seen.add((text, split))
+            yield _Prompt(text, split, example.id)
 
 
 def _pairs(prompts: Sequence[_Prompt]) -> Iterator[tuple[_Prompt, _Prompt, float]]:

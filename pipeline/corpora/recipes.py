@@ -143,6 +143,13 @@ def xstest(cells: Cells) -> Iterator[Request]:
     yield Request(f"xstest-{digest(cells['prompt'])}", cells["prompt"], harmful, False, "test")
 
 
+def xstest_labelled(file: str, cells: Cells) -> Iterator[Row]:
+    """The same as labelled prompts."""
+    (request,) = xstest(cells)
+    label = "harmful" if request.harmful else "safe"
+    yield Row(request.prompt, "", CAREFUL_ANSWER if request.harmful else "", label, file)
+
+
 def strongreject(cells: Cells) -> Iterator[Request]:
     """Prompts that a careful model refuses."""
     yield Request(f"strongreject-{digest(cells['prompt'])}", cells["prompt"], True, False, "test")
@@ -172,7 +179,9 @@ LABELLED_RECIPES: dict[str, LabelledRecipe] = {
     "knowledge": LabelledRecipe(MMLU, partial(multiple_choice, subjects=KNOWLEDGE)),
     "salad": LabelledRecipe(SALAD, salad, only_harm=True),
     "wildguard": LabelledRecipe(WILDGUARD, wildguard, ("unharmful",)),
+    "wildguard_test": LabelledRecipe(WILDGUARD_TEST, wildguard, ("unharmful",)),
     "counterfact": LabelledRecipe(COUNTERFACT, counterfact),
+    "xstest": LabelledRecipe(XSTEST, xstest_labelled, ("safe",)),
 }
 REQUEST_RECIPES: dict[str, RequestRecipe] = {
     "xstest": RequestRecipe(XSTEST, xstest),

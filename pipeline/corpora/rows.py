@@ -48,7 +48,7 @@ def distinct(rows: Iterable[Row], vote: bool) -> tuple[dict[str, Row], dict[str,
     kept: dict[str, Row] = {}
     labels: dict[str, Counter[tuple[str, ...]]] = {}  # of texts that several rows hold
     for row in rows:
-        name = _digest(row)
+        name = digest_of(row)
         first = kept.setdefault(name, row)
         if first is not row:
             labels.setdefault(name, Counter([first.labels]))[row.labels] += 1
@@ -78,7 +78,7 @@ def _agreed(votes: Counter[tuple[str, ...]], vote: bool) -> tuple[str, ...] | No
     return first if agreed else None
 
 
-def _digest(row: Row) -> str:
+def digest_of(row: Row) -> str:
     """The same for two rows that are the same text."""
     return digest(normalised(row.prompt), normalised(row.response))
 

@@ -1,7 +1,7 @@
 """Separation of one variant: at every layer and position, on every held-out split; and of every two
 concepts where headline numbers are read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -30,10 +30,15 @@ class LayerSeparation:
 
 
 def separation_by_layer(
-    stored: Representations, prompts: Mapping[str, str], reading: Reading, seed: int
+    stored: Representations,
+    prompts: Mapping[str, str],
+    reading: Reading,
+    seed: int,
+    prompts_alone: Collection[str] = (),
 ) -> LayerSeparation:
-    """prompts: of every text, by its id; resamples are drawn by prompt."""
-    scored = [split for split in (*stored.held_out(), "shifted") if split in stored.splits]
+    """prompts: of every text, by its id; resamples are drawn by prompt. prompts_alone: splits that
+    are left out, as not every layer and position that is read here is of the same thing in them."""
+    scored = [split for split in stored.scored() if split not in prompts_alone]
     counts = {
         split: draw_prompts([prompts[id] for id in stored.ids_of(split)], reading.resamples, seed)
         for split in scored

@@ -40,7 +40,8 @@ class Texts:
 class VariantTexts:
     """What one variant's monitors are fitted and scored on.
 
-    prompts: of every text and request, by its id. safe: the harmless concepts.
+    prompts: of every text and request, by its id. safe: the harmless concepts. prompts_alone: sets
+    that are read at the prompt's end alone.
     """
 
     variant: str
@@ -52,6 +53,7 @@ class VariantTexts:
     safe: tuple[str, ...]
     reading: Reading
     seed: int
+    prompts_alone: frozenset[str] = frozenset()
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -91,9 +93,11 @@ class VariantTexts:
         return _resamples(prompts, self.reading.resamples, self.seed)
 
     def held_out(self, question: str, kind: str, position: str = "") -> dict[str, Texts]:
-        """Of every split that is scored, the texts that the question is asked of."""
-        found = {}
-        for split in (*self.stored.held_out(), "shifted"):
+        """Of every split that is scored at a position, the texts that the question is asked of."""
+        at_end, found = (position or self.reading.position) == "prompt_end", {}
+        for split in self.stored.scored():
+            if split in self.prompts_alone and not at_end:
+                continue
             concepts = self.of("concept", HEADLINE, split).labels
             asked = [is_asked(question, concept, self._learned) for concept in concepts]
             texts = self.of(question, kind, split, position).where(np.array(asked, bool))

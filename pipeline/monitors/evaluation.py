@@ -7,6 +7,7 @@ Thresholds are chosen on validation texts, never on what is scored.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pipeline.core.files import KeyPath, Tree, branch, whole
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import HEADLINE, Score
 from pipeline.core.representations import Vectors
+from pipeline.core.scored_sets import is_of_set, name_of
 from pipeline.evaluation.against_base import metrics_tree, under
 from pipeline.evaluation.bootstrap import Vector
 from pipeline.evaluation.intervals import Statistic
@@ -98,18 +100,22 @@ def _controls(data: VariantTexts, found: MonitorResults) -> None:
     """The headline monitor where there is nothing to find: fitted on shuffled labels, and fitted
     and scored on random vectors; the mean over TRIALS, with the interval of a single one."""
     rng = rng_of(RandomStream.MONITOR_CONTROLS, data.seed)
-    # Its own, so that another corpus leaves the controls of this one as they are.
-    of_shifted = rng_of(RandomStream.SHIFTED_CONTROLS, data.seed)
     question, position = data.questions[-1], data.reading.position
     train = data.of(question, HEADLINE, "train")
     held_out = data.held_out(question, HEADLINE)
+    # Their own, so that other corpora leave the controls of this one, and of each other, alone.
+    rngs = {
+        split: rng_of(RandomStream.SHIFTED_CONTROLS, data.seed, crc32(name_of(split).encode()))
+        for split in held_out
+        if is_of_set(split)
+    }
     counts = {split: data.counts(shown.ids) for split, shown in held_out.items()}
     tried: dict[KeyPath, list[Vector]] = {}
     for _ in range(TRIALS):
         noise = {}
         for split, real in {"train": train, **held_out}.items():
-            drawn = of_shifted if split == "shifted" else rng
-            noise[split] = replace(real, vectors=drawn.normal(size=real.vectors.shape))
+            drawn = rngs.get(split, rng).normal(size=real.vectors.shape)
+            noise[split] = replace(real, vectors=drawn)
         controls = {
             "shuffled_labels": (train.vectors, rng.permutation(train.labels), held_out),
             "random_vectors": (noise["train"].vectors, train.labels, noise),

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from pipeline.core.records import Example, ReadWords, Request
+from pipeline.core.scored_sets import prompts_alone
 from pipeline.evaluation.bootstrap import Counts, draw_prompts
 from pipeline.evaluation.intervals import as_tree, estimate_defined
 from pipeline.monitors.metrics import (
@@ -60,6 +61,7 @@ def text_only(
     def whole_of(one: Example) -> str:
         return f"{prompt_of(one)} {words_of[one.id].response}"
 
+    alone = prompts_alone(examples)
     learned = {example.concept for example in examples if example.split == "train"}
     label_of: dict[str, Callable[[Example], str | bool]] = {
         "concept": lambda e: e.concept,
@@ -70,6 +72,8 @@ def text_only(
         for reading, words in (("prompt", prompt_of), ("whole", whole_of)):
             groups: Groups = {}
             for e in examples:
+                if reading == "whole" and e.split in alone:
+                    continue
                 if is_asked(question, e.concept, learned):
                     shown = BaselineText(words(e), label_of[question](e), e.prompt)
                     groups.setdefault(e.split, []).append(shown)

@@ -24,6 +24,9 @@ EVIDENCE = {
     "What monitors see": {
         "roc": "Harm that is found against false alarms, on held-out texts.",
         "reliability": "How often a monitor is right where it is so confident.",
+        "matrix": "Fitted on this corpus' training texts, scored on every set: test texts, other "
+        "corpora's texts, requests; and the position whose state is read. Words alone read no "
+        "state, and are the same for every variant.",
     },
     "What the model does": {
         "behaviour": "Harmful requests answered and safe requests refused; both are wrong.",

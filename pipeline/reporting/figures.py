@@ -12,7 +12,9 @@ from pipeline.core.representations import Representations
 from pipeline.reporting.bars import grouped_bars, margin_scatter, tradeoff
 from pipeline.reporting.curves import layer_curves, reliability_curves, roc_curves, training_curves
 from pipeline.reporting.headline import Headline, layers_of
-from pipeline.reporting.maps import concept_map, cosine_tables, spots_of
+from pipeline.reporting.heat_maps import cosine_tables, score_tables
+from pipeline.reporting.maps import concept_map, spots_of
+from pipeline.reporting.monitor_matrix import AUROC, WORDS, matrix_cells
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
@@ -122,6 +124,28 @@ def of_monitors(
             pd.DataFrame(answered, columns=["variant", "confidence", "correct"]), styles
         ),
     }
+
+
+def of_matrix(
+    monitors: Mapping[str, Metrics], text_only: Metrics, compared: Sequence[str], position: str
+) -> dict[str, Picture]:
+    """Every monitor of the compared variants on every set of texts, words alone below them."""
+    some = {name: monitors[name] for name in compared}
+    cells = [c for c in matrix_cells(some, text_only, position) if c.measure == AUROC]
+    own = [cell for cell in cells if cell.monitor != WORDS]
+    words = [cell for cell in cells if cell.monitor == WORDS]
+    asked = {(cell.scored, cell.read_at) for cell in own}
+    scores = pd.DataFrame(
+        [
+            (variant, cell.monitor, f"{spoken(cell.scored)}, {spoken(cell.read_at)}",
+             cell.marks["value"])
+            for variant in compared
+            for cell in (*own, *words)
+            if cell.variant in (variant, "") and (cell.scored, cell.read_at) in asked
+        ],
+        columns=["variant", "monitor", "scored", "value"],
+    )  # fmt: skip
+    return {} if scores.empty else {"matrix": score_tables(scores, "the AUROC")}
 
 
 def of_transport(transport: Mapping[str, Metrics]) -> dict[str, Picture]:

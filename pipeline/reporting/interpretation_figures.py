@@ -10,7 +10,7 @@ from pipeline.reporting.bars import grouped_bars
 from pipeline.reporting.curves import moved_curves
 from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
 from pipeline.reporting.glossary import INJECTED
-from pipeline.reporting.maps import token_table
+from pipeline.reporting.heat_maps import token_table
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 

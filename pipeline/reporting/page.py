@@ -17,6 +17,7 @@ from pipeline.reporting.comparison import Beside, Line, changes_from_baseline
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
+from pipeline.reporting.monitor_matrix import SetRow, measures_of
 from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.short_headline import BASE
 
@@ -29,7 +30,8 @@ JUDGE_HEADINGS = ("lead by the judge model", "its change from base")
 class ReportContents:
     """All that a page shows. differences: the paired ones of every row from the untouched model's,
     corrected for their number, nothing of that model itself; compared: variants side by side;
-    controls: those with shuffled labels; selfie: how far each variant's interpretations lead, by
+    controls: those with shuffled labels; matrix: how well the headline monitor of the compared
+    variants does on every set of texts; selfie: how far each variant's interpretations lead, by
     heading, and judge: what the judge model is worth; refusal_rule: the same of the rule that
     judges answers; seeds: whose bands stand in estimates; read_at: the layer and position of
     headline numbers."""
@@ -44,6 +46,7 @@ class ReportContents:
     text_only: Mapping[str, Any]
     words: Mapping[str, Sequence[Interpretation]]
     selfie: Mapping[str, Mapping[str, Any]]
+    matrix: Sequence[SetRow]
     judge: Mapping[str, Mapping[str, float]]
     refusal_rule: Mapping[str, Any]
     seeds: SeedValues
@@ -82,6 +85,7 @@ def render_report(run: ReportContents) -> str:
         changes_from_baseline=changes_from_baseline(run.rows, run.baseline),
         evidence=evidence(run.figures),
         said=said_of_states(run.words),
+        measures=measures_of(run.matrix),
         leads=[heading for heading in headings if trusted or heading not in JUDGE_HEADINGS],
         trusted=trusted,
         settings=dict(flattened(run.params)),

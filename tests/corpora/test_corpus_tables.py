@@ -47,7 +47,7 @@ def corpus() -> Corpus:
         sources={"wines.jsonl": {
             "repo": "someone/wines", "revision": "abc123", "sha256": "5e1f" * 16, "licence": "MIT",
         }},
-        shifted=(text(0, "red_wine", "shifted"), text(0, "green", "shifted")),
+        shifted=(text(0, "red_wine", "shifted"), text(0, "green", "shifted/Other wines")),
     )  # fmt: skip
 
 
@@ -77,12 +77,12 @@ def line(printed: str, start: str) -> list[str]:
 def test_concepts_with_their_texts_and_lengths(printed: str) -> None:
     """By hand: eight words of `red_wine asks ... of train / one two three`."""
     name, *numbers, words, characters = line(printed, "red wine")
-    assert (name, numbers) == ("red wine", ["4", "1", "3", "1"])
+    assert (name, numbers) == ("red wine", ["4", "1", "3", "1", "0"])
     texts = [f"{e.prompt}\n{e.response}" for e in corpus().labelled if e.concept == "red_wine"]
     assert words == f"{sum(len(t.split()) for t in texts) / len(texts):.1f}" == "8.0"
     assert characters == f"{sum(map(len, texts)) / len(texts):.1f}"
-    assert line(printed, "blue")[1:5] == ["5", "1", "4", "0"]
-    assert line(printed, "green")[1:5] == ["0", "0", "0", "1"]
+    assert line(printed, "blue")[1:6] == ["5", "1", "4", "0", "0"]
+    assert line(printed, "green")[1:6] == ["0", "0", "0", "0", "1"]
     assert "novel" not in printed
     assert "tokens" not in printed
 

@@ -1,5 +1,6 @@
 """Texts that the cut makes equal: none under two labels, none in two splits, each once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,22 @@ def test_another_corpus_takes_nothing_from_the_first(
     own = [(e, r) for e, r in pairs if e.split != "shifted"]
     alone, _ = distinct_examples([e for e, _ in own], [r for _, r in own])
     assert [e for e in distinct_examples(*corpus)[0] if e.split != "shifted"] == alone
+
+
+@given(corpora())
+def test_sets_take_nothing_from_each_other(
+    corpus: tuple[list[Example], list[ReadText]],
+) -> None:
+    examples = [
+        replace(e, split=f"shifted/{'ab'[n % 2]}") if e.split in ("novel", "shifted") else e
+        for n, e in enumerate(corpus[0])
+    ]
+    kept = distinct_examples(examples, corpus[1])[0]
+    pairs = list(zip(examples, corpus[1], strict=True))
+    for absent in ("shifted/a", "shifted/b"):
+        some = [(e, r) for e, r in pairs if e.split != absent]
+        alone, _ = distinct_examples([e for e, _ in some], [r for _, r in some])
+        assert [e for e in kept if e.split != absent] == alone
 
 
 def test_by_hand() -> None:

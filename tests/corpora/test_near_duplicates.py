@@ -115,6 +115,15 @@ def test_shifted_prompts_leak_too() -> None:
     assert refused([*control(), text(sentence(0), "shifted")])
 
 
+def test_sets_that_are_only_scored_may_share_prompts() -> None:
+    prompt = sentence(99)
+    both = [text(prompt, "shifted/a"), text(prompt, "shifted/b"), text(f"{prompt}!", "shifted")]
+    assert find_near_duplicates(both).pairs == 0
+    assert not refused([*control(), *both])
+    assert find_near_duplicates([*both, text(f"{prompt}?", "train")]).share_of_shifted == 1
+    assert refused([*control(), text(sentence(0), "shifted/a")])
+
+
 @pytest.mark.parametrize("examples", [[], [text("a", "test")], [text("", "test")]])
 def test_nothing_to_compare(examples: list[Example]) -> None:
     assert find_near_duplicates(examples).pairs == 0

@@ -105,6 +105,10 @@ def test_other_recipes_by_hand() -> None:
     assert not asked.harmful
     (asked,) = REQUEST_RECIPES["xstest"].requests({"prompt": "p", "type": "contrast_homonyms"})
     assert asked.harmful
+    for kind, label in (("homonyms", "safe"), ("contrast_homonyms", "harmful")):
+        (row,) = LABELLED_RECIPES["xstest"].rows("", {"prompt": "p", "type": kind})
+        assert (row.prompt, row.response, row.label) == ("p", "", label)
+        assert LABELLED_RECIPES["xstest"].harmless(label) == (label == "safe")
     (asked,) = REQUEST_RECIPES["wildguard_test"].requests(
         {"prompt": "p", "prompt_harm_label": "harmful", "adversarial": True}
     )
@@ -170,7 +174,7 @@ def test_the_same_files_are_no_other_corpus(
     params: Params, tmp_path: Path, concepts: str, shifted: str
 ) -> None:
     """Before anything is fetched."""
-    wanted = params.corpora.hub.model_copy(update={"concepts": concepts, "shifted": shifted})
+    wanted = params.corpora.hub.model_copy(update={"concepts": concepts, "shifted": (shifted,)})
     with pytest.raises(InputError, match=f"{shifted} reads the files of") as refused:
         hub_corpus.fetch_corpus(wanted, 0, tmp_path / "lock")
     assert "\n" not in str(refused.value)

@@ -232,20 +232,22 @@ def test_answers_to_one_request_are_drawn_together() -> None:
     assert once["streaming"] == twice["streaming"]
 
 
-def with_shifted(whole: VariantTexts, concepts: Sequence[str]) -> VariantTexts:
+def with_shifted(
+    whole: VariantTexts, concepts: Sequence[str], split: str = "shifted"
+) -> VariantTexts:
     """Beside five texts of each concept as another corpus: as they are, with noise on top."""
     stored, rng = whole.stored, np.random.default_rng(5)
     labels = [concept for concept in concepts for _ in range(5)]
     known = [label if label in CONCEPTS else "theft" for label in labels]
     vectors = clouds(8.0, known, 4) + rng.normal(size=(len(labels), WIDTH))
-    ids = tuple(f"shifted-{n}" for n in range(len(labels)))
+    ids = tuple(f"{split}-{n}" for n in range(len(labels)))
     added = np.broadcast_to(vectors, (*stored.values.shape[:2], *vectors.shape))
     both = dataclasses.replace(
         stored,
         values=np.concatenate([stored.values, added.astype(np.float32)], axis=2),
         ids=stored.ids + ids,
         concepts=(*stored.concepts, *labels),
-        splits=stored.splits + ("shifted",) * len(ids),
+        splits=stored.splits + (split,) * len(ids),
     )
     prompts = {**whole.prompts, **{name: name for name in ids}}
     return dataclasses.replace(whole, stored=both, prompts=prompts)
@@ -270,6 +272,30 @@ def test_another_corpus_is_scored_and_changes_nothing_else(found: MonitorResults
         own, sharp = (tree[question]["knn"]["shifted"]["auroc"] for tree in (moved, sharp_tree))
         assert change["value"] == pytest.approx(own["value"] - sharp["value"]), question
         assert change["high"] < 0, "what is learned of noise says nothing of another corpus"
+
+
+def test_sets_change_nothing_of_each_other() -> None:
+    """Nor do the controls of one, whose draws are its own."""
+    one = with_shifted(variant_texts(), CONCEPTS, "shifted/one")
+    both = with_shifted(one, ("safe", "arson"), "shifted/two")
+    alone, beside = (tree_of(evaluate_monitors(data)) for data in (one, both))
+    groups = [beside["control"]["random_vectors"], beside["harm"]["knn"], beside["shift"]["knn"]]
+    assert all(any(name.endswith("shifted/two") for name in own) for own in groups)
+    for part in ("harm", "concept", "shift", "control"):
+        for splits in beside[part].values():
+            splits.pop("shifted/two", None)
+            splits.pop("examples_shifted/two", None)
+    assert beside == alone
+
+
+def test_a_set_of_prompts_alone_is_read_at_their_end() -> None:
+    name = "shifted/asked"
+    whole = with_shifted(variant_texts(), CONCEPTS, name)
+    tree = tree_of(evaluate_monitors(dataclasses.replace(whole, prompts_alone=frozenset({name}))))
+    assert all(name not in splits for part in ("harm", "concept", "control")
+               for splits in tree[part].values())  # fmt: skip
+    assert tree["shift"] == tree_of(evaluate_monitors(whole))["shift"]
+    assert tree["shift"]["knn"][f"examples_{name}"]["auroc"]["value"] > 0.9
 
 
 def test_concepts_of_another_corpus_alone_are_asked_for_harm_alone() -> None:

@@ -104,6 +104,15 @@ def test_a_concept_that_was_never_learned_counts_for_harm_alone() -> None:
     assert after["harm"]["whole"]["shifted"]["auroc"]["value"] > 0.8
 
 
+def test_a_set_of_prompts_alone_is_read_as_prompts() -> None:
+    own = [dataclasses.replace(e, split="shifted/asked", response="", id=f"asked-{e.id}")
+           for e in corpus() if e.split == "test"]  # fmt: skip
+    before, after = measured(corpus()), measured([*corpus(), *own])
+    for groups in (after[question]["prompt"] for question in after):
+        assert groups.pop("shifted/asked") == groups["test"]
+    assert after == before
+
+
 @pytest.mark.parametrize("safe", [(), tuple(WORDS)], ids=["none", "all"])
 def test_without_both_kinds_harm_is_not_asked(safe: tuple[str, ...]) -> None:
     assert set(measured(corpus(), safe=safe)) == {"concept"}

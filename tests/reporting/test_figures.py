@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 
 from pipeline.core.records import CROSSINGS, REFERENCES, Score, TokenInterpretation
 from pipeline.core.representations import Representations
-from pipeline.reporting import bars, curves, figures, interpretation_figures, maps
+from pipeline.reporting import bars, curves, figures, heat_maps, interpretation_figures, maps
 from pipeline.reporting.fitting import fit_titles
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Headline, curves_over_layers, write_curves
@@ -29,6 +29,7 @@ from pipeline.reporting.style import (
     HATCHES,
     LEGIBLE,
     LIGHT,
+    LONGEST_DRAWN,
     Theme,
     contrast_ratio,
     hues,
@@ -38,6 +39,7 @@ from pipeline.reporting.style import (
     style,
 )
 from pipeline.reporting.svg import Picture, alt_of, write_picture
+from tests.support import matrix
 
 STYLES = looks(["base", "tuned"])
 ESTIMATE = {"value": 0.5, "low": 0.4, "high": 0.6}
@@ -146,6 +148,12 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
     ),
     "training": lambda: figures.of_training({"base": STEPS[:0], "tuned": STEPS}),
     "monitors": lambda: figures.of_monitors(both(lambda: HARM), list(STYLES), "last"),
+    "matrix": lambda: figures.of_matrix(
+        {"base": matrix.monitors(0.5), "tuned": matrix.monitors(0.875, base=0.5)},
+        matrix.words(),
+        ("base", "tuned"),
+        "last",
+    ),
     "tokens": lambda: interpretation_figures.of_tokens(both(lambda: TOKENS), ["a", "b_c"]),
     "control": lambda: figures.of_control(CONTROL),
     "transport": lambda: figures.of_transport(both(lambda: TRANSPORT)),
@@ -173,6 +181,10 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
     "no safe concept": lambda: figures.of_monitors(
         {"base": scores("concept", ("a", "b", "c", "a"))}, ["base"], "last"
     ),
+    "no harm is asked": lambda: figures.of_matrix(
+        {"base": matrix.monitors(0.5, question="concept")}, matrix.words("concept"), ("base",),
+        "last",
+    ),
     "one token": lambda: interpretation_figures.of_tokens({"base": TOKENS[:1]}, ["a", "b_c"]),
     "one layer of transport": lambda: figures.of_transport(
         {"base": {"layer_1": TRANSPORT["layer_1"]}}
@@ -180,7 +192,7 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
     "an edit without requests": lambda: figures.of_control(
         {"reinforcement": {"heldout": {"specificity": CHANGE}}}
     ),
-    "one concept": lambda: {"cosines": maps.cosine_tables(ONE_CONCEPT)},
+    "one concept": lambda: {"cosines": heat_maps.cosine_tables(ONE_CONCEPT)},
 }  # fmt: skip
 
 
@@ -330,6 +342,17 @@ def test_heat_maps_grow_lighter_with_their_number() -> None:
     colours = picture.figure.axes[0].collections[0].get_cmap()(np.linspace(0, 1, 50))
     grey = [luminance(to_hex(colour)) for colour in colours]
     assert (np.diff(grey) > 0).all()
+
+
+def test_monitors_stand_in_rows_and_sets_in_columns_with_long_names_cut() -> None:
+    axis = EVERY["matrix"]()["matrix"].figure.axes[-1]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "knn", "logistic", "words alone",
+    ]  # fmt: skip
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    assert len(set(names)) == 3 + 4 + 2
+    assert max(map(len, names)) <= LONGEST_DRAWN + 2
+    assert {text.get_text() for text in axis.texts} == {"0.88", "0.75", "0.62"}
 
 
 def test_the_dark_is_the_light_in_other_inks(tmp_path: Path) -> None:

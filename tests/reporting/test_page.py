@@ -27,10 +27,12 @@ from pipeline.reporting.comparison import Beside, Line, change_of, changes_from_
 from pipeline.reporting.evidence import EVIDENCE, evidence
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
+from pipeline.reporting.monitor_matrix import matrix_cells, rows_by_set
 from pipeline.reporting.page import ReportContents, read_pins, render_report
 from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.style import contrast_ratio
 from pipeline.reporting.svg import Picture, write_picture
+from tests.support import matrix
 from tests.support.dag import ROOT
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
@@ -100,6 +102,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
             | ({} if name == "base" else {"change from base": row(-0.8)["perplexity"]})
             for name in names
         },
+        matrix=rows_by_set(
+            matrix_cells(
+                {"base": matrix.monitors(0.5), "tuned": matrix.monitors(0.875, base=0.5)},
+                matrix.words(),
+                "last",
+            ),
+            "logistic",
+            ["base", "tuned"],
+        ),
         judge=dict.fromkeys(("agreement", "words", "words_shuffled"), row()["perplexity"]),
         refusal_rule={
             **dict.fromkeys(("missed", "false_alarms"), row()["perplexity"]),
@@ -356,6 +367,16 @@ def test_every_headline_number_has_a_meaning_and_every_picture_a_caption() -> No
     assert set(re.findall(r'"(\w+)": [-\d]', committed)) <= MEANINGS.keys()
     captions = tuple(name for section in EVIDENCE.values() for name in section)
     assert all(path.stem.startswith(captions) for path in (ROOT / "figures").rglob("*.svg"))
+
+
+def test_the_headline_monitor_stands_on_every_set(run: ReportContents) -> None:
+    page = render_report(run)
+    table = page.split('aria-label="The headline monitor on every set of texts"')[1]
+    shown = table.split("</table>")[0]
+    assert shown.count("<tr>") == 1 + len(matrix.SETS) * 2 + 1 + len(matrix.REQUESTS)
+    assert "0.875</span> <small>[0.750, 1.000]</small> <small>+0.375 [+0.250, +0.500]" in shown
+    assert "words alone" in shown
+    assert "The headline monitor on every set" not in render_report(replace(run, matrix=[]))
 
 
 def test_a_picture_that_no_section_shows_is_refused(tmp_path: Path) -> None:

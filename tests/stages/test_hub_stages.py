@@ -124,7 +124,7 @@ def project(tmp_path: Path) -> Path:
     tree["corpora"]["source"] = "hub"
     tree["corpora"]["hub"]["requests"] = ["xstest", "strongreject"]
     tree["corpora"]["hub"] |= {"per_concept": 20, "validation": 0.1, "test": 0.3}
-    tree["corpora"]["hub"]["shifted"] = "salad"
+    tree["corpora"]["hub"]["shifted"] = ["salad"]
     write_params(folder / "params.yaml", tree)
     return folder
 
@@ -168,11 +168,11 @@ def test_corpora_of_the_hub(project: Path, hub: MiniHub, revisions: dict[str, st
     assert manifest["dropped"]["of_no_chosen_concept"] == 1, "two votes for another harm, one safe"
     assert set(manifest["documents"]) == {"pretrain", "heldout"}
     assert manifest["harm_only"] == ["Human Harms"]
-    assert manifest["rows"]["Human Harms"] == {"shifted": 10}, "as many as test texts at most"
+    assert manifest["rows"]["Human Harms"] == {"shifted/salad": 10}, "as many as test texts at most"
     shifted = read_records(project / "data/corpora/shifted.jsonl", Example)
     assert [e.concept for e in shifted] == 10 * ["Human Harms"]
-    assert manifest["dropped"]["shifted_prompts_known"] == 1
-    assert manifest["dropped"]["shifted_beyond_per_concept"] == 20
+    assert manifest["dropped"]["shifted/salad_prompts_known"] == 1
+    assert manifest["dropped"]["shifted/salad_beyond_per_concept"] == 20
     assert "Apache-2.0" in manifest["licence"]
     sources = manifest["sources"]["Paul/XSTest/xstest_prompts.csv"]
     lock = read_json(project / "sources.lock.json")["Paul/XSTest"]
