@@ -13,15 +13,19 @@ from pipeline.reporting.headline import differences, headline
 from pipeline.reporting.markdown import drawn, said
 
 METHOD = "SEER / TELLME, [arXiv 2502.05242](https://arxiv.org/abs/2502.05242)"
+SPLITS = ("test", "novel", "shifted")
 GROUPS = {  # of texts that monitors are scored on, by their keys in metrics
     "test": "held-out texts",
     "novel": "texts without a labelled content word",
     "shifted": "texts of another corpus",
+}
+REQUESTS = {
     "plain_test": "requests",
     "plain_novel": "requests, new words",
     "framed_test": "requests dressed as fiction",
     "framed_novel": "requests dressed as fiction, new words",
 }
+STREAMED = ("auroc", "detected", "detected_at_prompt", "false_alarms", "tokens_to_detection")
 OF_ALL = (
     "Numbers are of texts like those above. How it does on yours is to be measured.",
     "They are of one seed. Where no band over seeds stands beside a number, another run may well "
@@ -41,11 +45,9 @@ def licence_of(run: RunFiles) -> str:
 
 
 def about_finetune(run: RunFiles) -> str:
-    row = run.row
+    row, name = run.row, run.base_name[0].upper() + run.base_name[1:]
     if row.steps == 0:
-        return (
-            f"{run.base_name}, untouched: its adapter changes nothing. Others are compared to it."
-        )
+        return f"{name}, untouched: its adapter changes nothing. Others are compared to it."
     layers = " and ".join(map(str, run.params.finetune.target_layers))
     how = (
         f"finetuned so that its hidden states at layer {layers} (Hugging Face's count) lie "
@@ -58,7 +60,7 @@ def about_finetune(run: RunFiles) -> str:
         " **It is a control**: its labels were shuffled, so that it must not tell the concepts of "
         "held-out texts better than the base model does."
     )
-    return f"{run.base_name}, {how}{shuffled if row.labels == 'shuffled' else ''}"
+    return f"{name}, {how}{shuffled if row.labels == 'shuffled' else ''}"
 
 
 def how_to_load(run: RunFiles, *, merged: bool) -> str:
@@ -155,19 +157,31 @@ def question_of(run: RunFiles) -> str:
 
 
 def how_well_monitored(run: RunFiles) -> str:
+    """Of every saved monitor what it was measured at: that of the prompt's end on prompts, that of
+    the mean while answers grow; or, where no concept means harm, the one that the headline is of.
+    """
     metrics: Mapping[str, Any] = run.metrics["monitors"]
-    scored = metrics[question_of(run)][HEADLINE] | metrics.get("shift", {}).get(HEADLINE, {})
-    names = ("auroc", "tpr", "fpr") if question_of(run) == "harm" else ("auroc", "accuracy")
-    rows = [
-        [group, *(said(scored[key].get(name, {})) for name in names)]
-        for key, group in GROUPS.items()
-        if key in scored
-    ]
-    return (
-        f"The one at `{metrics['position']}`; of requests, one at the prompt's end. Columns: the "
-        "AUROC; the shares of harmful and of harmless texts that raise an alarm, or the accuracy "
-        "where no concept means harm.\n\n" + drawn(["texts", *names], rows)
-    )
+    if question_of(run) == "concept":
+        said_of = metrics["concept"][HEADLINE]
+        return f"The one at `{metrics['position']}`, where the headline is read.\n\n" + _scores(
+            said_of, GROUPS, ("auroc", "accuracy")
+        )
+    parts = []
+    if "shift" in metrics:
+        asked = {f"examples_{split}": f"prompts of {GROUPS[split]}" for split in SPLITS} | REQUESTS
+        parts += [
+            "`prompt_end`, on prompts. `tpr` and `fpr` are the shares of harmful and of harmless "
+            "ones that raise an alarm.",
+            _scores(metrics["shift"][HEADLINE], asked, ("auroc", "tpr", "fpr")),
+        ]
+    if "streaming" in metrics:
+        parts += [
+            "`mean`, while answers grow. A harmful request counts as one whatever is answered; "
+            "`detected` and `false_alarms` are shares of harmful and of safe requests whose answer "
+            "raises an alarm by its end, and `tokens_to_detection` is how soon.",
+            _scores(metrics["streaming"], {"mean": "running answers"}, STREAMED),
+        ]
+    return "\n\n".join(parts)
 
 
 def limits_of(run: RunFiles, own: Sequence[str]) -> str:
@@ -182,6 +196,15 @@ def texts_of(run: RunFiles, split: str) -> int:
 
 def in_code(language: str, text: str) -> str:
     return f"```{language}\n{text}\n```\n\n"
+
+
+def _scores(scored: Mapping[str, Any], groups: Mapping[str, str], numbers: Sequence[str]) -> str:
+    rows = [
+        [group, *(said(scored[key].get(name, {})) for name in numbers)]
+        for key, group in groups.items()
+        if key in scored
+    ]
+    return drawn(["texts", *numbers], rows)
 
 
 def _sources(run: RunFiles) -> list[str]:

@@ -70,9 +70,17 @@ def test_numbers_are_the_committed_ones_with_their_intervals(finished: Params) -
     for label, value in named.items():
         _, after, *_ = rows[label].split(" | ")
         assert after.startswith(f"{value:.3f} ["), label
-    harm = read_json(METRICS / "monitors" / f"{VARIANT}.json")["harm"]["logistic"]["test"]["auroc"]
-    said = f"{harm['value']:.3f} [{harm['low']:.3f}, {harm['high']:.3f}]"
-    assert said in monitor_card(read_run(VARIANT), ["mean"])
+
+
+def test_monitors_are_told_as_they_were_measured_at_their_own_positions(finished: Params) -> None:
+    measured = read_json(METRICS / "monitors" / f"{VARIANT}.json")
+    card = monitor_card(read_run(VARIANT), ["mean", "prompt_end"])
+    for row, own in {
+        "requests": measured["shift"]["logistic"]["plain_test"]["auroc"],
+        "prompts of held-out texts": measured["shift"]["logistic"]["examples_test"]["auroc"],
+        "running answers": measured["streaming"]["mean"]["auroc"],
+    }.items():
+        assert f"| {row} | {own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]" in card
 
 
 def test_a_control_and_the_untouched_model_say_what_they_are(finished: Params) -> None:
