@@ -7,19 +7,20 @@ measured over seeds by `make seeds`.
 
     .venv/bin/python -m benchmarks.effect --work work/effect
 
-What is finished of a seed and a corpus is kept in the work folder under the commit that it belongs
-to, so that a run that was cut short goes on from there.
+What is finished is kept in the work folder, a file a variant, under the commit that it belongs to,
+so that a run that was cut short goes on from there. The losses that decide most are run first, on
+all seeds.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from benchmarks.effect_numbers import FIXED, OURS, RIVALS, SAMPLINGS, Seed
 from benchmarks.effect_page import RESULTS, renew
+from benchmarks.equal_kl import WORDS
 from benchmarks.runs import Corpus, clone, commit_of, python, repro, set_params
 from pipeline.core.files import read_json, write_json
 
@@ -33,6 +34,7 @@ ROWS = {
     **{loss: {"of": OURS, "contrast": loss} for loss in FIXED},
     **{f"{loss}_random": {"of": OURS, "contrast": loss, "sampling": "random"} for loss in FIXED},
 }
+FIRST = ("base", OURS, *FIXED, "shuffled")  # variants that are run before the others
 LOSSES = (*RIVALS, *SAMPLINGS.values(), OURS)
 CORPORA = {
     concepts: Corpus({"corpora.embedded.concepts": concepts}, (*LOSSES, "shuffled"), rows=ROWS)
@@ -65,19 +67,61 @@ def main() -> None:
     corpora = {name: CORPORA[name] for name in options.corpora}
     if options.real:
         corpora[options.real.name] = real(options.real)
-    commit = commit_of(Path.cwd())
-    units = [(name, seed) for seed in options.seeds for name in corpora]
-    with ThreadPoolExecutor(options.workers) as pool:
-        found = pool.map(partial(_run, options.work, commit, corpora), *zip(*units, strict=True))
-        report: dict[str, dict[str, Seed]] = {name: {} for name in corpora}
-        for (name, seed), own in zip(units, found, strict=True):
-            report[name][f"seed_{seed}"] = own
-            write(options.out, report, commit)
+    commit = options.commit or commit_of(Path.cwd())
+    found = (options.work / "found" / commit).resolve()
+    units = [
+        (name, seed, first) for first in (True, False) for seed in options.seeds for name in corpora
+    ]
+
+    def run(unit: tuple[str, int, bool]) -> None:
+        name, seed, first = unit
+        variants = [v for v in corpora[name].variants if (v in FIRST) == first]
+        run_unit(options.work / _unit(name, seed), found, seed, corpora[name], variants)
+
+    if not options.collect:
+        with ThreadPoolExecutor(options.workers) as pool:
+            list(pool.map(run, units))
+    report = {
+        name: {f"seed_{seed}": own for seed in options.seeds
+               if (own := collected(found / _unit(name, seed), corpora[name]))}
+        for name in corpora
+    }  # fmt: skip
+    write(options.out, report, commit)
     print((options.out / "effect.md").read_text(encoding="utf-8"))
 
 
+def _unit(name: str, seed: int) -> str:
+    return f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+
+
+def run_unit(folder: Path, found: Path, seed: int, corpus: Corpus, variants: Sequence[str]) -> None:
+    """Finetune and measure variants of a corpus with one seed in a clone of its own; those that
+    were kept from before are left."""
+    kept = found / folder.name
+    missing = [name for name in variants if not (kept / f"{name}.json").is_file()]
+    if missing:
+        clone(folder)
+        set_params(folder, seed, corpus)
+        repro(folder, [f"adapters@{name}" for name in (OURS, *missing)])
+        python(
+            folder, "benchmarks.equal_kl", "--reference", OURS, "--variants", *missing,
+            "--out", str(kept),
+        )  # fmt: skip
+        print(f"{folder.name}: {', '.join(missing)}", file=sys.stderr, flush=True)
+
+
+def collected(kept: Path, corpus: Corpus) -> Seed | None:
+    """What is finished of a corpus with one seed; nothing before the untouched model is."""
+    files = {name: kept / f"{name}.json" for name in corpus.variants}
+    if not (files["base"].is_file() and (kept / WORDS).is_file()):
+        return None
+    variants = {name: read_json(file) for name, file in files.items() if file.is_file()}
+    return {"words": read_json(kept / WORDS), "variants": variants}
+
+
 def write(out: Path, report: Mapping[str, Mapping[str, Seed]], commit: str) -> None:
-    """The numbers of every seed, and the page. What is not finished is left out."""
+    """The numbers of every seed, and the page. A corpus of which nothing is finished is left
+    out."""
     done = {name: seeds for name, seeds in report.items() if seeds}
     command = " ".join(["python -m benchmarks.effect", *sys.argv[1:]])
     write_json(out / "effect.json", {"commit": commit, "command": command, "corpora": done})
@@ -91,22 +135,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--corpora", nargs="*", choices=[*CORPORA], default=[*CORPORA])
     parser.add_argument("--real", type=Path, help="folder of tables, run beside the corpora")
+    parser.add_argument("--collect", action="store_true", help="run nothing: write what is there")
+    parser.add_argument("--commit", help="whose numbers are collected, if not the last one's")
     parser.add_argument("--workers", type=int, default=2, help="units at a time, one thread each")
     return parser.parse_args()
-
-
-def _run(work: Path, commit: str, corpora: Mapping[str, Corpus], name: str, seed: int) -> Seed:
-    """A corpus with one seed, finetuned and measured in a clone of its own, or kept from before."""
-    unit = f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
-    kept = (work / "found" / commit / f"{unit}.json").resolve()
-    if not kept.is_file():
-        folder = clone(work / unit)
-        set_params(folder, seed, corpora[name])
-        repro(folder, ["adapters"])
-        python(folder, "benchmarks.equal_kl", "--reference", OURS, "--out", str(kept))
-        print(f"{name}, seed {seed}: finished", file=sys.stderr, flush=True)
-    found: Seed = read_json(kept)
-    return found
 
 
 if __name__ == "__main__":

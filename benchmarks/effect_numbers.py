@@ -51,32 +51,41 @@ def run_of(seed: Seed, split: str, how: str) -> Run:
 
 
 def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate:
-    """A variant minus a rival, seed by seed."""
-    return over_seeds([run[variant][number] - run[rival][number] for run in runs])
+    """A variant minus a rival, seed by seed, of those seeds that have both."""
+    both = having(runs, variant, rival)
+    return over_seeds([run[variant][number] - run[rival][number] for run in both])
 
 
-def in_all(runs: Sequence[Run]) -> list[str]:
-    """The variants that every seed has."""
-    return [name for name in runs[0] if all(name in run for run in runs)]
+def having(runs: Sequence[Run], *variants: str) -> list[Run]:
+    """The seeds that have all these variants: a run may not be finished, and a KL not reached."""
+    return [run for run in runs if {*variants} <= run.keys()]
+
+
+def mean(runs: Sequence[Run], variant: str, number: str) -> Estimate:
+    """A variant's number over the seeds that have it."""
+    return over_seeds([run[variant][number] for run in having(runs, variant)])
 
 
 def leads(runs: Sequence[Run]) -> dict[str, Estimate]:
     """How far our loss parts concepts better than the others do, seed by seed, under either
     sampling: to be judged together with those of all other texts."""
-    known = in_all(runs)
     return {
-        f"{OURS} above {rival}{drawn_so}, {number}": gain(runs, ours, other, number)
+        claim_of(rival, number, sampling): gain(runs, ours, other, number)
         for rival in RIVALS[1:]
-        for drawn_so, ours, other in _alike(rival)
-        if ours in known and other in known
+        for sampling, ours, other in _alike(rival)
+        if having(runs, ours, other)
         for number in LED
     }
+
+
+def claim_of(rival: str, number: str, sampling: str = "balanced") -> str:
+    return f"{OURS} above {rival}, {sampling}, {number}"
 
 
 def _alike(rival: str) -> list[tuple[str, str, str]]:
     """Our loss and a rival on pairs that were drawn alike, balanced and at random."""
     balanced, random = drawn_both_ways(rival)
-    return [(", balanced", OURS, balanced), (", random", SAMPLINGS[OURS], random)]
+    return [("balanced", OURS, balanced), ("random", SAMPLINGS[OURS], random)]
 
 
 def drawn_both_ways(loss: str) -> tuple[str, str]:

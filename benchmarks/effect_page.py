@@ -23,10 +23,12 @@ from benchmarks.effect_numbers import (
     Estimate,
     Run,
     Seed,
+    claim_of,
     drawn_both_ways,
     gain,
-    in_all,
+    having,
     leads,
+    mean,
     over_seeds,
     run_of,
 )
@@ -44,6 +46,7 @@ MEANINGS = {
     "best_above_frozen": "the variant's best probe, minus the untouched model's best",
     "scale": "what the finetune's change of the weights is multiplied by",
 }
+Key = tuple[str, str, str]  # concepts, split, and whether at equal KL
 Claims = dict[str, tuple[str, bool]]  # what was found, and whether it holds
 
 
@@ -51,7 +54,7 @@ def gates(runs: Sequence[Run]) -> Claims:
     """The marks that were set for novel texts of the first generated corpus, and whether they are
     met on these."""
     found: Claims = {}
-    knn = over_seeds([run["base"]["knn_accuracy"] for run in runs])["value"]
+    knn = mean(runs, "base", "knn_accuracy")["value"]
     found["base k-NN leaves headroom, 0.40 to 0.75"] = (f"{knn:.3f}", 0.40 <= knn <= 0.75)
     for number in ("knn_accuracy", "centroid_accuracy"):
         rise = gain(runs, OURS, "base", number)
@@ -60,14 +63,14 @@ def gates(runs: Sequence[Run]) -> Claims:
         )  # fmt: skip
         moved = gain(runs, "shuffled", "base", number)["value"]
         found[f"shuffled {number} within 0.05 of base"] = (f"{moved:+.3f}", abs(moved) <= 0.05)
-        values = [run[OURS][number] for run in runs]
+        values = [run[OURS][number] for run in having(runs, OURS)]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         reached = float(np.mean(values)) >= 0.90 and spread <= 0.05
         found[f"{OURS} {number} at least 0.90, deviation over seeds at most 0.05"] = (
             f"{np.mean(values):.3f}, {spread:.3f}", reached,
         )  # fmt: skip
-    before, after = (np.mean([run[name]["perplexity"] for run in runs]) for name in ("base", OURS))
-    cost = float(after / before - 1)
+    before, after = (mean(runs, name, "perplexity")["value"] for name in ("base", OURS))
+    cost = after / before - 1
     found[f"{OURS} perplexity within 4 % of base"] = (f"{cost:+.1%}", abs(cost) <= 0.04)
     return found
 
@@ -93,7 +96,7 @@ def page(found: Mapping[str, Any]) -> str:
         if split in next(iter(seeds.values()))["words"]
         for how in (AS_IT_IS, MATCHED)
     }
-    compared = {key: own for key, own in runs.items() if {*FIXED} <= own[0].keys()}
+    compared = {key: own for key, own in runs.items() if having(own, OURS, *FIXED, "shuffled")}
     judged = corrected(
         {(*key, claim): lead for key, own in compared.items() if key[2] == MATCHED
          for claim, lead in leads(own).items()}
@@ -105,12 +108,13 @@ def page(found: Mapping[str, Any]) -> str:
         f"Means over seeds {', '.join(numbers)}, in brackets their 95 % interval (Student's t over "
         "seeds); every seed's own numbers are in effect.json. At equal KL, every variant's change "
         f"of the weights is multiplied by the scale, from {LEAST:g} to {MOST:g}, at which its "
-        f"mean KL per token from the untouched model is that of {OURS} on the same seed; a variant "
-        "that does not reach it is left out. p of a lead is corrected by Holm for all "
+        f"mean KL per token from the untouched model is that of {OURS} on the same seed; a seed "
+        "of a variant that does not reach it is left out. p of a lead is corrected by Holm for all "
         f"{len(judged)} leads of this page. Made by `{found['command']}`, with the pipeline of "
         f"commit {found['commit']}.",
         *("", *(f"- `{number}`: {meaning}." for number, meaning in MEANINGS.items())),
         *("", "## Above the best frozen probe", "", _headline(report)),
+        *("", "## Is contrast needed?", "", *_contrast(runs, judged)),
     ]  # fmt: skip
     for (corpus, split, how), own in runs.items():
         if how == MATCHED and (corpus, split, how) not in compared:
@@ -124,7 +128,7 @@ def page(found: Mapping[str, Any]) -> str:
             gates(own) if split == "novel" and (corpus, split, how) in compared and not at else {}
         )
         claims |= {
-            claim: (f"{said(lead, '+')}, p {lead['p']:.3f}", lead["value"] > 0 and is_clear(lead))
+            claim: (f"{said(lead, '+')}, p {lead['p']:.3f}", _holds(lead))
             for (*key, claim), lead in judged.items()
             if (*key,) == (corpus, split, how)
         }
@@ -144,41 +148,69 @@ def _headline(report: Mapping[str, Mapping[str, Seed]]) -> str:
         for split in (split for split in SPLITS if split in seeds[0]["words"]):
             runs = [run_of(seed, split, AS_IT_IS) for seed in seeds]
             cells = [said(over_seeds([seed["words"][split] for seed in seeds]))]
-            cells.append(said(over_seeds([run["base"]["best_probe"] for run in runs])))
+            cells.append(said(mean(runs, "base", "best_probe")))
             for number, variant in (
                 ("above_best_frozen", OURS), ("best_above_frozen", OURS),
                 ("best_above_frozen", FIXED[1]), ("best_above_frozen", "shuffled"),
             ):  # fmt: skip
-                known = variant in runs[0]
-                cells.append(said(gain_of(runs, variant, number), "+") if known else "")
+                known = having(runs, variant)
+                cells.append(said(mean(runs, variant, number), "+") if known else "")
             rows.append([corpus, split, *cells])
     header = ["concepts", "texts", "words alone", "best frozen probe", f"{OURS}, where it is read",
               f"{OURS}, best probe", f"{FIXED[1]}, best probe", "shuffled, best probe"]  # fmt: skip
     return drawn(header, rows)
 
 
-def gain_of(runs: Sequence[Run], variant: str, number: str) -> Estimate:
-    """A number that is a difference already, seed by seed."""
-    return over_seeds([run[variant][number] for run in runs])
+def _contrast(
+    runs: Mapping[Key, Sequence[Run]], judged: Mapping[tuple[str, ...], Estimate]
+) -> list[str]:
+    """Our loss minus those without a contrast, at equal KL, the same pairs; and how many leads
+    hold."""
+    rows = [
+        [corpus, split, rival, *(_bold(judged[corpus, split, how, claim_of(rival, number)])
+                                 for number in LED)]
+        for corpus, split, how in runs
+        for rival in FIXED
+        if (corpus, split, how, claim_of(rival, LED[0])) in judged
+    ]  # fmt: skip
+    held = [key[-1] for key, lead in judged.items() if _holds(lead)]
+    behind = [key[-1] for key, lead in judged.items() if lead["value"] < 0 and is_clear(lead)]
+    return [
+        f"{OURS} minus a loss without a contrast, both with balanced pairs and at equal KL; bold "
+        f"where it is clear after Holm's correction. Of all {len(judged)} leads over other losses, "
+        f"{len(held)} hold, and {len(behind)} are clearly on the other side.",
+        "",
+        drawn(["concepts", "texts", "minus", *LED], rows),
+    ]
+
+
+def _holds(lead: Estimate) -> bool:
+    return lead["value"] > 0 and is_clear(lead)
+
+
+def _bold(lead: Estimate) -> str:
+    """A change, in bold where it is clear."""
+    value, _, rest = said(lead, "+").partition(" ")
+    return f"**{value}** {rest}" if is_clear(lead) else f"{value} {rest}"
 
 
 def _table(runs: Sequence[Run], numbers: Sequence[str]) -> str:
     rows = [
-        [name, *(said(over_seeds([run[name][number] for run in runs])) for number in numbers)]
-        for name in in_all(runs)
+        [name, str(len(having(runs, name))), *(said(mean(runs, name, n)) for n in numbers)]
+        for name in dict.fromkeys(name for run in runs for name in run)
     ]
-    return drawn(["variant", *numbers], rows)
+    return drawn(["variant", "seeds", *numbers], rows)
 
 
 def _gains(runs: Sequence[Run]) -> list[str]:
     """The label-aware losses against the others and the untouched model, seed by seed."""
-    known, lines = in_all(runs), list[str]()
+    lines = list[str]()
     numbers = (*LED, "kl_to_base", "kl_of_openings")
-    for variant in (name for name in ("supcon", OURS) if name in known):
+    for variant in (name for name in ("supcon", OURS) if having(runs, name)):
         rows = [
             [rival, *(said(gain(runs, variant, rival, number), "+") for number in numbers)]
             for rival in RIVALS
-            if rival in known and rival != variant
+            if rival != variant and having(runs, variant, rival)
         ]
         lines += ["", drawn([f"{variant} minus", *numbers], rows)]
     return lines[1:]
@@ -186,11 +218,10 @@ def _gains(runs: Sequence[Run]) -> list[str]:
 
 def _samplings(runs: Sequence[Run]) -> list[str]:
     """What the sampling does to every loss, seed by seed."""
-    known = in_all(runs)
     rows = [
         [loss, *(said(gain(runs, *drawn_both_ways(loss), number), "+") for number in LED)]
         for loss in SAMPLINGS
-        if {*drawn_both_ways(loss)} <= {*known}
+        if having(runs, *drawn_both_ways(loss))
     ]
     return ["", drawn(["balanced minus random", *LED], rows)] if rows else []
 

@@ -7,7 +7,9 @@ of the documents that are held out for perplexity, of which no accuracy is.
 
 Runs in a project's folder whose adapters are trained:
 
-    python -m benchmarks.equal_kl --reference true_negatives --out found.json
+    python -m benchmarks.equal_kl --reference true_negatives --variants base nt_xent --out found
+
+writes a file a variant, and leaves those that are there.
 """
 
 import argparse
@@ -56,6 +58,7 @@ GEOMETRY = ("centroid_accuracy", "knn_accuracy", "silhouette")
 LEAST, MOST = 1 / 8, 8.0  # scales that are tried
 TOLERANCE = 0.01  # of the KL that is wanted
 ROUNDS = 12
+WORDS = "words alone.json"  # no variant has such a name
 RESAMPLES = 10  # the fewest there can be: only values are read
 
 Numbers = dict[str, float]  # by name
@@ -201,7 +204,8 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--reference", required=True, help="the variant whose KL all are to have")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--variants", nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder")
     options = parser.parse_args()
     params = load_params()
     device = prepare(params.runtime)
@@ -221,14 +225,16 @@ def main() -> None:
         return load_variant(paths.BASE_MODEL, paths.ADAPTERS / name, device)[0]
 
     wanted = bench.kl(loaded(options.reference))
-    variants = {}
-    for name, variant in progress(params.variants.items(), "measuring", len(params.variants)):
-        if variant.steps:
-            variants[name] = bench.both(loaded(name), wanted)
+    missing = [n for n in options.variants if not (options.out / f"{n}.json").is_file()]
+    for name in progress(missing, "measuring"):
+        if params.variants[name].steps:
+            found = bench.both(loaded(name), wanted)
         else:  # untouched: no scale changes it
             own = bench.measured(loaded(name), 1.0)
-            variants[name] = {"own": own, "equal_kl": own}
-    write_json(options.out, {"wanted_kl": wanted, "variants": variants, "words": words(bench)})
+            found = {"own": own, "equal_kl": own}
+        write_json(options.out / f"{name}.json", found)
+    if not (options.out / WORDS).is_file():
+        write_json(options.out / WORDS, words(bench))
 
 
 def words(bench: Bench) -> Numbers:
