@@ -26,7 +26,7 @@ from benchmarks.effect_numbers import (
 )
 from benchmarks.effect_page import page
 from benchmarks.equal_kl import WORDS
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import write_json
 from pipeline.core.params import load_params
 from tests.support.dag import ROOT
 
