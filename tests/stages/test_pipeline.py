@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.reporting.short_headline import MEANT
 from tests.support.clones import EVERY_STAGE, PRINTED, Edit, digests, dvc, repro
 from tests.support.pages import AFTER_A_RUN, FENCE, PAGES, run_shell
 from tests.support.tiny import VARIANTS
@@ -68,6 +69,9 @@ def test_the_headline_is_whole(clone: Path) -> None:
         assert row["best_frozen_probe"] == summary["base"]["best_probe"]
     assert summary["base"]["kl_to_base"] == 0
     assert summary["sft_contrast"]["kl_to_base"] > 0
+    short = json.loads((clone / "metrics/headline.json").read_text(encoding="utf-8"))
+    assert set(short) <= set(MEANT)
+    assert {"probe", "novel", "shifted", "silh", "refuse", "ppl", "selfie"} <= set(short)
 
 
 def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
