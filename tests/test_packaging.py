@@ -22,7 +22,7 @@ def test_every_command_is_a_function(target: str) -> None:
 def test_every_folder_of_code_is_packaged() -> None:
     folders = {
         path.parent.relative_to(ROOT).as_posix().replace("/", ".")
-        for package in ("pipeline", "stages")
+        for package in ("pipeline", "stages", "commands")
         for path in (ROOT / package).rglob("*.py")
     }
     found = find_packages(str(ROOT), include=SETUPTOOLS["packages"]["find"]["include"])
@@ -38,7 +38,7 @@ def test_every_other_file_of_a_package_is_packaged_with_it() -> None:
     }
     data = {
         path
-        for package in ("pipeline", "stages")
+        for package in ("pipeline", "stages", "commands")
         for path in (ROOT / package).rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc")
     }

@@ -24,7 +24,11 @@ def lines_of(path: Path) -> Iterator[str]:
             yield re.sub(r"\{\w*\}", ANY, node.value)
 
 
-MODULES = [path for package in ("pipeline", "stages") for path in (ROOT / package).rglob("*.py")]
+MODULES = [
+    path
+    for package in ("pipeline", "stages", "commands")
+    for path in (ROOT / package).rglob("*.py")
+]
 SAID = [line for path in MODULES for line in lines_of(path)]
 SAID.append((ROOT / "Makefile").read_text(encoding="utf-8"))
 

@@ -13,7 +13,7 @@ from pipeline.reporting.comparison import Beside, Line, Marks, corrected, is_cle
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import READ_SPLITS
 
-FIRST = 4  # answers that stand on the first screen
+ON_FIRST_SCREEN = 4  # answers that stand on the first screen
 APART = "silhouette"
 PARTED = (APART, "centroid_accuracy", "knn_accuracy", "cosine_within", "cosine_between",
           "coding_rate_gap", "kl_to_base")  # fmt: skip

@@ -22,7 +22,7 @@ from pipeline.core.params import load_params
 from pipeline.core.records import Interpretation
 from pipeline.reporting import figures
 from pipeline.reporting import page as report
-from pipeline.reporting.answers import FIRST, Answer, answers
+from pipeline.reporting.answers import ON_FIRST_SCREEN, Answer, answers
 from pipeline.reporting.comparison import Beside, Line, change_of, changes_from_baseline
 from pipeline.reporting.evidence import EVIDENCE, evidence
 from pipeline.reporting.glossary import MEANINGS
@@ -544,7 +544,7 @@ def test_the_first_screen_answers(browser: Browser, address: str, size: tuple[in
     opened = browser.new_page(viewport={"width": size[0], "height": size[1]})
     opened.goto(address)
     found = opened.locator(".first > div")
-    assert found.count() == FIRST
+    assert found.count() == ON_FIRST_SCREEN
     for answer in found.all():
         box = answer.bounding_box()
         assert box

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from commands.export.cards import CARD, adapter_card
+from commands.export.run_files import needed, read_run
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json, whole
 from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
-from pipeline.export.cards import CARD, adapter_card
-from pipeline.export.run_files import needed, read_run
 from pipeline.models.loading import load_base
 from pipeline.models.peft_import import PeftModel
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from commands.export import command
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
-from pipeline.export import command
-from tests.export.conftest import VARIANT
+from tests.commands.export.conftest import VARIANT
 from tests.support.hub_bench import Bench
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.export.card_parts import (
+from commands.export.card_parts import (
     GROUPS,
     about_finetune,
     how_to_load,
@@ -25,7 +25,7 @@ from pipeline.export.card_parts import (
     question_of,
     texts_of,
 )
-from pipeline.export.run_files import RunFiles
+from commands.export.run_files import RunFiles
 from pipeline.reporting.markdown import drawn, said
 
 CARD = "README.md"  # where a Hub looks for it

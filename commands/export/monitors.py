@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
+from commands.export.cards import CARD, monitor_card
+from commands.export.run_files import needed, read_run
 from pipeline.core.files import whole
 from pipeline.core.paths import MONITORS
-from pipeline.export.cards import CARD, monitor_card
-from pipeline.export.run_files import needed, read_run
 from pipeline.monitors.saved import load_monitor
 
 

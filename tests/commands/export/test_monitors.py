@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands.export.monitors import export_monitors
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.core.paths import MONITORS
-from pipeline.export.monitors import export_monitors
 from pipeline.monitors.saved import TENSORS, load_monitor
-from tests.export.conftest import VARIANT
+from tests.commands.export.conftest import VARIANT
 
 
 def test_every_saved_monitor_is_there_and_the_same(finished: Params, tmp_path: Path) -> None:

@@ -7,11 +7,7 @@ import pytest
 from gguf import GGUFReader
 from safetensors.numpy import load_file
 
-from pipeline.core.console import InputError
-from pipeline.core.params import Params
-from pipeline.core.paths import REPRESENTATIONS
-from pipeline.core.representations import Representations, load_representations
-from pipeline.export.directions import (
+from commands.export.directions import (
     Direction,
     direction_of,
     export_direction,
@@ -19,8 +15,12 @@ from pipeline.export.directions import (
     ranked,
     write_control_vector,
 )
-from pipeline.export.run_files import read_run
-from tests.export.conftest import VARIANT
+from commands.export.run_files import read_run
+from pipeline.core.console import InputError
+from pipeline.core.params import Params
+from pipeline.core.paths import REPRESENTATIONS
+from pipeline.core.representations import Representations, load_representations
+from tests.commands.export.conftest import VARIANT
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from transformers.utils import logging
 
+from commands.export.directions import export_direction
+from commands.export.models import export_adapter, export_merged
+from commands.export.monitors import export_monitors
+from commands.export.pushing import push
 from pipeline.core.console import InputError, run
-from pipeline.export.directions import export_direction
-from pipeline.export.models import export_adapter, export_merged
-from pipeline.export.monitors import export_monitors
-from pipeline.export.pushing import push
 
 KINDS = {
     "adapter": "the adapter, as PEFT loads it",

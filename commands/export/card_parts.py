@@ -4,9 +4,9 @@ which texts, how well it does, and its limits."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from commands.export.run_files import RunFiles
 from pipeline.core.concepts import spoken
 from pipeline.core.records import HEADLINE
-from pipeline.export.run_files import RunFiles
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import differences, headline

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from commands.export.pushing import push
 from pipeline.core.console import InputError
-from pipeline.export.pushing import push
 from pipeline.hub.fetch import fetch
 from tests.support.hub_bench import Bench, tensors
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from commands.export.cards import adapter_card, direction_card, monitor_card
+from commands.export.run_files import read_run
 from pipeline.core.files import read_json, write_json
 from pipeline.core.params import Params
 from pipeline.core.paths import BASE_CARD, METRICS
-from pipeline.export.cards import adapter_card, direction_card, monitor_card
-from pipeline.export.run_files import read_run
 from pipeline.reporting.glossary import MEANINGS
-from tests.export.conftest import VARIANT
+from tests.commands.export.conftest import VARIANT
 
 ABOUT = {"concept": "fraud", "against": "all other", "layer": 3, "position": "last", "texts": 48,
          "length": 2.5, "gguf": True}  # fmt: skip

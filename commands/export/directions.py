@@ -15,14 +15,14 @@ from gguf import GGUFWriter
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from commands.export.cards import CARD, direction_card
+from commands.export.run_files import RunFiles, needed, read_run
 from pipeline.core.console import InputError, nearest
 from pipeline.core.files import read_json, whole
 from pipeline.core.paths import BASE_MODEL, EXAMPLES, REPRESENTATIONS, SHIFTED
 from pipeline.core.records import Example, read_records
 from pipeline.core.representations import Representations, load_representations
 from pipeline.evaluation.bootstrap import draw_prompts
-from pipeline.export.cards import CARD, direction_card
-from pipeline.export.run_files import RunFiles, needed, read_run
 from pipeline.monitors.metrics import ranking_measures
 
 ALL_OTHERS = "all other"

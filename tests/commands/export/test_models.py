@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from commands.export.models import export_adapter, export_merged
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.params import Params
 from pipeline.core.paths import ADAPTERS, BASE_CARD, BASE_MODEL
-from pipeline.export.models import export_adapter, export_merged
 from pipeline.models.loading import load_variant
-from tests.export.conftest import VARIANT
+from tests.commands.export.conftest import VARIANT
 
 # A program of someone who has the folders and the published libraries, and nothing else.
 STRANGER = """
