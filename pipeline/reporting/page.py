@@ -12,7 +12,7 @@ from pipeline.core.concepts import balanced, spoken
 from pipeline.core.files import whole
 from pipeline.core.records import Interpretation
 from pipeline.core.sections import Asking, Section
-from pipeline.reporting.answers import FIRST, answers
+from pipeline.reporting.answers import ON_FIRST_SCREEN, answers
 from pipeline.reporting.comparison import Beside, Line, changes_from_baseline
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
@@ -77,7 +77,7 @@ def render_report(run: ReportContents) -> str:
             for name in reversed(run.compared)
             if name != BASE
         },
-        first=FIRST,
+        first=ON_FIRST_SCREEN,
         groups=grouped_numbers(run.rows),
         meanings=MEANINGS,
         injected=INJECTED,
