@@ -22,6 +22,7 @@ SHARE = 0.8  # of the memory that a run may plan with
 PAIRS_PER_STEP, RETAIN_PER_STEP = 12, 2
 VARIANTS = ("base", "true_negatives", "shuffled")  # the loss, and its control
 SHORT_EDITS = ("supervised", "random_target")
+SMALL = 5e8  # weights
 FEWEST_STEPS, MOST_STEPS = 20, 2000
 WEIGHTS = {"retain_weight": 1.0, "penalty_weight": 3.0}
 
@@ -58,10 +59,10 @@ class TextSize:
     response: int
 
 
-def depths_of(blocks: int, target: int | None = None) -> dict[str, Any]:
-    """Where a model is trained, read, asked and edited: `target` or the paper's depth, and quarters
-    of the model beside it. Edits of a kind that params.yaml lacks are passed over."""
-    top = round(DEPTH * blocks) if target is None else target
+def depths_of(blocks: int) -> dict[str, Any]:
+    """Where a model is trained, read, asked and edited: the paper's depth, and quarters of the
+    model beside it. Edits that params.yaml lacks are passed over."""
+    top = round(DEPTH * blocks)
     low = max(1, blocks // 4)
     return {
         "finetune": {"target_layers": [top]},
@@ -80,13 +81,18 @@ def depths_of(blocks: int, target: int | None = None) -> dict[str, Any]:
     }
 
 
-def short_run(blocks: int, steps: int) -> dict[str, Any]:
+def rate_of(model: ModelSize) -> float:
+    """The learning rate: what small models were tuned to, and the paper's for others."""
+    return 2.0e-3 if model.weights < SMALL else 1.0e-4
+
+
+def short_run(blocks: int, steps: int, rate: float = 2.0e-3) -> dict[str, Any]:
     """What makes a step of a few seconds and a run of an hour of a small pretrained model."""
     return {
         "pairs": {"count": steps * PAIRS_PER_STEP},
         "finetune": {
             "positions": ["mean"],
-            "learning_rate": 2.0e-3,
+            "learning_rate": rate,
             "pairs_per_step": PAIRS_PER_STEP,
             "retain_per_step": RETAIN_PER_STEP,
             "lora_dropout": 0.0,

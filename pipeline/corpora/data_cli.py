@@ -38,7 +38,7 @@ LABELS = ("label", "labels", "concept", "category", "topic", "intent", "class", 
 
 
 def main() -> None:
-    options = parsed()
+    options = _parsed()
     params = load_params()
     # Texts may hold what rich would read as markup.
     console = Console(markup=False, emoji=False, highlight=False)
@@ -62,7 +62,7 @@ def main() -> None:
     check_corpus(corpus)
 
 
-def parsed() -> argparse.Namespace:
+def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", nargs="?", help="of tables; without one, what params.yaml names")
     add_table_options(parser)

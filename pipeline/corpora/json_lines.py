@@ -18,7 +18,7 @@ from pipeline.corpora.columns import (
     renamed,
 )
 
-FIRST = 100  # objects that say which keys there are
+FIRST_OBJECTS = 100  # objects that say which keys there are
 
 
 def read_json_rows(
@@ -52,7 +52,7 @@ def read_json_rows(
 
 def json_columns(path: Path, file: Unmarked) -> list[str]:
     """The keys of a file's first objects."""
-    first = islice(_objects(path, file), FIRST)
+    first = islice(_objects(path, file), FIRST_OBJECTS)
     return [*dict.fromkeys(key for _, fields in first for key in fields)]
 
 

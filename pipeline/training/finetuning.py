@@ -63,12 +63,18 @@ def finetune(
     number alone, so that a run which goes on from a checkpoint ends with the same bytes.
     A variant of 0 steps is the untouched model. `watch` is given the learning curve whenever it
     has a new point.
-    Raises InputError where the objective diverges, or the model makes no finite numbers of a text
-    even without its adapter; the last good checkpoint stays.
+    Raises InputError where there is nothing that the variant could learn, where the objective
+    diverges, or the model makes no finite numbers of a text even without its adapter; the last
+    good checkpoint stays.
     """
     variant = objective.finetuned.variant
     if variant.steps == 0:
         return []
+    if variant.response_weight and not any(e.safe_response for e in data.examples.values()):
+        raise InputError(
+            "no training text has a response, and this variant has a response_weight; set it to 0, "
+            "or take the row out of variants"
+        )
     run = FinetuneRun(objective.adapted, params)
     validation = Validation(objective, list(data.examples.values()), params.watched_texts)
     run.restore(checkpoint)
@@ -133,7 +139,11 @@ class FinetuneRun:
                 f"{self.first_loss:.3g} at the first; lower finetune.learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
+        else:  # no text of this step has a response, and that is all that is learned
+            for weight in self.trained.values():
+                weight.grad = torch.zeros_like(weight)
         distributed.average_gradients(self.trained.values())
         norm = distributed.full_tensor(
             torch.nn.utils.clip_grad_norm_(self.trained.values(), params.clip_norm)

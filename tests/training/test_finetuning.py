@@ -1,4 +1,7 @@
-"""The finetune trains what its variant says, from the seed alone, and moves nothing at 0 steps."""
+"""The finetune trains what its variant says, from the seed alone, and moves nothing at 0 steps.
+
+Longer than other files, as one way to train serves every law here.
+"""
 
 import dataclasses
 import itertools
@@ -46,13 +49,14 @@ def train(
         seed: int = 0,
         finetuning: Finetune = every_step,
         repeated: int = 0,
+        texts: Sequence[Example] = examples,
         checkpoint: Checkpoint = NEVER,
         watch: Callable[[Sequence[CurvePoint]], None] = lambda curve: None,
         **row: object,
     ) -> tuple[PeftModel, list[CurvePoint]]:
         variant = params.variants["sft_contrast"].model_copy(update=row)
         chosen = pairs[: params.finetune.pairs_per_step] * repeated or pairs
-        data = FinetuneData({e.id: e for e in examples}, chosen, documents)
+        data = FinetuneData({e.id: e for e in texts}, chosen, documents)
         torch.manual_seed(seed)
         adapted = with_lora(model, finetuning)
         objective = Objective(adapted, encoder, finetuning, variant, params.asking)
@@ -114,6 +118,22 @@ def test_contrast_falls_when_nothing_holds_it(
     )  # fmt: skip
     assert curve[-1].contrast < 0.8 * curve[0].contrast
     assert all(step.retain == step.penalty == step.response == 0 for step in curve)
+
+
+RESPONSES_ALONE = {
+    "contrast": "none", "contrast_weight": 0.0, "retain_weight": 0.0, "penalty_weight": 0.0,
+}  # fmt: skip
+
+
+def test_steps_without_a_response_learn_nothing_and_a_run_without_any_is_refused(
+    train, model: PreTrainedModel, examples: list[Example]
+) -> None:
+    texts = [dataclasses.replace(e, safe_response="") for e in examples]
+    spare = dataclasses.replace(texts[0], id="in no pair", safe_response="Yes.")
+    _, curve = train(model, texts=[*texts, spare], steps=2, **RESPONSES_ALONE)
+    assert [(step.response, step.gradient_norm) for step in curve] == [(0, 0), (0, 0)]
+    with pytest.raises(InputError, match="no training text has a response"):
+        train(type(model)(model.config), texts=texts, steps=2, **RESPONSES_ALONE)
 
 
 def test_terms_are_zero_before_the_first_step(train, model: PreTrainedModel) -> None:
