@@ -13,13 +13,13 @@ from pipeline.reporting.headline import differences, headline
 from pipeline.reporting.markdown import drawn, said
 
 METHOD = "SEER / TELLME, [arXiv 2502.05242](https://arxiv.org/abs/2502.05242)"
-SPLITS = ("test", "novel", "shifted")
+SCORED_SPLITS = ("test", "novel", "shifted")
 GROUPS = {  # of texts that monitors are scored on, by their keys in metrics
     "test": "held-out texts",
     "novel": "texts without a labelled content word",
     "shifted": "texts of another corpus",
 }
-REQUESTS = {
+ASKED_PROMPTS = {
     "plain_test": "requests",
     "plain_novel": "requests, new words",
     "framed_test": "requests dressed as fiction",
@@ -168,7 +168,9 @@ def how_well_monitored(run: RunFiles) -> str:
         )
     parts = []
     if "shift" in metrics:
-        asked = {f"examples_{split}": f"prompts of {GROUPS[split]}" for split in SPLITS} | REQUESTS
+        asked = {
+            f"examples_{split}": f"prompts of {GROUPS[split]}" for split in SCORED_SPLITS
+        } | ASKED_PROMPTS
         parts += [
             "`prompt_end`, on prompts. `tpr` and `fpr` are the shares of harmful and of harmless "
             "ones that raise an alarm.",
