@@ -20,6 +20,7 @@ Estimate = Mapping[str, float]  # value, low, high, and p of a mean over seeds
 Numbers = dict[str, float]  # by name
 Seed = dict[str, Any]  # what benchmarks.equal_kl writes of one seed
 Run = dict[str, Numbers]  # one seed's numbers on one split, by variant
+Claims = dict[str, tuple[str, bool]]  # what was found, and whether it holds
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
@@ -92,3 +93,33 @@ def drawn_both_ways(loss: str) -> tuple[str, str]:
     """A loss's variant with balanced pairs, and the one with pairs drawn at random."""
     other = SAMPLINGS[loss]
     return (other, loss) if other.endswith("_balanced") else (loss, other)
+
+
+def gates(runs: Sequence[Run]) -> Claims:
+    """The marks that were set for novel texts of the first generated corpus, and whether they are
+    met on these."""
+    found: Claims = {}
+    knn = mean(runs, "base", "knn_accuracy")["value"]
+    found["base k-NN leaves headroom, 0.40 to 0.75"] = (f"{knn:.3f}", 0.40 <= knn <= 0.75)
+    for number in ("knn_accuracy", "centroid_accuracy"):
+        rise = gain(runs, OURS, "base", number)
+        found[f"{OURS} {number} at least 0.15 above base, interval above 0"] = (
+            said(rise, "+"), rise["value"] >= 0.15 and rise["low"] > 0,
+        )  # fmt: skip
+        moved = gain(runs, "shuffled", "base", number)["value"]
+        found[f"shuffled {number} within 0.05 of base"] = (f"{moved:+.3f}", abs(moved) <= 0.05)
+        values = [run[OURS][number] for run in having(runs, OURS)]
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        reached = float(np.mean(values)) >= 0.90 and spread <= 0.05
+        found[f"{OURS} {number} at least 0.90, deviation over seeds at most 0.05"] = (
+            f"{np.mean(values):.3f}, {spread:.3f}", reached,
+        )  # fmt: skip
+    before, after = (mean(runs, name, "perplexity")["value"] for name in ("base", OURS))
+    cost = after / before - 1
+    found[f"{OURS} perplexity within 4 % of base"] = (f"{cost:+.1%}", abs(cost) <= 0.04)
+    return found
+
+
+def said(estimate: Estimate, sign: str = "") -> str:
+    value, low, high = (f"{estimate[end]:{sign}.3f}" for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
