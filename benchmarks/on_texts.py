@@ -18,8 +18,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.runs import clone_without_results, commit_of_clean, environment_of
+from commands.start.fitting import keep_short, short_run
 from pipeline.core.console import InputError, run
-from pipeline.core.fitting import keep_short, short_run
 from pipeline.core.paths import REPORT, SEED_VALUES
 from pipeline.core.presets import laid_over, lay_over
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import on_texts
-from pipeline.core import fitting
+from commands.start import fitting
 from pipeline.core.console import InputError
 from pipeline.core.params import load_params
 from tests.support.clones import git

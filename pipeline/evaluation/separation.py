@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
@@ -115,12 +116,13 @@ def pairs_of_concepts(
 def nearest_centroid(seen: Vectors, known: Labels, vectors: Vectors) -> Labels:
     """The concept of the nearest mean of `seen` [M, D], for each vector [N, D].
 
-    One neighbour among the means: unlike scikit-learn's NearestCentroid it is also defined where
-    all vectors are the same, as at the prompt's end of the embeddings.
+    Unlike scikit-learn's NearestCentroid it is also defined where all vectors are the same, as at
+    the prompt's end of the embeddings.
     """
     concepts = np.unique(known)
     means = np.stack([seen[known == concept].mean(0) for concept in concepts])
-    return nearest_texts(means, concepts, vectors, 1)
+    nearest: Labels = concepts[pairwise_distances_argmin(vectors, means)]
+    return nearest
 
 
 def nearest_texts(seen: Vectors, known: Labels, vectors: Vectors, neighbours: int) -> Labels:

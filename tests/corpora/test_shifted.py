@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.start.corpus_tables import summary
 from pipeline.core.concepts import concepts_of
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json
@@ -19,7 +20,6 @@ from pipeline.core.scored_sets import prompts_alone, sets_among, split_of
 from pipeline.core.sections import CsvCorpora
 from pipeline.core.text_identity import normalised
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
-from pipeline.corpora.corpus_tables import summary
 from pipeline.corpora.folder_corpus import read_tables
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.recipes import LABELLED_RECIPES

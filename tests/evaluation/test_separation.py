@@ -533,3 +533,9 @@ def test_the_probe_is_scikit_learns(concepts: str) -> None:
     exponentials = np.exp(scores - scores.max(1, keepdims=True))
     shares = exponentials / exponentials.sum(1, keepdims=True)
     np.testing.assert_allclose(shares, expected.predict_proba(new), atol=1e-9)
+
+
+def test_a_hundred_concepts_have_each_a_mean() -> None:
+    """And no library takes names for numbers; warnings are errors."""
+    seen, names = np.eye(100), np.array([f"c{n}" for n in range(100)])
+    assert sep.nearest_centroid(seen, names, seen).tolist() == names.tolist()

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from commands.start.corpus_tables import concepts_table, examples_table, summary
 from pipeline.core.concepts import concepts_of, file_name_of, spoken
 from pipeline.core.console import InputError
 from pipeline.core.files import branch, read_json, write_json
 from pipeline.core.records import Example, TokenInterpretation, read_records, write_records
 from pipeline.core.representations import Representations
 from pipeline.corpora.corpus import check_corpus, write_manifest
-from pipeline.corpora.corpus_tables import concepts_table, examples_table, summary
 from pipeline.corpora.folder_corpus import LONGEST_LABEL, LabelCounts, read_rows
 from pipeline.corpora.labelled_corpus import Rules, labelled_corpus
 from pipeline.corpora.rows import Row

@@ -14,7 +14,7 @@ from pipeline.core.concepts import spoken
 from pipeline.core.records import Example, evenly_spaced
 from pipeline.core.sections import Text
 
-SPLITS = ("train", "validation", "test", "novel")
+FIRST_SPLITS = ("train", "validation", "test", "novel")
 CHARACTERS_SHOWN = 100  # characters of a text that stands as an example
 TEXTS_SHOWN = 3  # texts of a concept
 MOST_COUNTED = 5000  # texts whose tokens are counted
@@ -64,7 +64,7 @@ def concepts_table(
     texts: dict[str, list[str]] = {}
     for example in examples:
         texts.setdefault(example.concept, []).append(f"{example.prompt}\n{example.response}")
-    splits = (*SPLITS, *manifest["sets"])
+    splits = (*FIRST_SPLITS, *manifest["sets"])
     present = [s for s in splits if any(s in rows for rows in manifest["rows"].values())]
     table = Table("concept", title="Labelled texts, and the mean length of prompt and response")
     for name in (*present, *counters):

@@ -15,6 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from rich.console import Console
 from ruamel.yaml import YAML
 
+from commands.start.corpus_tables import show_corpus, token_counter
 from pipeline.core.console import InputError, run
 from pipeline.core.files import read_json
 from pipeline.core.params import load_params
@@ -24,7 +25,6 @@ from pipeline.core.records import Example, read_records
 from pipeline.core.sections import CsvCorpora, Model
 from pipeline.corpora.columns import listed
 from pipeline.corpora.corpus import check_corpus, manifest_of
-from pipeline.corpora.corpus_tables import show_corpus, token_counter
 from pipeline.corpora.folder_corpus import read_tables, tables_of
 from pipeline.corpora.near_duplicates import find_near_duplicates
 from pipeline.corpora.tables import columns_of

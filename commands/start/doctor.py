@@ -11,9 +11,10 @@ from pathlib import Path
 
 from huggingface_hub import is_offline_mode, try_to_load_from_cache
 
-from pipeline.core import fitting
+from commands.start import fitting
+from commands.start.fitting import WEIGHT_BYTES, Machine, ModelSize
+from commands.start.sizes import machine_of, size_of
 from pipeline.core.console import InputError, run
-from pipeline.core.fitting import WEIGHT_BYTES, Machine, ModelSize
 from pipeline.core.params import Params, load_params, misfits_of
 from pipeline.core.paths import CONSTRAINTS, EXAMPLES
 from pipeline.corpora.corpus import check_corpus
@@ -22,7 +23,6 @@ from pipeline.hub.packages import free_bytes
 from pipeline.hub.revision import cache_folder
 from pipeline.models.loading import folder_of
 from pipeline.models.published import CONFIG
-from pipeline.models.sizes import machine_of, size_of
 
 Check = Callable[[Params], str]
 """What is well, in a few words. Raises InputError for what would fail."""

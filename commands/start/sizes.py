@@ -10,9 +10,9 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import torch
 
+from commands.start.fitting import Machine, ModelSize
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json
-from pipeline.core.fitting import Machine, ModelSize
 from pipeline.core.sections import Model
 from pipeline.hub.fetch import fetch
 from pipeline.hub.listing import listing

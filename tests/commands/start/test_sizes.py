@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from commands.start.fitting import ModelSize
+from commands.start.sizes import machine_of, size_of
 from pipeline.core.console import InputError
-from pipeline.core.fitting import ModelSize
 from pipeline.core.params import Params
 from pipeline.core.sections import Model
 from pipeline.models.building import new_model
 from pipeline.models.encoding import Encoder
-from pipeline.models.sizes import machine_of, size_of
 from tests.support.wheels import LAYERS, WIDTH, write_gguf
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from pipeline.core import fitting
+from commands.start import fitting
+from commands.start.fitting import Machine, ModelSize, TextSize, planned
 from pipeline.core.console import InputError
-from pipeline.core.fitting import Machine, ModelSize, TextSize, planned
 from pipeline.core.sections import DType
 from tests.core.test_presets import DEPTHS
 from tests.support.dag import ROOT

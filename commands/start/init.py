@@ -14,23 +14,23 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from pipeline.core import fitting
-from pipeline.core.console import InputError, run
-from pipeline.core.fitting import Machine, TextSize
-from pipeline.core.params import load_params
-from pipeline.core.presets import known, laid_over, lay_over, plain, preset
-from pipeline.core.records import evenly_spaced
-from pipeline.core.sections import CsvCorpora, Model
-from pipeline.corpora.corpus import Corpus, check_corpus
-from pipeline.corpora.corpus_tables import MOST_COUNTED, token_counter
-from pipeline.corpora.data_cli import (
+from commands.start import fitting
+from commands.start.corpus_tables import MOST_COUNTED, token_counter
+from commands.start.data import (
     add_table_options,
     described_tables,
     settings_of,
     tokenizer_of,
 )
+from commands.start.fitting import Machine, TextSize
+from commands.start.sizes import best_device, machine_of, size_of
+from pipeline.core.console import InputError, run
+from pipeline.core.params import load_params
+from pipeline.core.presets import known, laid_over, lay_over, plain, preset
+from pipeline.core.records import evenly_spaced
+from pipeline.core.sections import CsvCorpora, Model
+from pipeline.corpora.corpus import Corpus, check_corpus
 from pipeline.corpora.folder_corpus import read_tables
-from pipeline.models.sizes import best_device, machine_of, size_of
 
 REVISION = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 CHARACTERS_A_TOKEN = 4  # where there is no tokenizer yet

@@ -11,11 +11,11 @@ import pytest
 from ruamel.yaml import YAML
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from commands.start import data
 from pipeline.core.console import InputError
 from pipeline.core.params import load_params
 from pipeline.core.paths import BASE_MODEL
 from pipeline.core.presets import lay_over
-from pipeline.corpora import data_cli
 from pipeline.corpora.folder_corpus import read_tables
 from tests.support.dag import ROOT
 
@@ -33,7 +33,7 @@ def said(
 
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["legible-data", *arguments])
-        data_cli.main()
+        data.main()
         return capsys.readouterr().out
 
     return run

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from commands.start import corpus_tables, data
 from pipeline.core.console import InputError
 from pipeline.core.paths import CORPORA
 from pipeline.core.records import Example, write_records
-from pipeline.corpora import corpus_tables, data_cli
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
 from tests.support.dag import ROOT
@@ -65,7 +65,7 @@ def printed(
     write_manifest(CORPORA / "manifest.json", made, vars(find_near_duplicates(made.labelled)))
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.setattr(sys, "argv", ["legible-data"])
-    data_cli.main()
+    data.main()
     return capsys.readouterr().out
 
 
@@ -149,7 +149,7 @@ def test_without_corpora_one_line_says_what_to_run(
 ) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.corpora.data_cli"],
+        [sys.executable, "-m", "commands.start.data"],
         cwd=tmp_path, env={"PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
@@ -161,12 +161,12 @@ def test_without_corpora_one_line_says_what_to_run(
     (CORPORA / "manifest.json").write_text("{}", encoding="utf-8")
     (CORPORA / "examples.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="older version"):
-        data_cli.main()
+        data.main()
 
 
 def test_it_is_light_and_has_a_name_of_its_own() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, function = project["scripts"]["legible-data"].partition(":")
-    assert getattr(import_module(module), function) is data_cli.command
+    assert getattr(import_module(module), function) is data.command
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core import fitting
+from commands.start import doctor as doctor_command
+from commands.start import fitting
+from commands.start import init as init_command
+from commands.start.fitting import Machine, ModelSize
 from pipeline.core.console import InputError
-from pipeline.core.fitting import Machine, ModelSize
 from pipeline.core.params import load_params
 from pipeline.core.presets import laid_over, lay_over
-from pipeline.inference import doctor_cli, init_cli
 from tests.support.clones import dvc, git
 from tests.support.dag import ROOT
 
@@ -25,8 +26,8 @@ MACHINE = Machine("cpu", 2, 16e9, 5e11, has_bfloat16=False)
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(init_cli, "machine_of", lambda device: MACHINE)
-    monkeypatch.setattr(doctor_cli, "machine_of", lambda device: MACHINE)
+    monkeypatch.setattr(init_command, "machine_of", lambda device: MACHINE)
+    monkeypatch.setattr(doctor_command, "machine_of", lambda device: MACHINE)
     for name in ("params.yaml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("presets", "examples"):
@@ -43,7 +44,7 @@ def init(
 ) -> Init:
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["legible-init", *arguments])
-        init_cli.main()
+        init_command.main()
         return capsys.readouterr().out
 
     return run
@@ -101,7 +102,7 @@ def test_what_is_missing_is_one_line_and_params_stay(
     """Without a terminal, nothing is asked."""
     before = Path("params.yaml").read_bytes()
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
-    monkeypatch.setattr(init_cli, "size_of", lambda *_: ModelSize(32, 4096, 8 * 10**9, 8192))
+    monkeypatch.setattr(init_command, "size_of", lambda *_: ModelSize(32, 4096, 8 * 10**9, 8192))
     with pytest.raises(InputError) as mistake:
         init(*arguments)
     assert str(mistake.value).startswith(message)
@@ -131,11 +132,11 @@ def doctor(project: Path, capsys: pytest.CaptureFixture[str]) -> Init:
     """What the doctor says; the line of a failure last."""
     git(project, "init", "-q")
     dvc(project, "init", "-q")
-    doctor_cli._machine.cache_clear()
+    doctor_command._machine.cache_clear()
 
     def run() -> str:
         try:
-            doctor_cli.main()
+            doctor_command.main()
             failed = ""
         except InputError as mistake:
             failed = str(mistake)
@@ -146,7 +147,7 @@ def doctor(project: Path, capsys: pytest.CaptureFixture[str]) -> Init:
 
 def test_the_default_run_is_well(doctor: Init) -> None:
     said = doctor().splitlines()
-    assert [line.partition(":")[0] for line in said] == [f"ok   {c}" for c in doctor_cli.CHECKS]
+    assert [line.partition(":")[0] for line in said] == [f"ok   {c}" for c in doctor_command.CHECKS]
 
 
 @pytest.mark.parametrize(
@@ -180,10 +181,10 @@ def test_what_would_fail_is_a_line(
 def test_a_folder_that_is_no_repository_and_no_constraints(project: Path) -> None:
     params = load_params()
     with pytest.raises(InputError, match="this folder is no git repository"):
-        doctor_cli.project(params)
+        doctor_command.project(params)
     Path("constraints.txt").write_text("torch==0.0.1\n")
     with pytest.raises(InputError, match=r"torch is .*, pinned 0\.0\.1: run make repro"):
-        doctor_cli.versions(params)
+        doctor_command.versions(params)
     Path("constraints.txt").unlink()
     with pytest.raises(InputError, match=r"constraints\.txt is missing"):
-        doctor_cli.versions(params)
+        doctor_command.versions(params)
