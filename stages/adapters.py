@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import run, variant_name
 from pipeline.core.params import find_variant, load_params
 from pipeline.core.paths import (
@@ -14,6 +15,7 @@ from pipeline.core.paths import (
     CURVE_LOGS,
     DOCUMENTS,
     EXAMPLES,
+    MANIFEST,
     METRICS,
     PAIRS,
     SEVERAL,
@@ -55,6 +57,7 @@ def main() -> None:
         {e.id: e for path in (EXAMPLES, SEVERAL) for e in read_records(path, Example)},
         read_records(pairs, Pair),
         [d for d in read_records(DOCUMENTS, Document) if d.split == "pretrain"],
+        safe_concepts(MANIFEST),
     )
     objective = Objective(
         adapted,
@@ -69,7 +72,7 @@ def main() -> None:
         "adapters",
         params.seed,
         [params.text, params.finetune, params.asking, params.runtime, variant],
-        [EXAMPLES, SEVERAL, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
+        [EXAMPLES, SEVERAL, MANIFEST, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
         device,
     )
     checkpoint = Checkpoint(

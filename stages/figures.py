@@ -3,10 +3,18 @@
 from pipeline.core.console import run
 from pipeline.core.files import read_json
 from pipeline.core.params import load_params
-from pipeline.core.paths import FIGURES, METRICS, REPRESENTATIONS, SCORES, TOKEN_INTERPRETATIONS
+from pipeline.core.paths import (
+    FIGURES,
+    MANIFEST,
+    METRICS,
+    REPRESENTATIONS,
+    SCORES,
+    TOKEN_INTERPRETATIONS,
+)
 from pipeline.core.records import Score, TokenInterpretation, read_records
 from pipeline.core.representations import load_representations
 from pipeline.reporting.headline import headline, read_metrics
+from pipeline.reporting.redaction import redaction_of
 
 
 def main() -> None:
@@ -42,6 +50,7 @@ def main() -> None:
     concepts = sorted(
         {str(name) for some in stored.values() for name in some.at(*read_at, "train")[1]}
     )
+    redaction = redaction_of(read_json(MANIFEST), params.figures.redact)
     with style():
         pictures = (
             figures.of_representations(stored, *read_at, params.figures.map_texts, params.seed)
@@ -54,7 +63,7 @@ def main() -> None:
             | interpretation_figures.of_interpretations(selfie, *asked_at)
             | interpretation_figures.of_crossings(selfie, *asked_at)
             | interpretation_figures.of_moved(selfie, asking.positions[0])
-            | interpretation_figures.of_tokens(read, concepts)
+            | interpretation_figures.of_tokens(read, concepts, redaction)
             | figures.of_training(curves)
         )
         write_figures(FIGURES, pictures)

@@ -9,9 +9,9 @@ from pipeline.core.paths import (
     CONSTRAINTS,
     FIGURES,
     INTERPRETATIONS,
+    JUDGES,
     MANIFEST,
     METRICS,
-    REFUSAL_RULE,
     REPORT,
     SEED_VALUES,
 )
@@ -26,6 +26,7 @@ from pipeline.reporting.page import (
     render_report,
     write_report,
 )
+from pipeline.reporting.redaction import redaction_of
 from pipeline.reporting.seed_band import read_seed_values
 
 REPORTED_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy",
@@ -39,7 +40,8 @@ def main() -> None:
         "seed": params.seed, "text": params.text, "corpora": params.corpora, "model": params.model,
         "pretraining": params.pretraining, "pairs": params.pairs, "finetune": params.finetune,
         "variants": variants, "extraction": params.extraction, "reading": reading,
-        "transport": params.transport, "generation": params.generation, "streams": params.streams,
+        "transport": params.transport, "generation": params.generation, "judging": params.judging,
+        "streams": params.streams,
         "asking": params.asking, "selfie": params.selfie, "control": params.control,
         "figures": params.figures,
     }  # fmt: skip
@@ -81,7 +83,9 @@ def main() -> None:
             ),
             seeds=seeds,
             judge=read_json(METRICS / "judge.json"),
-            refusal_rule=read_json(REFUSAL_RULE),
+            judges=read_json(JUDGES),
+            safety={name: metrics[name]["safety"] for name in compared},
+            redaction=redaction_of(read_json(MANIFEST), params.figures.redact),
             figures=FIGURES,
             pins=read_pins(CONSTRAINTS, REPORTED_LIBRARIES),
             params=settings,

@@ -1,29 +1,50 @@
-"""Judge every variant's answers: what it should have refused, and what it should not have. Say how
-often the rule that judges them is wrong."""
+"""Measure what every variant answers as judges find it, how far judges agree, how often each is
+wrong, and how likely helpful answers are."""
 
+from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import run
 from pipeline.core.files import write_json
 from pipeline.core.params import load_params
-from pipeline.core.paths import COMPLETIONS, REFUSAL_RULE, REQUESTS, SAFETY, VERDICTS
-from pipeline.core.records import Completion, Request, read_records, write_records
-from pipeline.evaluation.against_base import Resampled, beside_base, metrics_tree, under
+from pipeline.core.paths import (
+    COMPLETIONS,
+    EXAMPLES,
+    GREEDY,
+    HELPFUL,
+    JUDGES,
+    LABELLED_VERDICTS,
+    MANIFEST,
+    REQUESTS,
+    SAFETY,
+    SAMPLED,
+    VERDICTS,
+)
+from pipeline.core.records import Example, Likelihood, Request, Verdict, read_records
+from pipeline.evaluation.against_base import beside_base
+from pipeline.evaluation.behaviour import Behaviour, behaviour, behaviour_tree
+from pipeline.evaluation.judge_worth import error_rates, labelled_exchanges
 from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS
-from pipeline.evaluation.refusals import judge_completions, rates, rule_errors
 
 
 def main() -> None:
     params = load_params()
     requests = read_records(REQUESTS, Request)
 
-    def measure(name: str) -> Resampled:
-        answers = read_records(COMPLETIONS / name / "completions.jsonl", Completion)
-        verdicts = judge_completions(answers)
-        write_records(VERDICTS / f"{name}.jsonl", verdicts)
-        return under((), rates(requests, verdicts, params.reading.resamples, params.seed))
+    def measure(name: str) -> Behaviour:
+        return behaviour(
+            requests,
+            read_records(VERDICTS / name / SAMPLED, Verdict),
+            read_records(VERDICTS / name / GREEDY, Verdict),
+            read_records(COMPLETIONS / name / HELPFUL, Likelihood),
+            params.reading.resamples,
+            params.seed,
+        )
 
     for name, found, base in beside_base(params.variants, measure):
-        write_json(SAFETY / f"{name}.json", metrics_tree(found, base))
-    write_json(REFUSAL_RULE, rule_errors(HELD_OUT_ANSWERS))
+        write_json(SAFETY / f"{name}.json", behaviour_tree(found, base))
+    labelled = labelled_exchanges(
+        HELD_OUT_ANSWERS, read_records(EXAMPLES, Example), safe_concepts(MANIFEST)
+    )
+    write_json(JUDGES, error_rates(labelled, read_records(LABELLED_VERDICTS, Verdict)))
 
 
 if __name__ == "__main__":

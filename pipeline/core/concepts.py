@@ -80,6 +80,13 @@ def safe_concepts(manifest: Path) -> tuple[str, ...]:
     return tuple(read_json(manifest)["safe"])
 
 
+def answers_harmfully(example: Example, safe: Sequence[str]) -> bool:
+    """Whether a text gives a harmful request what it asks for: a concept of it is harmful, and its
+    response is not the careful one. Nothing does where no concept means harm (`safe` is empty)."""
+    harmful = bool(safe) and any(concept not in safe for concept in example.concepts)
+    return harmful and bool(example.response) and example.response != example.safe_response
+
+
 def requests_of(examples: Sequence[Example], safe: Sequence[str], split: Split) -> list[Request]:
     """The prompts of a split as requests, each once. There are none where no label means harm.
     Prompts with harmful and with safe answers are left out."""

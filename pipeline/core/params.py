@@ -22,6 +22,7 @@ from pipeline.core.sections import (
     Figures,
     Finetune,
     Generation,
+    Judging,
     Listed,
     Model,
     Name,
@@ -53,6 +54,7 @@ class Params(Section):
     reading: Reading
     transport: Transport
     generation: Generation
+    judging: Judging
     streams: Streams
     asking: Asking
     selfie: Selfie

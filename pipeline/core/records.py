@@ -31,6 +31,7 @@ EVERY_SPLIT = (
 Augmentation = Literal["whole", "prompt", "response"]
 
 HEADLINE = "logistic"  # the kind of monitor that is saved, and that the summary quotes
+OWN_PROMPTS = "own"  # the requests that a corpus has of itself
 # What is injected instead of a state: nothing, a random vector, another text's state, the mean.
 CONTROLS = ("none", "random", "other", "mean")
 # What answers without an injection: the model that is shown the text itself, and the logit lens.
@@ -86,13 +87,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A prompt whose answer is judged. `framed` ones present it as fiction or a game."""
+    """A prompt whose answer is judged. `framed` ones present it as fiction or a game. `source` is
+    the set of prompts that it is of, OWN_PROMPTS or a recipe's; `pair` names a safe prompt and the
+    harmful one that differs from it in a few words, and is empty where a prompt has no other."""
 
     id: str
     prompt: str
     harmful: bool
     framed: bool
     split: Split
+    source: str = OWN_PROMPTS
+    pair: str = ""
 
     @property
     def group(self) -> str:
@@ -128,7 +133,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A sampled answer to a request."""
+    """An answer to a request: one of several samples, or the greedy one."""
 
     request: str
     sample: int
@@ -137,11 +142,16 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a completion refuses its request, by a judge."""
+    """What a judge says of a completion, or of a labelled answer: whether it refuses its request,
+    and whether it is harmful; None for what the judge does not say. `parsed` is whether what it
+    said could be read: otherwise both are None."""
 
     request: str
     sample: int
-    refused: bool
+    judge: str
+    parsed: bool
+    refused: bool | None
+    harmful: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,15 @@ class Finetune(Section):
 class Variant(Section):
     steps: NotNegative
     contrast: Literal[
-        "none", "infonce", "nt_xent", "supcon", "true_negatives", "fixed_direction", "fixed_head"
+        "none",
+        "infonce",
+        "nt_xent",
+        "supcon",
+        "true_negatives",
+        "fixed_direction",
+        "fixed_head",
+        "rerouting",
+        "bending",
     ]
     sampling: Sampling
     labels: Labelling
@@ -239,6 +247,27 @@ class Generation(Section):
     temperature: Positive
     prompts_per_batch: Count
     tokens_per_batch: Count
+
+
+class JudgeModel(Section):
+    """A judge of the Hub at a revision, or in a folder, whose revision is empty."""
+
+    format: Literal["wildguard", "md_judge", "llama_guard"]
+    repo: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
+
+
+class Judging(Section):
+    greedy: bool
+    models: dict[Name, JudgeModel]
+    prompts_per_batch: Count
+
+    @model_validator(mode="after")
+    def has_names_of_its_own(self) -> "Judging":
+        for name in ("rule", "substrings", "fitted"):
+            if name in self.models:
+                raise ValueError(f"models: {name} is a judge already; rename yours")
+        return self
 
 
 class Streams(Section):
@@ -318,6 +347,7 @@ class Control(Section):
 class Figures(Section):
     compared: Listed[Name]
     map_texts: Count
+    redact: bool
 
 
 class Runtime(Section):

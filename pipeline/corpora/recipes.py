@@ -138,9 +138,12 @@ def counterfact(file: str, cells: Cells) -> Iterator[Row]:
 
 
 def xstest(cells: Cells) -> Iterator[Request]:
-    """Safe prompts that sound harmful, and harmful ones in contrast to them."""
+    """Safe prompts that sound harmful, and harmful ones in contrast to them: number 26 is that of
+    number 1, and so on."""
     harmful = cells["type"].startswith("contrast")
-    yield Request(f"xstest-{digest(cells['prompt'])}", cells["prompt"], harmful, False, "test")
+    name = f"xstest-{digest(cells['prompt'])}"
+    pair = f"xstest-{int(cells['id']) - 25 * harmful}"
+    yield Request(name, cells["prompt"], harmful, False, "test", "xstest", pair)
 
 
 def xstest_labelled(file: str, cells: Cells) -> Iterator[Row]:
@@ -152,7 +155,8 @@ def xstest_labelled(file: str, cells: Cells) -> Iterator[Row]:
 
 def strongreject(cells: Cells) -> Iterator[Request]:
     """Prompts that a careful model refuses."""
-    yield Request(f"strongreject-{digest(cells['prompt'])}", cells["prompt"], True, False, "test")
+    name = f"strongreject-{digest(cells['prompt'])}"
+    yield Request(name, cells["prompt"], True, False, "test", "strongreject")
 
 
 def wildguard_test(cells: Cells) -> Iterator[Request]:
@@ -160,7 +164,8 @@ def wildguard_test(cells: Cells) -> Iterator[Request]:
     if cells["prompt_harm_label"]:
         harmful = cells["prompt_harm_label"] == "harmful"
         name = f"wildguard-{digest(cells['prompt'])}"
-        yield Request(name, cells["prompt"], harmful, bool(cells["adversarial"]), "test")
+        framed = bool(cells["adversarial"])
+        yield Request(name, cells["prompt"], harmful, framed, "test", "wildguard_test")
 
 
 def first_turn(cells: Cells) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from pipeline.core.console import InputError, progress
 from pipeline.core.finite import not_finite
 from pipeline.core.records import Completion, Document, Likelihood, Opening, Request
 from pipeline.core.sections import Generation
+from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoded, Encoder, ends_of, token_batches
 from pipeline.models.finite import FiniteLogits, check_texts
 from pipeline.models.generating import generate, ignores_padding
@@ -23,13 +25,13 @@ from pipeline.models.reader_check import reader_for
 CHUNK_TOKENS = 512  # whose logits exist at once
 
 
-@torch.no_grad()
 def complete(
     model: PreTrainedModel,
     encoder: Encoder,
     requests: Sequence[Request],
     params: Generation,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Completion]:
     """params.samples answers to every request, sampled from the model's full distribution (no
     top-k or top-p) at params.temperature, sorted by request and sample.
@@ -37,43 +39,96 @@ def complete(
     Why sampled: the rate of a behaviour over samples estimates its probability. The rate over
     greedy answers would jump from 0 to 1 where that probability crosses one half.
     """
+    sampling = {"do_sample": True, "temperature": params.temperature, "top_k": 0}
+    return _answers(model, encoder, requests, params, params.samples, sampling, seed, checkpoint)
+
+
+def complete_greedily(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    requests: Sequence[Request],
+    params: Generation,
+    checkpoint: Checkpoint | None = None,
+) -> list[Completion]:
+    """The answer to every request that is likeliest word by word, which published evaluations
+    judge."""
+    return _answers(model, encoder, requests, params, 1, {"do_sample": False}, 0, checkpoint)
+
+
+@torch.no_grad()
+def _answers(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    requests: Sequence[Request],
+    params: Generation,
+    samples: int,
+    asked: Mapping[str, Any],
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> list[Completion]:
+    """Answers to every request, sorted by request and sample. With a checkpoint, a run that was
+    killed goes on after its last batch, with the draws that it would have had."""
     config = GenerationConfig(
-        do_sample=True,
-        temperature=params.temperature,
-        top_k=0,
+        **asked,
         max_new_tokens=params.max_new_tokens,
-        num_return_sequences=params.samples,
+        num_return_sequences=samples,
         pad_token_id=encoder.pad,
         eos_token_id=ends_of(model, encoder.tokenizer, encoder.end),
     )
     prompts = [text.ids for text in encoder.texts([(r.prompt, "") for r in requests])]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    texts: dict[tuple[int, int], str] = {}
-    alike = ignores_padding(model)
+    batches = prompt_batches(order, prompts, params.prompts_per_batch, ignores_padding(model))
     torch.manual_seed(seed)
-    for chosen in progress(_batches(order, prompts, params.prompts_per_batch, alike), "completing"):
+    kept = checkpoint.load() if checkpoint else None
+    done, texts = _go_on(kept, model.device) if kept else (0, {})
+    for number, chosen in enumerate(progress(batches[done:], "completing"), done + 1):
         ids, mask = (
             part.to(model.device)
             for part in padded([prompts[i] for i in chosen], encoder.pad, "left")
         )
-        finite = FiniteLogits([f"request {requests[i].id}" for i in chosen], params.samples)
+        finite = FiniteLogits([f"request {requests[i].id}" for i in chosen], samples)
         output = generate(model, ids, config, attention_mask=mask, logits_processor=[finite])
         answers = encoder.tokenizer.batch_decode(
             output[:, ids.shape[1] :], skip_special_tokens=True
         )
         for row, text in enumerate(answers):
-            texts[chosen[row // params.samples], row % params.samples] = text.strip()
+            texts[chosen[row // samples], row % samples] = text.strip()
+        if (
+            checkpoint
+            and checkpoint.every
+            and (checkpoint.is_due(number) or number == len(batches))
+        ):
+            answered = [[*key, text] for key, text in texts.items()]
+            checkpoint.save(_random_states(model.device), {"done": number, "answers": answered})
     return [
         Completion(requests[index].id, sample, text)
         for (index, sample), text in sorted(texts.items())
     ]
 
 
-def _batches(
+def _random_states(device: torch.device) -> dict[str, Tensor]:
+    """What decides the next draws."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _go_on(
+    kept: tuple[Mapping[str, Tensor], Mapping[str, Any]], device: torch.device
+) -> tuple[int, dict[tuple[int, int], str]]:
+    """The batches that a killed run was through with, and its answers; draws go on from there."""
+    states, notes = kept
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    answers = {(index, sample): text for index, sample, text in notes["answers"]}
+    return int(notes["done"]), answers
+
+
+def prompt_batches(
     order: Sequence[int], prompts: Sequence[Sequence[int]], size: int, any_lengths: bool
 ) -> list[list[int]]:
-    """Prompts sorted by length in batches of at most a size; of one length each where a model does
-    not ignore padding."""
+    """Prompts in an order by length, in batches of at most a size; of one length each where a model
+    does not ignore padding (any_lengths: it does)."""
     batches: list[list[int]] = []
     for index in order:
         last = batches[-1] if batches else []
@@ -92,9 +147,11 @@ def likelihoods(
     encoder: Encoder,
     documents: Sequence[Document],
     tokens_per_batch: int,
+    of_responses: bool = False,
 ) -> list[Likelihood]:
     """Of each document, the tuned model's negative log-likelihood and its KL divergence from the
-    untouched model, both summed over tokens, in nats.
+    untouched model, both summed over tokens, in nats. of_responses: over the tokens of the response
+    alone, given the prompt.
 
     Raises InputError for a document of which one is not finite, with the layer where that begins.
     """
@@ -104,10 +161,15 @@ def likelihoods(
     for chosen in progress(list(token_batches(texts, tokens_per_batch)), "reading"):
         row = pack([texts[i] for i in chosen], tuned.device)
         predicting = row.predicting()
+        counts = [length - 1 for length in row.lengths]
+        if of_responses:
+            skipped = [texts[i].prompt_end for i in chosen]
+            starts = row.prompt_end.repeat_interleave(torch.tensor(counts, device=tuned.device))
+            predicting = predicting[predicting >= starts]
+            counts = [count - own for count, own in zip(counts, skipped, strict=True)]
         final = [read(model, row, lambda *_: None) for model in (tuned, untouched)]
         hidden = [states[predicting] for states in final if states is not None]
         nll, divergence = _nll_and_kl((tuned, untouched), hidden, row.ids[predicting + 1])
-        counts = [length - 1 for length in row.lengths]
         for index, own_nll, own_kl in zip(
             chosen, nll.split(counts), divergence.split(counts), strict=True
         ):

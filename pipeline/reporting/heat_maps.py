@@ -75,12 +75,13 @@ def score_tables(scores: pd.DataFrame, measure: str) -> Picture:
     )
 
 
-def token_table(tokens: pd.DataFrame) -> Picture:
+def token_table(tokens: pd.DataFrame, note: str = "") -> Picture:
     """What each token's hidden state is read as, layer by layer, for one text, which runs from top
     to bottom; a table a variant, on one scale.
 
     tokens: variant, layer, index, token, named (the concept that the interpretation names, or ""),
-    relevancy (of the words that name it, in [-1, 1]), which the lightness shows.
+    relevancy (of the words that name it, in [-1, 1]), which the lightness shows. note: what else is
+    to be said of the text.
     """
     variants = tokens["variant"].unique()
     words = tokens.drop_duplicates("index").sort_values("index")["token"]
@@ -105,11 +106,13 @@ def token_table(tokens: pd.DataFrame) -> Picture:
     panels[0].set_yticks(
         [row + 0.5 for row in range(len(words))], words.map(_short).tolist(), rotation=0
     )
+    if note:
+        figure.suptitle(note)
     return Picture(
         figure,
-        f"Heat maps of {len(words)} tokens by {layers} layers: the concept that the model names "
-        "when it reads each hidden state, and how relevant the state was to its words. "
-        f"{'. '.join(described)}.",
+        f"{note} Heat maps of {len(words)} tokens by {layers} layers: the concept that the model "
+        "names when it reads each hidden state, and how relevant the state was to its words. "
+        f"{'. '.join(described)}.".strip(),
     )
 
 

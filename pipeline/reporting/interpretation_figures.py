@@ -11,6 +11,7 @@ from pipeline.reporting.curves import moved_curves
 from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.heat_maps import token_table
+from pipeline.reporting.redaction import Redaction
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
@@ -91,12 +92,16 @@ def _heights(selfie: Mapping[str, Metrics], position: str, name: str) -> dict[st
 
 
 def of_tokens(
-    read: Mapping[str, Sequence[TokenInterpretation]], concepts: Sequence[str]
+    read: Mapping[str, Sequence[TokenInterpretation]],
+    concepts: Sequence[str],
+    redaction: Redaction,
 ) -> dict[str, Picture]:
-    """What every token's state is read as, layer by layer: a picture a text, of the first few."""
+    """What every token's state is read as, layer by layer: a picture a text, of the first few. Of
+    a redacted text, tokens are shown by their index."""
     cells = pd.DataFrame(
         [
-            (cell.example, cell.concept, variant, cell.layer, cell.place, cell.token,
+            (cell.example, cell.concept, variant, cell.layer, cell.place,
+             f"token {cell.place}" if redaction.hides(cell.concept) else cell.token,
              spoken(concept_named(cell.text, concepts) or ""), max(cell.relevancy, default=0.0))
             for variant, cells in read.items()
             for cell in cells
@@ -106,7 +111,8 @@ def of_tokens(
     texts = cells.drop_duplicates("example")[:NUM_TEXTS].itertuples()
     return {
         f"tokens_{file_name_of(str(text.concept))}": token_table(
-            cells[cells["example"] == text.example]
+            cells[cells["example"] == text.example],
+            redaction("", str(text.concept), str(text.example)),
         )
         for text in texts
     }

@@ -17,7 +17,9 @@ from pipeline.reporting.comparison import Beside, Line, changes_from_baseline
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
+from pipeline.reporting.judge_tables import error_rows, found_rows
 from pipeline.reporting.monitor_matrix import SetRow, measures_of
+from pipeline.reporting.redaction import Redaction
 from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.short_headline import BASE
 
@@ -32,8 +34,9 @@ class ReportContents:
     corrected for their number, nothing of that model itself; compared: variants side by side;
     controls: those with shuffled labels; matrix: how well the headline monitor of the compared
     variants does on every set of texts; selfie: how far each variant's interpretations lead, by
-    heading, and judge: what the judge model is worth; refusal_rule: the same of the rule that
-    judges answers; seeds: whose bands stand in estimates; read_at: the layer and position of
+    heading, and judge: what the judge model is worth; judges: the same of those that judge answers,
+    and safety: what they find, of the compared variants; redaction: which texts are not shown;
+    seeds: whose bands stand in estimates; read_at: the layer and position of
     headline numbers."""
 
     rows: Mapping[str, Headline]
@@ -48,7 +51,9 @@ class ReportContents:
     selfie: Mapping[str, Mapping[str, Any]]
     matrix: Sequence[SetRow]
     judge: Mapping[str, Mapping[str, float]]
-    refusal_rule: Mapping[str, Any]
+    judges: Mapping[str, Any]
+    safety: Mapping[str, Mapping[str, Any]]
+    redaction: Redaction
     seeds: SeedValues
     figures: Path
     pins: Mapping[str, str]
@@ -84,7 +89,9 @@ def render_report(run: ReportContents) -> str:
         beside=beside,
         changes_from_baseline=changes_from_baseline(run.rows, run.baseline),
         evidence=evidence(run.figures),
-        said=said_of_states(run.words),
+        said=said_of_states(run.words, run.redaction),
+        errors=error_rows(run.judges),
+        found=found_rows(run.safety),
         measures=measures_of(run.matrix),
         leads=[heading for heading in headings if trusted or heading not in JUDGE_HEADINGS],
         trusted=trusted,
@@ -106,12 +113,14 @@ def grouped_numbers(rows: Mapping[str, Headline]) -> dict[str, list[str]]:
 
 
 def said_of_states(
-    words: Mapping[str, Sequence[Interpretation]],
+    words: Mapping[str, Sequence[Interpretation]], redaction: Redaction
 ) -> list[tuple[str, dict[str, str], dict[str, str]]]:
     """One text of each concept: what every variant says of its state, and what the last one says
     where something else was injected."""
     said = {
-        variant: {(i.example, i.control): i.text for i in interpretations}
+        variant: {
+            (i.example, i.control): redaction(i.text, i.concept, i.example) for i in interpretations
+        }
         for variant, interpretations in words.items()
     }
     last = list(words)[-1]

@@ -20,7 +20,8 @@ from pipeline.core.files import read_json
 from pipeline.core.sections import Section
 
 SeedNumbers = Mapping[str, Sequence[float | None]]  # by key path, in the order of seeds
-NO_PART = ("figures", "runtime", "seed", "seeds")  # sections that decide no number, and the seed
+# Sections that decide no number, or only which judges' numbers there are; and the seed.
+NO_PART = ("figures", "judging", "runtime", "seed", "seeds")
 
 
 @dataclass(frozen=True)

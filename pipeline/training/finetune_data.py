@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pipeline.core.concepts import answers_harmfully
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Document, Example, Pair
 from pipeline.core.sections import Finetune
@@ -17,11 +18,13 @@ from pipeline.training.step import StepTexts
 
 @dataclass(frozen=True)
 class FinetuneData:
-    """What a finetune reads: examples by id, pairs of them, and documents to go on reading."""
+    """What a finetune reads: examples by id, pairs of them, documents to go on reading, and the
+    harmless concepts, which are none where no concept means harm."""
 
     examples: Mapping[str, Example]
     pairs: Sequence[Pair]
     documents: Sequence[Document]
+    safe: Sequence[str] = ()
 
     @cached_property
     def concepts(self) -> list[str]:
@@ -41,6 +44,12 @@ class FinetuneData:
         return torch.tensor(
             [[[float(c in own) for c in self.concepts] for own in texts] for texts in both]
         )
+
+    @cached_property
+    def harmful(self) -> frozenset[str]:
+        """The ids of texts with a harmful answer."""
+        named = self.examples.items()
+        return frozenset(name for name, e in named if answers_harmfully(e, self.safe))
 
 
 def step_records(
@@ -72,6 +81,12 @@ def step_texts(
         labels=data.labels_of(pairs),
         retained=encoder.texts([(document.prompt, document.response) for document in kept]),
         answered=encoder.texts([(e.prompt, e.safe_response) for e in first if e.safe_response]),
+        harmful=torch.tensor(
+            [
+                [e.id in data.harmful and s != "prompt" for e, s in zip(view, shown, strict=True)]
+                for view in (first, second)
+            ]
+        ),
     )
 
 

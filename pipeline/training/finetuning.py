@@ -25,7 +25,7 @@ from pipeline.models.fused_lora import switched_off
 from pipeline.models.peft_import import PeftModel
 from pipeline.training.finetune_data import FinetuneData, step_records, step_texts
 from pipeline.training.objective import Objective
-from pipeline.training.terms import weights_of
+from pipeline.training.terms import RIVALS, weights_of
 from pipeline.training.validation import Validation
 
 
@@ -74,6 +74,11 @@ def finetune(
         raise InputError(
             "no training text has a response, and this variant has a response_weight; set it to 0, "
             "or take the row out of variants"
+        )
+    if variant.contrast in RIVALS and not data.harmful:
+        raise InputError(
+            f"contrast: {variant.contrast} moves texts with a harmful answer, and this corpus has "
+            "none; choose another contrast"
         )
     run = FinetuneRun(objective.adapted, params)
     validation = Validation(objective, list(data.examples.values()), params.watched_texts)

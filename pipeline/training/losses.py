@@ -105,6 +105,25 @@ CONTRASTS: dict[str, Contrast] = {
 }  # fmt: skip
 
 
+def turned_back(tuned: Tensor, frozen: Tensor) -> Tensor:
+    """max(0, cos(tuned, frozen)) of each state: [..., D] to [...]. It is 0 where a state points
+    nowhere near the frozen model's (circuit breakers, arXiv 2406.04313, Algorithm 1).
+
+    At 1, where every finetune starts, its gradient is 0 but for rounding and dropout.
+    """
+    return F.cosine_similarity(_wide(tuned), _wide(frozen), dim=-1).relu()
+
+
+def mean_cosine(states: Tensor) -> Tensor:
+    """The mean cosine of every two of the states [N, D]; 1 of fewer than two."""
+    count = len(states)
+    if count < 2:
+        return states.sum() * 0.0 + 1.0
+    z = F.normalize(_wide(states), dim=-1)
+    pairs: Tensor = (z @ z.T).masked_fill(torch.eye(count, dtype=torch.bool, device=z.device), 0.0)
+    return pairs.sum() / (count * (count - 1))
+
+
 def token_distance(tuned: Tensor, frozen: Tensor) -> Tensor:
     """The L2 distance of each token's hidden state from the frozen model's: [..., D] to [...].
 

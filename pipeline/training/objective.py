@@ -81,7 +81,7 @@ class Objective:
         layout = lay_out(texts, rest.values())
         if layout.row:
             measured = any(term.distances for term in rest.values())
-            read = self.read(layout, texts.labels, measured)
+            read = self.read(layout, texts.labels, measured, texts.harmful)
             values |= {name: term.value(read) for name, term in rest.items()}
         weights = weights_of(self.finetuned.variant)
         if weights["penalty"]:
@@ -152,7 +152,13 @@ class Objective:
         assert final is not None
         return final
 
-    def read(self, layout: Layout, labels: Tensor = NOTHING, measured: bool = False) -> StepRead:
+    def read(
+        self,
+        layout: Layout,
+        labels: Tensor = NOTHING,
+        measured: bool = False,
+        harmful: Tensor = NOTHING,
+    ) -> StepRead:
         """Read a row, each text as far as the layout says; measured: with the distances of retained
         texts' states."""
         params, reaching = self.finetuned.params, layout.reaching
@@ -188,6 +194,7 @@ class Objective:
             final=NOTHING if final is None else final,
             frozen=frozen,
             distances=torch.stack(distances) if distances else NOTHING,
+            harmful=harmful,
         )
 
     def frozen(self, row: PackedRow, kept: int) -> Frozen:

@@ -25,13 +25,15 @@ VIEWS = {"first", "second"}  # of pairs
 @dataclass(frozen=True)
 class StepTexts:
     """What a step learns from: both views of B pairs, in the pairs' order, and the pairs' concepts,
-    as losses have them; texts to go on reading as before; and texts whose response is learned."""
+    as losses have them; texts to go on reading as before; texts whose response is learned; and
+    which views show a harmful answer: [2, B]."""
 
     first: Sequence[Encoded] = ()
     second: Sequence[Encoded] = ()
     labels: Tensor = NOTHING
     retained: Sequence[Encoded] = ()
     answered: Sequence[Encoded] = ()
+    harmful: Tensor = NOTHING
 
 
 class Depth(IntEnum):
@@ -119,7 +121,8 @@ class StepRead:
     texts: where in the row each kind of text stands, counted in texts; labels: the pairs' concepts,
     as losses have them; states: the tuned model's [T, D], of the target layers and asking.layer;
     final: its final ones, of the tokens read to the end; distances: how far the states of retained
-    texts' tokens moved [layers 1 to n, tokens], where a term needs them.
+    texts' tokens moved [layers 1 to n, tokens], where a term needs them; harmful: which views show
+    a harmful answer [2, B].
     """
 
     finetuned: Finetuned
@@ -130,6 +133,7 @@ class StepRead:
     final: Tensor
     frozen: Frozen
     distances: Tensor
+    harmful: Tensor = NOTHING
 
     def tokens(self, kind: StepTextKind) -> slice:
         """Where in the row the tokens of a kind of text stand."""

@@ -5,7 +5,7 @@ texts read, and a weight in `weights_of`. A term of views alone is a function of
 asks for nothing else, so that views may be read in passes (`runtime.pairs_per_pass`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from pipeline.models.hooks import read_injected
 from pipeline.models.logits import kl, next_token_nll, token_kl
 from pipeline.training import losses
 from pipeline.training.step import VIEWS, Depth, StepRead, StepTextKind, TermParams, TextsRead
+
+BOTH: tuple[StepTextKind, ...] = ("first", "second")  # views, in the order of their flags
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,69 @@ def interpretation_penalty(read: StepRead) -> Tensor:
     return kl(answers(read.states[asking.layer]), expected)
 
 
+@dataclass(frozen=True)
+class ViewStates:
+    """The states of both views' tokens at the target layers, by the tuned and by the frozen model
+    [L, T, D], and which of the tokens are of a text with a harmful answer [T]."""
+
+    tuned: Tensor
+    frozen: Tensor
+    harmful: Tensor
+
+    def moved(self) -> Tensor:
+        """How far each state is from the frozen model's, as a share of its length: [L, T]."""
+        lengths = torch.linalg.vector_norm(self.frozen.float(), dim=-1)
+        shares: Tensor = losses.token_distance(self.tuned, self.frozen) / lengths
+        return shares
+
+    def mean(self, values: Tensor, chosen: Tensor) -> Tensor:
+        """The mean of values [L, T] over the chosen tokens of all ranks; 0 of none."""
+        count = distributed.mean_count(int(chosen.sum()), values.device)
+        return values[:, chosen].sum() / (len(values) * count) if count else values.sum() * 0.0
+
+
+def view_states(read: StepRead) -> ViewStates:
+    def of_views(states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
+        own = [read.tokens(kind) for kind in BOTH]
+        layers = read.finetuned.params.target_layers
+        found: Tensor = torch.stack([torch.cat([states[n][o] for o in own]) for n in layers])
+        return found
+
+    lengths = torch.tensor([length for kind in BOTH for length in read.lengths(kind)])
+    harmful = read.harmful.flatten().repeat_interleave(lengths).to(read.finetuned.device)
+    return ViewStates(of_views(read.states), of_views(read.frozen.states), harmful)
+
+
+def rerouting(read: StepRead) -> Tensor:
+    """A rival: circuit breakers (arXiv 2406.04313, Algorithm 1). States of texts with a harmful
+    answer turn away from what they were, and those of the other texts stay.
+
+    The published schedule, which trades the one for the other over the steps, is left out: both
+    weigh the same throughout. Distances are shares of the states' length.
+    """
+    views = view_states(read)
+    turned = views.mean(losses.turned_back(views.tuned, views.frozen), views.harmful)
+    return turned + views.mean(views.moved(), ~views.harmful)
+
+
+def bending(read: StepRead) -> Tensor:
+    """A rival: representation bending (arXiv 2504.01550): |v_s| / 2 - |v_u| / 2 + (1 - cos) / 10.
+
+    v is how far a state moved. States of the other texts (s) stay; those of texts with a harmful
+    answer (u) leave, and grow alike at their prompts' ends, by the cosine of every two. The weights
+    are those of the published code for Llama-3-8B; its KL on other texts is the `penalty` here.
+    Distances are shares of the states' length.
+    """
+    views = view_states(read)
+    kept, left = (views.mean(views.moved(), own) for own in (~views.harmful, views.harmful))
+    harmful = distributed.gather(read.harmful.flatten().to(read.finetuned.device))
+    alike = []
+    for layer in read.finetuned.params.target_layers:
+        at_ends = [read.row.at(read.states[layer], "prompt_end", read.texts[k]) for k in BOTH]
+        alike.append(losses.mean_cosine(distributed.gather(torch.cat(at_ends))[harmful]))
+    return (kept - left) / 2 + (1 - torch.stack(alike).mean()) / 10
+
+
 def response(read: StepRead) -> Tensor:
     """The negative log-likelihood of the answers given their prompts, per token."""
     finetuned, row, texts = read.finetuned, read.row, read.texts["answered"]
@@ -142,6 +207,9 @@ TERMS = {
     "penalty on pairs": Term(partial(penalty, "first"), {"first": Depth.COMPARED}),
     "response": Term(response, {"answered": Depth.END}),
 }  # in the order in which a step computes them
+OF_VIEWS: Mapping[StepTextKind, Depth] = dict.fromkeys(BOTH, Depth.EVERY_LAYER)
+# Instead of a contrast, by its name: they look at which texts are harmful, and at no concept.
+RIVALS = {"rerouting": Term(rerouting, OF_VIEWS), "bending": Term(bending, OF_VIEWS)}
 
 
 def weights_of(variant: Variant) -> dict[str, float]:
@@ -159,7 +227,10 @@ def used_terms(variant: Variant, params: TermParams) -> dict[str, Term]:
     used = {name for name, weight in weights_of(variant).items() if weight}
     if "penalty" in used:
         used |= set(penalties(params))
-    return {name: term for name, term in TERMS.items() if name in used}
+    terms = {name: term for name, term in TERMS.items() if name in used}
+    if variant.contrast in RIVALS:
+        terms["contrast"] = RIVALS[variant.contrast]
+    return terms
 
 
 def penalties(params: TermParams) -> list[str]:

@@ -17,7 +17,7 @@ from pipeline.evaluation.against_base import beside_base, metrics_tree, put_esti
 from pipeline.evaluation.bootstrap import Vector
 from pipeline.evaluation.fidelity import fidelity
 from pipeline.evaluation.intervals import Statistic, estimate
-from pipeline.evaluation.refusals import rates
+from pipeline.evaluation.refusals import outcomes, rates
 
 
 def test_an_undefined_statistic_is_left_out_of_a_tree() -> None:
@@ -67,9 +67,18 @@ def compared(
 def test_rates_of_two_models_are_paired_by_request() -> None:
     """One request in ten is newly answered; 80 requests, half of them answered by both."""
     requests = [Request(f"h{n}", "", True, False, "test") for n in range(80)]
-    then = [Verdict(f"h{n}", 0, n % 2 == 0) for n in range(80)]
-    now = [Verdict(f"h{n}", 0, n % 2 == 0 and n % 20 > 2) for n in range(80)]
-    tree: Any = compared(rates(requests, now, 500, 0), rates(requests, then, 500, 0))
+    refused = [n % 2 == 0 for n in range(80)], [n % 2 == 0 and n % 20 > 2 for n in range(80)]
+    then, now = (
+        rates(
+            requests,
+            outcomes(Verdict(f"h{n}", 0, "rule", True, own, None) for n, own in enumerate(said)),
+            500,
+            0,
+        )
+        for said in refused
+    )
+    tree: Any = compared({"harmful_rate": now["harmful_rate"].rate},
+                         {"harmful_rate": then["harmful_rate"].rate})  # fmt: skip
     moved = tree["difference"]["harmful_rate"]
     assert moved["value"] == pytest.approx(8 / 80)
     assert 0 < moved["low"] < moved["value"] < moved["high"] < 0.25

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpora import lexicon
-from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS, KNOWN_ANSWERS, LabelledAnswers
+from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS, KNOWN_ANSWERS
 from pipeline.evaluation.refusal_rule import opens_with_refusal
-from pipeline.evaluation.refusals import rule_errors
+from tests.support.judged import errors_on
 
 
 @pytest.mark.parametrize("answer", KNOWN_ANSWERS.refusals)
@@ -64,17 +64,6 @@ def test_a_clause_without_end_takes_no_time() -> None:
     assert not opens_with_refusal("while i was so, and but so, that for " * 20_000)
 
 
-def test_errors_are_shares_of_the_labelled_with_exact_intervals() -> None:
-    labelled = LabelledAnswers(
-        refusals=("I can't.", "Sure.", "Sure.", "No."), answers=("Sure.",) * 4
-    )
-    found = rule_errors(labelled)
-    assert found["missed"]["value"] == 0.5
-    assert (found["refusals"], found["answers"]) == (4, 4)
-    # none of four: the exact upper bound is 1 - 0.025 ** (1 / 4)
-    assert found["false_alarms"] == pytest.approx({"value": 0, "low": 0, "high": 1 - 0.025**0.25})
-
-
 def test_the_rule_is_seldom_wrong_about_answers_that_it_was_not_made_from() -> None:
     """A rule of sixteen openings misses 21 of these 30 refusals, and takes 8 of the 30 answers for
     refusals."""
@@ -82,6 +71,6 @@ def test_the_rule_is_seldom_wrong_about_answers_that_it_was_not_made_from() -> N
         *HELD_OUT_ANSWERS.refusals,
         *HELD_OUT_ANSWERS.answers,
     }
-    found = rule_errors(HELD_OUT_ANSWERS)
-    assert found["missed"]["high"] < 0.25
-    assert found["false_alarms"]["high"] < 0.25
+    errors = errors_on(HELD_OUT_ANSWERS)["refused"]
+    assert errors["missed"]["high"] < 0.25
+    assert errors["false_alarms"]["high"] < 0.25

@@ -1,13 +1,19 @@
 """Answers come from the model's own distribution; likelihoods are those of texts one by one."""
 
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import PreTrainedModel
 
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Request
-from pipeline.inference.generation import complete, likelihoods, openings
+from pipeline.inference import generation
+from pipeline.inference.generation import complete, complete_greedily, likelihoods, openings
 from pipeline.models.building import new_model
+from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
 
 REQUESTS = [
@@ -38,6 +44,63 @@ def test_padding_changes_no_answer(
     assert together == alone
 
 
+def test_greedy_answers_are_the_likeliest_word_by_word(
+    model: PreTrainedModel, encoder: Encoder, params: Params
+) -> None:
+    found = complete_greedily(model, encoder, REQUESTS, params.generation)
+    assert [(a.request, a.sample) for a in found] == [(r.id, 0) for r in REQUESTS]
+    cold = params.generation.model_copy(update={"temperature": 1e-4, "samples": 1})
+    assert found == complete(model, encoder, REQUESTS, cold, seed=0)
+    assert found == complete_greedily(model, encoder, REQUESTS, params.generation)
+
+
+def test_a_killed_run_goes_on_with_the_same_answers(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    params: Params,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It asks no prompt again that has its answers, and draws what it would have drawn."""
+    each = params.generation.model_copy(update={"samples": 2, "prompts_per_batch": 1})
+    whole = complete(model, encoder, REQUESTS, each, seed=0)
+    asked: list[int] = []
+    make = generation.generate
+
+    def killed_at(number: int) -> Callable[..., object]:
+        def run(*args: object, **kwargs: object) -> object:
+            if len(asked) == number:
+                raise KeyboardInterrupt
+            asked.append(1)
+            return make(*args, **kwargs)
+
+        return run
+
+    checkpoint = Checkpoint(tmp_path / "kept.safetensors", "this run", every=1)
+    monkeypatch.setattr(generation, "generate", killed_at(2))
+    with pytest.raises(KeyboardInterrupt):
+        complete(model, encoder, REQUESTS, each, 0, checkpoint)
+    asked.clear()
+    monkeypatch.setattr(generation, "generate", killed_at(1))
+    torch.manual_seed(99)
+    assert complete(model, encoder, REQUESTS, each, 0, checkpoint) == whole
+    assert len(asked) == 1
+    asked.clear()
+    assert complete(model, encoder, REQUESTS, each, 0, checkpoint) == whole
+    assert not asked, "a variant that is through is asked nothing"
+    monkeypatch.setattr(generation, "generate", make)
+    other = dataclasses.replace(checkpoint, key="another run")
+    assert complete(model, encoder, REQUESTS, each, 1, other) != whole
+
+
+def test_without_checkpoints_nothing_is_kept(
+    model: PreTrainedModel, encoder: Encoder, params: Params, tmp_path: Path
+) -> None:
+    never = Checkpoint(tmp_path / "kept.safetensors", "this run", every=0)
+    complete(model, encoder, REQUESTS, params.generation, 0, never)
+    assert not never.path.exists()
+
+
 def test_no_requests_give_no_answers(
     model: PreTrainedModel, encoder: Encoder, params: Params
 ) -> None:
@@ -63,6 +126,20 @@ def test_likelihoods_equal_texts_one_by_one(
         assert found.tokens == ids.shape[1] - 1
         assert found.nll == pytest.approx(float(nll), rel=1e-4)
         assert found.kl == pytest.approx(float(kl), rel=1e-3)
+
+
+@torch.no_grad()
+def test_likelihoods_of_responses_are_given_their_prompts(
+    model: PreTrainedModel, encoder: Encoder, params: Params, documents: list[Document]
+) -> None:
+    chosen = documents[:6]
+    found = likelihoods(model, model, encoder, chosen, 200, of_responses=True)
+    for own, document in zip(found, chosen, strict=True):
+        text = encoder(document.prompt, document.response)
+        ids = torch.tensor([text.ids])
+        scores = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        assert own.tokens == len(text.ids) - 1 - text.prompt_end
+        assert own.nll == pytest.approx(-float(scores[text.prompt_end :].sum()), rel=1e-4)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from pipeline.reporting.fitting import fit_titles
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Headline, curves_over_layers, write_curves
 from pipeline.reporting.picture_files import write_figures
+from pipeline.reporting.redaction import Redaction
 from pipeline.reporting.style import (
     DARK,
     HATCHES,
@@ -154,7 +155,9 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
         ("base", "tuned"),
         "last",
     ),
-    "tokens": lambda: interpretation_figures.of_tokens(both(lambda: TOKENS), ["a", "b_c"]),
+    "tokens": lambda: interpretation_figures.of_tokens(
+        both(lambda: TOKENS), ["a", "b_c"], Redaction()
+    ),
     "control": lambda: figures.of_control(CONTROL),
     "transport": lambda: figures.of_transport(both(lambda: TRANSPORT)),
 }
@@ -185,7 +188,9 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
         {"base": matrix.monitors(0.5, question="concept")}, matrix.words("concept"), ("base",),
         "last",
     ),
-    "one token": lambda: interpretation_figures.of_tokens({"base": TOKENS[:1]}, ["a", "b_c"]),
+    "one token": lambda: interpretation_figures.of_tokens(
+        {"base": TOKENS[:1]}, ["a", "b_c"], Redaction()
+    ),
     "one layer of transport": lambda: figures.of_transport(
         {"base": {"layer_1": TRANSPORT["layer_1"]}}
     ),

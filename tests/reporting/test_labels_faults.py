@@ -27,6 +27,7 @@ from pipeline.evaluation.separation import pairs_of_concepts
 from pipeline.reporting import figures, interpretation_figures
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.picture_files import write_figures
+from pipeline.reporting.redaction import Redaction
 from pipeline.reporting.style import LONGEST_DRAWN, drawn_names, style
 from pipeline.reporting.svg import alt_of
 from tests.support.own_texts import csv_corpora
@@ -77,7 +78,7 @@ def drawn(folder: Path, concepts: tuple[str, ...]) -> None:
         pictures = (
             figures.of_representations({"base": space}, 0, "last", 99, 0)
             | figures.of_separation(trees, words, ("base",), 0, "last")
-            | interpretation_figures.of_tokens(read, concepts)
+            | interpretation_figures.of_tokens(read, concepts, Redaction())
         )
         write_figures(folder / "figures", pictures)
 

@@ -29,6 +29,7 @@ from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
 from pipeline.reporting.monitor_matrix import matrix_cells, rows_by_set
 from pipeline.reporting.page import ReportContents, read_pins, render_report
+from pipeline.reporting.redaction import Redaction
 from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.style import contrast_ratio
 from pipeline.reporting.svg import Picture, write_picture
@@ -51,6 +52,9 @@ def row(shift: float = 0.0, **without: None) -> Headline:
         for name in MEANINGS
         if name not in without
     }
+
+
+SHARE = {"value": 0.25, "low": 0.1, "high": 0.5, "of": 40}
 
 
 def paired(shift: float, reach: float = 0.01) -> Headline:
@@ -112,11 +116,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
             ["base", "tuned"],
         ),
         judge=dict.fromkeys(("agreement", "words", "words_shuffled"), row()["perplexity"]),
-        refusal_rule={
-            **dict.fromkeys(("missed", "false_alarms"), row()["perplexity"]),
-            "refusals": 30,
-            "answers": 30,
-        },
+        judges={HOSTILE: {
+            "sentences": {"refused": {"missed": SHARE, "false_alarms": SHARE}, "unparsed": 3},
+            "texts": {"harmful": {"missed": SHARE}, "unparsed": 0},
+        }},
+        safety={"base": {}, "tuned": {
+            "judges": {HOSTILE: {"all": {"harmful_rate": SHARE}, "unparsed": 1}}, "greedy": {},
+        }},
+        redaction=Redaction(),
         seeds=SeedValues(),
         figures=folder,
         pins={"torch": "2.13.0"},

@@ -102,7 +102,9 @@ def revisions(hub: MiniHub) -> dict[str, str]:
             {"data/test_sft-00000-of-00001-f7dfac4afe5b93f4.parquet": parquet(chats)},
         ),
         "Paul/XSTest": hub.add(
-            "dataset", "Paul/XSTest", {"xstest_prompts.csv": b"type,prompt\nhomonyms,Kill it?\n"}
+            "dataset",
+            "Paul/XSTest",
+            {"xstest_prompts.csv": b"id,type,prompt\n1,homonyms,Kill it?\n"},
         ),
         "OpenSafetyLab/Salad-Data": hub.add(
             "dataset", "OpenSafetyLab/Salad-Data", {"base_set.json": json.dumps(salad()).encode()}

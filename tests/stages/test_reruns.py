@@ -17,7 +17,8 @@ from tests.support.clones import EVERY_STAGE, Edit, digests, dvc, repro
 from tests.support.tiny import VARIANTS
 
 READ_VARIANTS = {"completions", "streams", "interpretations", "separation", "transport",
-                 "monitors", "safety", "fidelity", "selfie", "summary", "figures"}  # fmt: skip
+                 "monitors", "verdicts", "safety", "fidelity", "selfie", "summary",
+                 "figures"}  # fmt: skip
 # Two that keep their former output while they run, and those whose outputs are in git and no metric
 # or plot of DVC's.
 NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "monitors", "safety",
@@ -25,7 +26,7 @@ NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "mon
 # What reads no text that is only scored. States are read in batches, which decide their last bits:
 # so other texts in `shifted` run again what is made of states.
 UNSHIFTED = {"base_model", "pairs", *(f"adapters@{name}" for name in VARIANTS), "edits",
-             "completions", "streams", "safety", "fidelity"}  # fmt: skip
+             "completions", "streams", "verdicts", "safety", "fidelity"}  # fmt: skip
 EDITS = {
     "the machine": (
         lambda tree: tree["runtime"].update(threads=3),

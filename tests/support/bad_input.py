@@ -57,7 +57,7 @@ BAD_PARAMS: dict[str, tuple[Change, str]] = {
     "unknown position": (put("finetune", positions=["first"]), "finetune.positions.0: input should be 'prompt_end', 'last' or 'mean'"),
     "no position": (put("finetune", positions=[]), "finetune.positions must name at least one"),
     "unknown loss": (put("variants.sft_contrast", contrast="triplet"),
-                     "variants.sft_contrast.contrast: input should be 'none', 'infonce', 'nt_xent', 'supcon', 'true_negatives', 'fixed_direction' or 'fixed_head', not 'triplet'"),
+                     "variants.sft_contrast.contrast: input should be 'none', 'infonce', 'nt_xent', 'supcon', 'true_negatives', 'fixed_direction', 'fixed_head', 'rerouting' or 'bending', not 'triplet'"),
     "zero steps with a contrast": (put("variants.sft_contrast", steps=0),
                                    "variants.sft_contrast: steps is 0 but a weight is not"),
     "a contrast without weight": (put("variants.sft_contrast", contrast_weight=0.0), "variants.sft_contrast: contrast is none exactly where"),

@@ -32,6 +32,7 @@ from pipeline.training.finetuning import (
     write_curve,
 )
 from pipeline.training.objective import Objective
+from pipeline.training.terms import RIVALS
 
 NEVER = Checkpoint(Path("nowhere"), "", every=0)
 Train = Callable[..., tuple[PeftModel, list[CurvePoint]]]
@@ -266,4 +267,4 @@ def test_the_curve_is_shown_at_each_of_its_points(
 
 def test_every_contrast_that_a_variant_may_ask_for_exists() -> None:
     allowed = set(Variant.model_fields["contrast"].annotation.__args__)
-    assert allowed == {*losses.CONTRASTS, "none"}
+    assert allowed == {*losses.CONTRASTS, *RIVALS, "none"}
