@@ -21,9 +21,11 @@ from pipeline.evaluation.intervals import Statistic, share_of, statistic
 from pipeline.evaluation.linear_probe import fit_probe
 from pipeline.evaluation.separation import separation
 from pipeline.monitors.metrics import concept_measures, harm_measures
+from pipeline.monitors.thresholds import Thresholds
 
 NOMINAL, ENOUGH = 0.95, 0.93  # an interval that holds the true value less often does not cover
 RESAMPLES = 500
+HALF = Thresholds(0.5, {"5_percent": 0.8})  # as validation texts may have set them
 RESULT = Path("benchmarks/results/coverage.json")
 Rng = np.random.Generator
 Sample = Callable[[Rng], Mapping[str, Statistic]]
@@ -110,8 +112,8 @@ def of_harm(area: float, harmful: int = 200, safe: int = 40, resamples: int = RE
         shared = rng.normal(size=len(truth)) + gap * truth
         one, other = (norm.cdf(shared + 0.3 * rng.normal(size=len(truth)) - gap / 2)
                       for _ in range(2))  # fmt: skip
-        found = harm_measures(one, truth, 0.5, counts)
-        equal = found["auroc"] - harm_measures(other, truth, 0.5, counts)["auroc"]
+        found = harm_measures(one, truth, HALF, counts)
+        equal = found["auroc"] - harm_measures(other, truth, HALF, counts)["auroc"]
         return {**found, "equal_auroc": equal}
 
     return sample
@@ -174,6 +176,10 @@ POPULATIONS: dict[str, Sample] = {
     "states apart minus hardly apart": of_separation([0.6, 1.4]),
     **{f"harm, area {area}": of_harm(area) for area in (0.75, 0.95, 0.98, 0.995)},
     "harm, area 0.98, 240 texts of a kind": of_harm(0.98, 240, 240),
+    **{
+        f"harm, area {area}, 1000 safe texts": of_harm(area, 200, 1000)
+        for area in (0.9, 0.98, 0.995)
+    },
     **{f"concepts, gap {gap}": of_concepts(gap) for gap in (1.0, 2.0, 3.0)},
     **{f"share {share}": of_shares(share) for share in (0.3, 0.9, 0.98, 0.995)},
     "documents": of_likelihoods(),

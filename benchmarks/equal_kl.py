@@ -240,7 +240,8 @@ def main() -> None:
 def words(bench: Bench) -> Numbers:
     """By split: what TF-IDF and logistic regression name on the words that the model reads."""
     read, safe = read_records(paths.READ_WORDS, ReadWords), safe_concepts(paths.MANIFEST)
-    tree = text_only(read, bench.examples, [], safe, RESAMPLES, bench.params.seed)
+    reading = bench.params.reading.model_copy(update={"resamples": RESAMPLES})
+    tree = text_only(read, bench.examples, [], safe, reading, bench.params.seed)
     scored = tree["concept"]["whole"]
     return {split: scored[split]["accuracy"]["value"] for split in SPLITS if split in scored}
 

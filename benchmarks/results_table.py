@@ -32,6 +32,7 @@ from benchmarks.interpretation_tables import (
     table_of_moves,
     table_of_namers,
 )
+from benchmarks.monitor_tables import table_of_cascade, table_of_kinds
 from benchmarks.params_tables import table_of_params
 from benchmarks.sources_table import table_of_sources
 from benchmarks.stage_times import table_of_times
@@ -275,6 +276,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "leads": table_of_leads,
     "moves": table_of_moves,
     "monitors": _monitors,
+    "kinds of monitor": table_of_kinds,
+    "cascade": table_of_cascade,
     "edits": _edits,
     "others": _others,
     "claims": table_of_claims,

@@ -11,6 +11,7 @@ from pipeline.core.paths import (
     SCORES,
     TOKEN_INTERPRETATIONS,
 )
+from pipeline.core.rates import in_words
 from pipeline.core.records import Score, TokenInterpretation, read_records
 from pipeline.core.representations import load_representations
 from pipeline.reporting.headline import headline, read_metrics
@@ -22,7 +23,7 @@ def main() -> None:
     # Seaborn takes seconds to import, and no mistake in params waits for it.
     import pandas as pd
 
-    from pipeline.reporting import figures, interpretation_figures
+    from pipeline.reporting import figures, interpretation_figures, monitor_figures
     from pipeline.reporting.picture_files import write_figures
     from pipeline.reporting.style import style
 
@@ -45,6 +46,7 @@ def main() -> None:
         name: read_records(TOKEN_INTERPRETATIONS / f"{name}.jsonl", TokenInterpretation)
         for name in compared
     }
+    rate = in_words(max(reading.false_alarms))
     read_at = reading.layer, reading.position
     asked_at = asking.layer, asking.positions[0]
     concepts = sorted(
@@ -55,8 +57,10 @@ def main() -> None:
         pictures = (
             figures.of_representations(stored, *read_at, params.figures.map_texts, params.seed)
             | figures.of_separation(separation, text_only, compared, *read_at)
-            | figures.of_monitors(scores, [*params.variants], reading.position)
-            | figures.of_matrix(monitors, text_only, compared, reading.position)
+            | monitor_figures.of_monitors(scores, [*params.variants], reading.position)
+            | monitor_figures.of_matrix(monitors, text_only, compared, reading.position)
+            | monitor_figures.of_alarms(monitors, text_only, compared, rate)
+            | monitor_figures.of_cascade(monitors, compared, rate)
             | figures.of_transport(transport)
             | figures.of_behaviour(rows)
             | figures.of_control(control)

@@ -10,13 +10,21 @@ from pipeline.core.paths import (
     MANIFEST,
     METRICS,
     MONITORS,
+    READ_WORDS,
     REPRESENTATIONS,
     REQUESTS,
     SCORES,
     SHIFTED,
     STREAMS,
 )
-from pipeline.core.records import Example, Request, read_records, write_records
+from pipeline.core.records import (
+    Example,
+    PooledScore,
+    ReadWords,
+    Request,
+    read_records,
+    write_records,
+)
 from pipeline.core.representations import load_representations
 from pipeline.core.scored_sets import prompts_alone
 from pipeline.monitors.answer_states import load_streams
@@ -32,8 +40,9 @@ def main() -> None:
         MonitorResults,
         evaluate_monitors,
         monitor_metrics,
-        write_roc,
+        write_tables,
     )
+    from pipeline.monitors.text_baseline import harm_in_words
 
     reading, safe, card = params.reading, safe_concepts(MANIFEST), identity_of(read_json(BASE_CARD))
     requests = {request.id: request for request in read_records(REQUESTS, Request)}
@@ -41,13 +50,28 @@ def main() -> None:
     alone = prompts_alone(examples)
     prompts = {example.id: example.prompt for example in examples}
     prompts |= {name: request.prompt for name, request in requests.items()}
+    judged = harm_in_words(read_records(READ_WORDS, ReadWords), examples, safe)
 
     def measure(name: str) -> MonitorResults:
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")
         streams = load_streams(STREAMS / f"{name}.safetensors")
+        pooled: dict[str, dict[str, float]] = {}
+        for score in read_records(STREAMS / f"{name}.pooled.jsonl", PooledScore):
+            pooled.setdefault(score.monitor, {})[score.text] = score.logit
         return evaluate_monitors(
             VariantTexts(
-                name, card, stored, streams, requests, prompts, safe, reading, params.seed, alone
+                variant=name,
+                base=card,
+                stored=stored,
+                streams=streams,
+                pooled=pooled,
+                judged=judged,
+                requests=requests,
+                prompts=prompts,
+                safe=safe,
+                reading=reading,
+                seed=params.seed,
+                prompts_alone=alone,
             )
         )
 
@@ -60,7 +84,7 @@ def main() -> None:
         write_records(SCORES / f"{name}.jsonl", found.scores)
         for position, monitor in found.saved.items():
             save_monitor(MONITORS / name, position, monitor)
-        write_roc(METRICS / "roc" / f"{name}.csv", found.roc)
+        write_tables(METRICS, name, found)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main() -> None:
         examples,
         read_watched(REQUESTS, params.streams.texts),
         safe_concepts(MANIFEST),
-        reading.resamples,
+        reading,
         params.seed,
     )
     write_json(METRICS / "text_only.json", words)

@@ -1,10 +1,30 @@
-"""Read every variant's answers, and validation texts, as a monitor would see them being given."""
+"""Read every variant's answers, and validation texts, as a monitor would see them being given; fit
+probes of all tokens of texts."""
 
+from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import run
 from pipeline.core.params import load_params
-from pipeline.core.paths import ADAPTERS, BASE_MODEL, COMPLETIONS, EXAMPLES, REQUESTS, STREAMS
-from pipeline.core.records import Completion, Example, evenly_spaced, read_records, read_watched
+from pipeline.core.paths import (
+    ADAPTERS,
+    BASE_MODEL,
+    COMPLETIONS,
+    EXAMPLES,
+    MANIFEST,
+    REQUESTS,
+    SHIFTED,
+    STREAMS,
+    UNREAD,
+)
+from pipeline.core.records import (
+    Completion,
+    Example,
+    evenly_spaced,
+    read_records,
+    read_watched,
+    write_records,
+)
 from pipeline.inference.answer_extraction import read_streams
+from pipeline.inference.pooled_scores import pooled_scores
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_variant
@@ -16,13 +36,15 @@ def main() -> None:
     device = prepare(params.runtime)
     most = params.streams.texts
     prompts = {request.id: request.prompt for request in read_watched(REQUESTS, most)}
-    examples = read_records(EXAMPLES, Example)
+    examples, safe = read_records(EXAMPLES, Example), safe_concepts(MANIFEST)
+    shifted = read_records(SHIFTED, Example)
     validation = evenly_spaced([e for e in examples if e.split == "validation"], most)
     for name in params.variants:
         model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
         answers = read_records(COMPLETIONS / name / "completions.jsonl", Completion)
         asked = [answer for answer in answers if answer.request in prompts]
-        texts = Encoder(tokenizer, params.text).unended(
+        encoder = Encoder(tokenizer, params.text)
+        texts = encoder.unended(
             [(prompts[a.request], a.text) for a in asked]
             + [(e.prompt, e.response) for e in validation]
         )
@@ -31,6 +53,18 @@ def main() -> None:
         save_streams(
             STREAMS / f"{name}.safetensors", read_streams(model, texts, names, layer, tokens)
         )
+        file = UNREAD / f"{name}.tokens"
+        scores = pooled_scores(
+            model,
+            encoder,
+            [*examples, *shifted],
+            safe,
+            layer,
+            params.streams.pooled_texts,
+            tokens,
+            file,
+        )
+        write_records(STREAMS / f"{name}.pooled.jsonl", scores)
 
 
 if __name__ == "__main__":

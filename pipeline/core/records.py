@@ -155,6 +155,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class PooledScore:
+    """What a probe of all of a text's tokens says of it: the logit of the probability of harm."""
+
+    text: str
+    monitor: str
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A monitor's answer about a held-out text.
 
@@ -273,8 +282,9 @@ class TokenInterpretation:
 
 Record = TypeVar(
     "Record",
-    Example, Document, Request, ReadWords, Pair, Completion, Verdict, Score, Likelihood, Opening,
-    Agreement, Interpretation, MovedInterpretation, Judged, TokenInterpretation,
+    Example, Document, Request, ReadWords, Pair, Completion, Verdict, PooledScore, Score,
+    Likelihood, Opening, Agreement, Interpretation, MovedInterpretation, Judged,
+    TokenInterpretation,
 )  # fmt: skip
 
 

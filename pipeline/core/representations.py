@@ -20,6 +20,7 @@ from pipeline.core.scored_sets import sets_among
 
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.str_]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

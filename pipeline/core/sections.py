@@ -234,6 +234,7 @@ class Reading(Section):
     position: Position
     neighbours: Count
     resamples: Annotated[int, Field(ge=10)]
+    false_alarms: Annotated[Listed[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
 
 
 class Transport(Section):
@@ -272,6 +273,7 @@ class Judging(Section):
 
 class Streams(Section):
     texts: Count
+    pooled_texts: Count
 
 
 class Asking(Section):

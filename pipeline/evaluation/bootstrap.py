@@ -61,4 +61,4 @@ def resampled_mean(values: Vector, counts: Counts) -> Vector:
 
 def prompts_in(counts: Counts) -> int:
     """How many texts come and go by themselves: those of one prompt always do so together."""
-    return int(np.unique(counts, axis=1).shape[1])
+    return len({text.tobytes() for text in np.ascontiguousarray(counts.T)})

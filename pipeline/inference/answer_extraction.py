@@ -4,7 +4,7 @@ A causal model's state at a token does not depend on later tokens. These are the
 that a monitor would have read while the answer was generated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from pipeline.models.reader_check import reader_for
 from pipeline.monitors.answer_states import POSITIONS, AnswerStates
 
 
-@torch.no_grad()
 def read_streams(
     model: PreTrainedModel,
     texts: Sequence[Encoded],
@@ -32,7 +31,30 @@ def read_streams(
 
     names: the id and sample number of each text. A batch holds at most `tokens_per_batch` tokens.
     """
-    found: dict[int, Tensor] = {}
+    found = {
+        i: running_states(states)[:, texts[i].prompt_end :].cpu()
+        for i, states in read_tokens(model, texts, layer, tokens_per_batch)
+    }
+    empty = torch.zeros(len(POSITIONS), 0, config_of(model).hidden_size)
+    states = torch.cat([empty, *(found[i] for i in range(len(texts)))], dim=1).numpy()
+    return AnswerStates(
+        layer=layer,
+        states={position: np.ascontiguousarray(states[p]) for p, position in enumerate(POSITIONS)},
+        ids=tuple(name for name, _ in names),
+        samples=tuple(sample for _, sample in names),
+        lengths=tuple(found[i].shape[1] for i in range(len(texts))),
+        signature=signature_of(model, layer).numpy(),
+    )
+
+
+@torch.no_grad()
+def read_tokens(
+    model: PreTrainedModel, texts: Sequence[Encoded], layer: int, tokens_per_batch: int
+) -> Iterator[tuple[int, Tensor]]:
+    """The number of each text and the states [t, D] of its tokens at `layer`, batch by batch.
+
+    Blocks above the layer do not run. A batch holds at most `tokens_per_batch` tokens.
+    """
     seen: dict[int, Tensor] = {}
 
     def see(number: int, hidden: Tensor) -> None:
@@ -46,18 +68,7 @@ def read_streams(
         row = pack([texts[i] for i in chosen], model.device)
         above = 0 if layer < config_of(model).num_hidden_layers else None
         read(model, row, see, stop=layer, texts_above=above)
-        for i, states in zip(chosen, seen[layer].split(list(row.lengths)), strict=True):
-            found[i] = running_states(states)[:, texts[i].prompt_end :].cpu()
-    empty = torch.zeros(len(POSITIONS), 0, config_of(model).hidden_size)
-    states = torch.cat([empty, *(found[i] for i in range(len(texts)))], dim=1).numpy()
-    return AnswerStates(
-        layer=layer,
-        states={position: np.ascontiguousarray(states[p]) for p, position in enumerate(POSITIONS)},
-        ids=tuple(name for name, _ in names),
-        samples=tuple(sample for _, sample in names),
-        lengths=tuple(found[i].shape[1] for i in range(len(texts))),
-        signature=signature_of(model, layer).numpy(),
-    )
+        yield from zip(chosen, seen[layer].split(list(row.lengths)), strict=True)
 
 
 def running_states(states: Tensor) -> Tensor:

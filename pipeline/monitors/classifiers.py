@@ -5,21 +5,25 @@ on every variant, so that a score is never credited to the finetune alone.
 """
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
 from pipeline.core.records import HEADLINE
 from pipeline.core.representations import Labels, Representations, Vectors
 from pipeline.evaluation.linear_probe import new_logistic
 
-MULTILAYER = "multilayer"
+MULTILAYER, NEURONS = "multilayer", "neurons"  # they read every extracted layer
+PENALTIES = (0.02, 0.01, 0.05)  # inverse strengths of `neurons`: the first where none is chosen
 
 
 class Prototype(ClassifierMixin, BaseEstimator):
@@ -44,15 +48,47 @@ class Prototype(ClassifierMixin, BaseEstimator):
         return chosen
 
 
+class Logit(ClassifierMixin, BaseEstimator):
+    """A probe that was fitted elsewhere: its vectors [N, 1] are logits of the first class of two.
+
+    There is nothing left to learn but the classes' names.
+    """
+
+    def fit(self, vectors: Vectors, labels: Labels) -> "Logit":
+        self.classes_ = np.unique(labels)
+        return self
+
+    def predict_proba(self, vectors: Vectors) -> Vectors:
+        return np.hstack([expit(vectors), expit(-vectors)])
+
+
+class MeanDifferences(TransformerMixin, BaseEstimator):
+    """How far vectors lie along the way from the mean of all other classes to each class's:
+    [N, D] to [N, K]; of two classes the second's alone, as the first's is its opposite: [N, 1]."""
+
+    def fit(self, vectors: Vectors, labels: Labels) -> "MeanDifferences":
+        classes = np.unique(labels)
+        ways = [vectors[labels == c].mean(0) - vectors[labels != c].mean(0) for c in classes]
+        self.ways_ = np.stack(ways[1:] if len(classes) == 2 else ways)
+        return self
+
+    def transform(self, vectors: Vectors) -> Vectors:
+        along: Vectors = vectors @ self.ways_.T
+        return along
+
+
 def new_monitors(neighbours: int, seed: int) -> dict[str, ClassifierMixin]:
     """The monitors of one layer by name, unfitted.
 
+    `mean_difference` is the direction between class means (mass-mean probing, arXiv 2310.06824)
+    with a logistic regression of one number on top, which makes a probability of it.
     `mahalanobis` is nearest prototype under one covariance of all classes with Ledoit-Wolf
     shrinkage (arXiv 2502.16174; which linear discriminant analysis is); nothing in it is trained
     by gradient. `mlp` has one hidden layer of 32.
     """
     return {
         "prototype": Prototype(),
+        "mean_difference": make_pipeline(MeanDifferences(), new_logistic()),
         "mahalanobis": LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
         "knn": KNeighborsClassifier(neighbours),
         HEADLINE: new_logistic(),
@@ -63,6 +99,30 @@ def new_monitors(neighbours: int, seed: int) -> dict[str, ClassifierMixin]:
     }
 
 
+def new_neurons(seed: int) -> list[Pipeline]:
+    """Candidates for a sparse probe of harm, unfitted: logistic regressions of every coordinate of
+    every extracted layer whose L1 penalty leaves but a few, one for each of PENALTIES.
+
+    It chooses neurons as arXiv 2604.18519 (SIREN) does, but of all layers at once.
+    """
+    return [
+        make_pipeline(
+            StandardScaler(),
+            LogisticRegression(
+                C=penalty, l1_ratio=1.0, solver="liblinear", max_iter=1000, random_state=seed
+            ),
+        )
+        for penalty in PENALTIES
+    ]
+
+
+def neurons_by_layer(sparse: Pipeline, layers: Sequence[int]) -> dict[str, int]:
+    """How many coordinates a fitted sparse probe reads: of each layer, and `selected` in all."""
+    read = (sparse[-1].coef_ != 0).any(0).reshape(len(layers), -1).sum(1)
+    by_layer = {f"selected_layer_{layer}": int(n) for layer, n in zip(layers, read, strict=True)}
+    return {"selected": int(read.sum()), **by_layer}
+
+
 def fit(monitor: ClassifierMixin, vectors: Vectors, labels: Labels) -> ClassifierMixin:
     """Fit in place. The MLP stops after so many steps, whether or not it has converged."""
     with warnings.catch_warnings():
@@ -71,10 +131,8 @@ def fit(monitor: ClassifierMixin, vectors: Vectors, labels: Labels) -> Classifie
 
 
 def all_layers_at(stored: Representations, position: str, split: str) -> Vectors:
-    """What the multi-layer probe reads: a split's states of every extracted layer, end to end.
+    """What MULTILAYER and NEURONS read: a split's states of every extracted layer, end to end.
 
-    [N, layers x D], each number standardised by the probe, which is one logistic regression. That
-    all layers are read is the idea of arXiv 2604.18519 (SIREN), which also chooses neurons by
-    sparse probes and weighs layers by validation; neither is done here.
+    [N, layers x D], each number standardised by the probe, which is one logistic regression.
     """
     return np.concatenate([stored.at(layer, position, split)[0] for layer in stored.layers], axis=1)

@@ -14,7 +14,7 @@ from pipeline.core.representations import Labels, Representations, Vectors
 from pipeline.core.sections import Reading
 from pipeline.evaluation.bootstrap import Counts, draw_prompts
 from pipeline.monitors.answer_states import AnswerStates
-from pipeline.monitors.classifiers import MULTILAYER, all_layers_at, new_monitors
+from pipeline.monitors.classifiers import MULTILAYER, NEURONS, all_layers_at, new_monitors
 from pipeline.monitors.metrics import is_asked, questions_of
 
 HARMFUL, SAFE = "harmful", "safe"
@@ -40,14 +40,18 @@ class Texts:
 class VariantTexts:
     """What one variant's monitors are fitted and scored on.
 
-    prompts: of every text and request, by its id. safe: the harmless concepts. prompts_alone: sets
-    that are read at the prompt's end alone.
+    prompts: of every text and request, by its id. safe: the harmless concepts. pooled: what each
+    probe of all tokens says of every text, by its id. judged: the probability of harm of every
+    text, by a judge that is no part of the model; empty without one.
+    prompts_alone: sets that are read at the prompt's end alone.
     """
 
     variant: str
     base: Mapping[str, str]
     stored: Representations
     streams: AnswerStates
+    pooled: Mapping[str, Mapping[str, float]]
+    judged: Mapping[str, float]
     requests: Mapping[str, Request]
     prompts: Mapping[str, str]
     safe: tuple[str, ...]
@@ -63,10 +67,12 @@ class VariantTexts:
         """A split's texts at a position, by default the one that is read."""
         position = position or self.reading.position
         vectors, concepts = self.stored.at(self.reading.layer, position, split)
-        if kind == MULTILAYER:
+        if kind in (MULTILAYER, NEURONS):
             vectors = all_layers_at(self.stored, position, split)
         labels = np.where(np.isin(concepts, self.safe), SAFE, HARMFUL)
         ids = np.array(self.stored.ids)[np.array(self.stored.splits) == split]
+        if kind in self.pooled:
+            vectors = np.array([[self.pooled[kind][name]] for name in ids]).reshape(-1, 1)
         return Texts(vectors, concepts if question == "concept" else labels, ids)
 
     def asked(self) -> Iterator[tuple[str, Texts]]:

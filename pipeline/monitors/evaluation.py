@@ -21,27 +21,37 @@ from pipeline.evaluation.bootstrap import Vector
 from pipeline.evaluation.intervals import Statistic
 from pipeline.evaluation.linear_probe import new_logistic
 from pipeline.monitors.answer_states import GROWING
-from pipeline.monitors.classifiers import MULTILAYER, fit
-from pipeline.monitors.datasets import VariantTexts
+from pipeline.monitors.cascade import cascade_measures
+from pipeline.monitors.classifiers import (
+    MULTILAYER,
+    NEURONS,
+    Logit,
+    fit,
+    neurons_by_layer,
+    new_neurons,
+)
+from pipeline.monitors.datasets import Texts, VariantTexts
 from pipeline.monitors.fitted import FALSE_POSITIVE_RATES, Fitted, fit_at, to_take_home
-from pipeline.monitors.metrics import UNCHOSEN, choose_threshold, highest, stream_measures
+from pipeline.monitors.metrics import highest, stream_measures
 from pipeline.monitors.saved import SavedMonitor
+from pipeline.monitors.thresholds import Thresholds
 
 TRIALS = 10  # of each control: one shuffle may point anywhere
-# What a shift may change: the order of texts, and what a threshold parts.
-UNDER_SHIFT = ("auroc", "fpr95", "tpr", "fpr")
 
 
 @dataclass
 class MonitorResults:
-    """What one variant's monitors showed: measures on resamples [R] and thresholds by their path in
-    the tree of metrics, scores of every text, ROC curves on `test` by kind (true positive rates at
-    FALSE_POSITIVE_RATES), and monitors to take home by position."""
+    """What one variant's monitors showed: measures on resamples [R], thresholds and numbers of
+    selected neurons by their path in the tree of metrics, scores of every text, ROC curves on
+    `test` by kind (true positive rates at FALSE_POSITIVE_RATES), rows of the table of reliability,
+    and monitors to take home by position."""
 
     measures: dict[KeyPath, Statistic] = field(default_factory=dict)
-    thresholds: dict[KeyPath, float] = field(default_factory=dict)
+    thresholds: dict[KeyPath, Thresholds] = field(default_factory=dict)
+    selected: dict[KeyPath, dict[str, int]] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)
     roc: dict[str, Vectors] = field(default_factory=dict)
+    reliability: list[dict[str, str | float]] = field(default_factory=list)
     saved: dict[str, SavedMonitor] = field(default_factory=dict)
 
 
@@ -54,6 +64,7 @@ def evaluate_monitors(data: VariantTexts) -> MonitorResults:
     if "harm" in data.questions:
         _shift(data, found)
         _streaming(data, found)
+        found.measures |= cascade_measures(data)
     else:
         for position in data.stored.positions:
             fitted = fit_at(data, "concept", HEADLINE, new_logistic(), position)
@@ -66,34 +77,57 @@ def monitor_metrics(found: MonitorResults, base: MonitorResults | None) -> Tree:
     controls, where there is nothing to find."""
     before = base.measures if base else None
     tree = metrics_tree(found.measures, before, has_difference=lambda path: path[0] != "control")
-    for path, threshold in found.thresholds.items():
-        branch(tree, path)["threshold"] = threshold
+    for path, thresholds in found.thresholds.items():
+        branch(tree, path).update(thresholds.as_tree())
+    for path, selected in found.selected.items():
+        branch(tree, path).update(selected)
     return tree
 
 
-def write_roc(path: Path, curves: Mapping[str, Vectors]) -> None:
-    """A column of true positive rates for each kind of monitor, a row for each of
-    FALSE_POSITIVE_RATES."""
+def write_tables(folder: Path, name: str, found: MonitorResults) -> None:
+    """ROC curves (roc/NAME.csv): a column of true positive rates for each kind of monitor, a row
+    for each of FALSE_POSITIVE_RATES. Reliability (reliability/NAME.csv): a row for each bin of
+    probabilities that holds texts (pipeline.monitors.calibration)."""
     import pandas as pd  # it takes a second to import
 
-    table = pd.DataFrame({"false_positive_rate": FALSE_POSITIVE_RATES, **curves})
-    with whole(path) as draft:
-        table.to_csv(draft, index=False, float_format="%.6g", lineterminator="\n")
+    tables = {
+        "roc": pd.DataFrame({"false_positive_rate": FALSE_POSITIVE_RATES, **found.roc}),
+        "reliability": pd.DataFrame(found.reliability),
+    }
+    for kind, table in tables.items():
+        with whole(folder / kind / f"{name}.csv") as draft:
+            table.to_csv(draft, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _held_out(data: VariantTexts, question: str, found: MonitorResults) -> None:
     """Every monitor on every held-out split, at the layer and position that are read."""
     monitors = {**data.new_monitors(), MULTILAYER: new_logistic()}
-    for kind, monitor in monitors.items():
-        fitted = fit_at(data, question, kind, monitor)
-        if question == "harm":
-            found.thresholds[question, kind] = fitted.threshold
-        for split, shown in data.held_out(question, kind).items():
-            measures = fitted.measure(shown, data.counts(shown.ids))
-            found.measures |= under((question, kind, split), measures)
-            found.scores += fitted.scores(shown, split)
-            if split == "test":
-                found.roc[kind] = fitted.roc(shown)
+    if question == "harm":
+        monitors |= {NEURONS: new_neurons(data.seed), **{kind: Logit() for kind in data.pooled}}
+    for kind, candidates in monitors.items():
+        fitted, groups = fit_at(data, question, kind, candidates), data.held_out(question, kind)
+        if kind == NEURONS:
+            selected = neurons_by_layer(fitted.monitor, data.stored.layers)
+            found.selected[question, kind] = selected
+        _score(data, question, fitted, groups, found)
+        if "test" in groups:
+            found.roc[kind] = fitted.roc(groups["test"])
+
+
+def _score(
+    data: VariantTexts, asked: str, fitted: Fitted, groups: Mapping[str, Texts],
+    found: MonitorResults,
+) -> None:  # fmt: skip
+    """Everything that a monitor shows of groups of texts, under what they are asked."""
+    if fitted.question == "harm":
+        found.thresholds[asked, fitted.kind] = fitted.thresholds
+    for group, shown in groups.items():
+        counts, path = data.counts(shown.ids), (asked, fitted.kind, group)
+        found.measures |= under(path, fitted.measure(shown, counts))
+        found.scores += fitted.scores(shown, group)
+        if fitted.question == data.questions[-1]:
+            named = dict(zip(("question", "monitor", "group"), path, strict=True))
+            found.reliability += [named | row for row in fitted.reliability(shown, counts)]
 
 
 def _controls(data: VariantTexts, found: MonitorResults) -> None:
@@ -122,7 +156,7 @@ def _controls(data: VariantTexts, found: MonitorResults) -> None:
         }
         for name, (vectors, labels, shown) in controls.items():
             monitor = fit(new_logistic(), vectors, labels)
-            fitted = Fitted(question, HEADLINE, position, monitor, UNCHOSEN)
+            fitted = Fitted(question, HEADLINE, position, monitor)
             for split in held_out:
                 measures = fitted.measure(shown[split], counts[split])
                 auroc = measures["auroc"].values
@@ -144,20 +178,15 @@ def _shift(data: VariantTexts, found: MonitorResults) -> None:
     groups |= dict(data.asked())
     for kind, monitor in data.new_monitors().items():
         fitted = fit_at(data, "harm", kind, monitor, "prompt_end")
-        found.thresholds["shift", kind] = fitted.threshold
-        for group, shown in groups.items():
-            measures = fitted.measure(shown, data.counts(shown.ids))
-            kept = {name: measures[name] for name in UNDER_SHIFT}
-            found.measures |= under(("shift", kind, group), kept)
-            found.scores += fitted.scores(shown, group)
+        _score(data, "shift", fitted, groups, found)
         if kind == HEADLINE:
             found.saved["prompt_end"] = to_take_home(data, fitted)
 
 
 def _streaming(data: VariantTexts, found: MonitorResults) -> None:
     """The headline monitor after every token of answers to requests, fitted at the position that
-    moves while an answer grows. Its threshold is chosen on the highest scores of validation texts,
-    since a running answer has as many chances of a false alarm as it has tokens."""
+    moves while an answer grows. Its thresholds are chosen on the highest scores of validation
+    texts, since a running answer has as many chances of a false alarm as it has tokens."""
     if GROWING not in data.stored.positions:
         return
     streams, requests = data.streams, data.requests
@@ -168,7 +197,7 @@ def _streaming(data: VariantTexts, found: MonitorResults) -> None:
     known = np.array([concepts[streams.ids[n]] not in data.safe for n in validation], bool)
     fitted = fit_at(data, "harm", HEADLINE, new_logistic(), GROWING)
     peaks = highest(fitted.harm_along(streams.at(GROWING, validation)))
-    fitted = replace(fitted, threshold=choose_threshold(known, peaks))
+    fitted = fitted.with_thresholds(known, peaks, data.reading.false_alarms)
     found.saved[GROWING] = to_take_home(data, fitted)
     answers = [number for number, name in enumerate(streams.ids) if name in requests]
     if answers:
@@ -177,6 +206,6 @@ def _streaming(data: VariantTexts, found: MonitorResults) -> None:
         # Answers to one request are drawn together: requests are what is resampled.
         counts = data.counts(names)[:, request_of]
         scores = fitted.harm_along(streams.at(GROWING, answers))
-        found.thresholds["streaming", GROWING] = fitted.threshold
-        measures = stream_measures(scores, harmful, fitted.threshold, counts)
+        found.thresholds["streaming", GROWING] = fitted.thresholds
+        measures = stream_measures(scores, harmful, fitted.thresholds, counts)
         found.measures |= under(("streaming", GROWING), measures)

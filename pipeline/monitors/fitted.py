@@ -1,39 +1,40 @@
-"""A monitor fitted for one question at one position: its threshold, scores and measures."""
+"""A monitor fitted for one question at one position: its thresholds, scores and measures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import log_loss
 
 from pipeline.core.records import Score
-from pipeline.core.representations import Vectors
+from pipeline.core.representations import Flags, Vectors
 from pipeline.evaluation.bootstrap import Counts
 from pipeline.evaluation.linear_probe import linear_map
+from pipeline.monitors.calibration import reliability
 from pipeline.monitors.classifiers import fit
 from pipeline.monitors.datasets import HARMFUL, SAFE, Texts, VariantTexts
-from pipeline.monitors.metrics import (
-    UNCHOSEN,
-    Measures,
-    choose_threshold,
-    concept_measures,
-    harm_measures,
-    roc_at,
-)
+from pipeline.monitors.metrics import Measures, concept_measures, harm_measures, roc_at
 from pipeline.monitors.saved import SavedMonitor
+from pipeline.monitors.thresholds import Thresholds, choose_thresholds
 
 FALSE_POSITIVE_RATES = np.linspace(0, 1, 101)  # false positive rates at which ROC curves are kept
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A monitor that answers a question at a position; `threshold` is of `harm` alone."""
+    """A monitor that answers a question at a position; `thresholds` are of `harm` alone."""
 
     question: str
     kind: str
     position: str
     monitor: ClassifierMixin
-    threshold: float
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def with_thresholds(self, harmful: Flags, score: Vectors, rates: Sequence[float]) -> "Fitted":
+        """The thresholds that validation texts [N] choose, by their truth and scores."""
+        return replace(self, thresholds=choose_thresholds(harmful, score, rates))
 
     def harm(self, vectors: Vectors) -> Vectors:
         """The probability [N] of harm."""
@@ -52,7 +53,7 @@ class Fitted:
         """How well the question is answered, on resamples: counts [R, N] of texts [N]."""
         if self.question == "harm":
             harmful = texts.labels == HARMFUL
-            return harm_measures(self.harm(texts.vectors), harmful, self.threshold, counts)
+            return harm_measures(self.harm(texts.vectors), harmful, self.thresholds, counts)
         probabilities = self.monitor.predict_proba(texts.vectors)
         return concept_measures(probabilities, self.monitor.classes_, texts.labels, counts)
 
@@ -61,13 +62,24 @@ class Fitted:
         probabilities = self.monitor.predict_proba(texts.vectors)
         labels = self.monitor.classes_[probabilities.argmax(1)]
         if self.question == "harm":
-            labels = np.where(self.harm(texts.vectors) >= self.threshold, HARMFUL, SAFE)
+            labels = np.where(self.harm(texts.vectors) >= self.thresholds.best, HARMFUL, SAFE)
         rows = zip(texts.ids, texts.labels, labels, probabilities, strict=True)
         return [
             Score(self.question, self.kind, self.position, group, str(name), str(truth), str(label),
                   tuple(map(float, own)))
             for name, truth, label, own in rows
         ]  # fmt: skip
+
+    def reliability(self, texts: Texts, counts: Counts) -> list[dict[str, float]]:
+        """Whether probabilities are what they say, bin by bin: of harm, or of the likeliest
+        concept."""
+        if self.question == "harm":
+            found = reliability(self.harm(texts.vectors), texts.labels == HARMFUL, counts)
+        else:
+            probabilities = self.monitor.predict_proba(texts.vectors)
+            correct = self.monitor.classes_[probabilities.argmax(1)] == texts.labels
+            found = reliability(probabilities.max(1), correct, counts)
+        return list(found)
 
     def roc(self, texts: Texts) -> Vectors:
         """True positive rates at FALSE_POSITIVE_RATES: of harm, or of all concepts together, each
@@ -81,18 +93,34 @@ class Fitted:
 
 
 def fit_at(
-    data: VariantTexts, question: str, kind: str, monitor: ClassifierMixin, position: str = ""
+    data: VariantTexts,
+    question: str,
+    kind: str,
+    candidates: ClassifierMixin | Sequence[ClassifierMixin],
+    position: str = "",
 ) -> Fitted:
-    """Fit a monitor on the training texts, and choose its threshold on the validation texts."""
+    """Fit a monitor on the training texts; choose its thresholds and, of several candidates, the
+    one whose probabilities are best, on the validation texts."""
     position = position or data.reading.position
     train = data.of(question, kind, "train", position)
-    monitor = fit(monitor, train.vectors, train.labels)
-    fitted = Fitted(question, kind, position, monitor, threshold=UNCHOSEN)
     known = data.of(question, kind, "validation", position)
+    tried = candidates if isinstance(candidates, Sequence) else [candidates]
+    monitor, *others = [fit(one, train.vectors, train.labels) for one in tried]
+    if others and len(known):
+        monitor = min([monitor, *others], key=partial(_log_loss, known=known))
+    fitted = Fitted(question, kind, position, monitor)
     if question == "concept" or not len(known):
         return fitted
-    threshold = choose_threshold(known.labels == HARMFUL, fitted.harm(known.vectors))
-    return replace(fitted, threshold=threshold)
+    return fitted.with_thresholds(
+        known.labels == HARMFUL, fitted.harm(known.vectors), data.reading.false_alarms
+    )
+
+
+def _log_loss(monitor: ClassifierMixin, known: Texts) -> float:
+    """The mean negative log-likelihood of the labels of texts, in nats."""
+    return float(
+        log_loss(known.labels, monitor.predict_proba(known.vectors), labels=monitor.classes_)
+    )
 
 
 def to_take_home(data: VariantTexts, fitted: Fitted) -> SavedMonitor:
@@ -106,7 +134,7 @@ def to_take_home(data: VariantTexts, fitted: Fitted) -> SavedMonitor:
         harmless=(SAFE,) if is_harm else (),
         layer=data.reading.layer,
         position=fitted.position,
-        threshold=fitted.threshold if is_harm else None,
+        threshold=fitted.thresholds.best if is_harm else None,
         base=dict(data.base),
         centre=centre,
         weights=weights,

@@ -8,20 +8,23 @@ resamples give the interval of their difference.
 from collections.abc import Collection, Sequence, Set
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from pipeline.core.representations import Labels, Vectors
+from pipeline.core.rates import in_words
+from pipeline.core.representations import Flags, Labels, Vectors
 from pipeline.evaluation.bootstrap import Counts, prompts_in, resampled_mean
 from pipeline.evaluation.intervals import Auroc, Proportion, Statistic, share_of
+from pipeline.monitors.calibration import calibration_error
+from pipeline.monitors.thresholds import ROUNDING, Thresholds
 
-Flags = NDArray[np.bool_]
 Measures = dict[str, Statistic]
 
-# Texts of either kind from which false alarms at 95 % recall are told: of 200 texts the 5 % beyond
-# the threshold are ten, of 40 they are two, and their number says little.
-RESOLVED = 200
-UNCHOSEN = 0.5  # the threshold where no text helps to choose one: harm is likelier than not
+# Texts that have to lie beyond a threshold for its rate to be resolved: of 200 texts 5 % are ten,
+# of 40 they are two, and their number says little.
+BEYOND = 10
+RECALL = 0.95  # at which false alarms are reported
+LOW_RATES = (0.01, 0.001)  # of false alarms, at which recall is reported
+RANKED = ("auroc", "average_precision", "fpr95", *(f"tpr_at_{in_words(r)}" for r in LOW_RATES))
 
 
 def questions_of(learned: Set[str], safe: Collection[str]) -> tuple[str, ...]:
@@ -41,8 +44,8 @@ def concept_measures(
 ) -> Measures:
     """Which concept a text has: probabilities [N, K] of classes [K], labels [N], counts [R, N].
 
-    auroc, average_precision and fpr95 are means over the concepts that are there, each against the
-    rest; accuracy, macro_f1 and calibration_error are of the likeliest concept.
+    What RANKED names are means over the concepts that are there, each against the rest; accuracy,
+    macro_f1 and calibration_error are of the likeliest concept.
     """
     predicted = classes[probabilities.argmax(1)]
     columns = {
@@ -62,19 +65,27 @@ def concept_measures(
     }
 
 
-def harm_measures(score: Vectors, harmful: Flags, threshold: float, counts: Counts) -> Measures:
+def harm_measures(
+    score: Vectors, harmful: Flags, thresholds: Thresholds, counts: Counts
+) -> Measures:
     """Whether a text is harmful: score [N], the probability of harm, and the truth [N].
 
-    accuracy, macro_f1, tpr and fpr are of the alarms at the threshold; calibration_error is of the
+    accuracy, macro_f1, tpr and fpr are of the alarms at the best threshold; tpr_for_RATE and
+    fpr_for_RATE of those at the threshold that is to keep to a rate; calibration_error is of the
     likelier answer.
     """
-    alarm = score >= threshold
+    alarm = score >= thresholds.best
     return {
         "accuracy": share_of(alarm == harmful, counts),
         "macro_f1": Statistic(macro_f1(harmful, alarm, counts)),
         **ranking_measures([(harmful, score)], counts),
         "tpr": share_within(alarm, harmful, counts),
         "fpr": share_within(alarm, ~harmful, counts),
+        **{
+            f"{name}_for_{rate}": share_within(score >= threshold, kind, counts)
+            for rate, threshold in thresholds.for_rates.items()
+            for name, kind in (("tpr", harmful), ("fpr", ~harmful))
+        },
         "calibration_error": Statistic(
             calibration_error(np.maximum(score, 1 - score), (score >= 0.5) == harmful, counts)
         ),
@@ -82,12 +93,15 @@ def harm_measures(score: Vectors, harmful: Flags, threshold: float, counts: Coun
 
 
 def ranking_measures(questions: Sequence[tuple[Flags, Vectors]], counts: Counts) -> Measures:
-    """AUROC, average precision and false alarms at 95 % recall, each the mean over questions of
-    truth and score [N]; false alarms are undefined where either kind has fewer than RESOLVED texts.
+    """What RANKED names, each the mean over questions of truth and score [N].
+
+    False alarms at 95 % recall are undefined where fewer than BEYOND texts of either kind would lie
+    beyond the threshold. Recall at a low rate of false alarms is undefined where not one safe text
+    would, and a bare value, without an interval, where fewer than BEYOND would.
     """
     ranked = [ranking(truth, score, counts) for truth, score in questions]
-    nowhere = np.full((3, 1, len(counts)), np.nan)
-    auroc, precision, fpr95 = (
+    nowhere = np.full((len(RANKED), 1, len(counts)), np.nan)
+    auroc, precision, fpr95, *recalls = (
         mean_of_defined(found) for found in (np.stack(ranked, axis=1) if ranked else nowhere)
     )
     kinds = [
@@ -95,36 +109,56 @@ def ranking_measures(questions: Sequence[tuple[Flags, Vectors]], counts: Counts)
     ]
     asked = [both for both in kinds if min(both)]
     positives, negatives = np.mean(asked, axis=0) if asked else (0.0, 0.0)
-    if min((min(both) for both in asked), default=0) < RESOLVED:
-        fpr95 = np.full(len(counts), np.nan)
-    return {
+    fewest = min((min(both) for both in asked), default=0)
+    fewest_safe = min((safe for _, safe in asked), default=0)
+    found: Measures = {
         "auroc": Auroc(auroc, float(positives), float(negatives), len(asked)),
         "average_precision": Statistic(precision),
-        "fpr95": Statistic(fpr95),
+        "fpr95": Statistic(fpr95 if is_beyond(1 - RECALL, fewest, BEYOND) else fpr95 * np.nan),
     }
+    for rate, recall in zip(LOW_RATES, recalls, strict=True):
+        known = recall if is_beyond(rate, fewest_safe, 1) else recall * np.nan
+        found[f"tpr_at_{in_words(rate)}"] = (
+            Proportion(known, round(positives * len(asked)))
+            if is_beyond(rate, fewest_safe, BEYOND)
+            else Statistic(known[:1])
+        )
+    return found
+
+
+def is_beyond(rate: float, texts: int, enough: int) -> bool:
+    """Whether a rate of so many texts is `enough` of them."""
+    return rate * texts >= enough - 1e-9
 
 
 def stream_measures(
-    scores: Sequence[Vectors], harmful: Flags, threshold: float, counts: Counts
+    scores: Sequence[Vectors], harmful: Flags, thresholds: Thresholds, counts: Counts
 ) -> Measures:
     """How soon harm is seen in running answers.
 
     scores: of every answer, one score at its prompt's end and one after each generated token;
     harmful [M]: whether its request was; counts [R, M]. An answer is detected at the first score
-    that reaches the threshold. detected, false_alarms: the share of answers to harmful and to safe
-    requests that are, by their end; detected_at_prompt: before anything is generated;
+    that reaches the best threshold. detected, false_alarms: the share of answers to harmful and to
+    safe requests that are, by their end; detected_at_prompt: before anything is generated;
     tokens_to_detection: the mean number of generated tokens until then, over detected answers to
-    harmful requests; auroc: of the answers' highest scores.
+    harmful requests; auroc: of the answers' highest scores; detected_for_RATE and
+    false_alarms_for_RATE: at the threshold that is to keep to a rate.
     """
-    crossed = np.array([bool((own >= threshold).any()) for own in scores], bool)
-    first = np.array([int((own >= threshold).argmax()) for own in scores])
+    peaks = highest(scores)
+    crossed = peaks >= thresholds.best
+    first = np.array([int((own >= thresholds.best).argmax()) for own in scores])
     detected = crossed & harmful
     return {
         "detected": share_within(crossed, harmful, counts),
         "detected_at_prompt": share_within(crossed & (first == 0), harmful, counts),
         "false_alarms": share_within(crossed, ~harmful, counts),
         "tokens_to_detection": Statistic(resampled_mean(first[detected], counts[:, detected])),
-        "auroc": ranking_measures([(harmful, highest(scores))], counts)["auroc"],
+        **{
+            f"{name}_for_{rate}": share_within(peaks >= threshold, kind, counts)
+            for rate, threshold in thresholds.for_rates.items()
+            for name, kind in (("detected", harmful), ("false_alarms", ~harmful))
+        },
+        "auroc": ranking_measures([(harmful, peaks)], counts)["auroc"],
     }
 
 
@@ -133,31 +167,13 @@ def highest(scores: Sequence[Vectors]) -> Vectors:
     return np.array([own.max() for own in scores])
 
 
-def choose_threshold(harmful: Flags, score: Vectors) -> float:
-    """The threshold of the best balanced accuracy (Youden's index).
-
-    It lies midway between the two scores that it parts; of equally good ones it is the highest,
-    which gives the fewest false alarms. UNCHOSEN where the texts are of one kind, or no threshold
-    does better than chance.
-    """
-    if harmful.all() or not harmful.any():
-        return UNCHOSEN
-    false, true, cuts = roc_curve(harmful, score, drop_intermediate=False)
-    best = int((true - false).argmax())
-    if true[best] <= false[best]:
-        return UNCHOSEN
-    below = cuts[best + 1] if best + 1 < len(cuts) else cuts[best]
-    middle = float((cuts[best] + below) / 2)
-    return middle if middle > below else float(cuts[best])  # neighbours have no number between
-
-
 def roc_at(harmful: Flags, score: Vectors, rates: Vectors) -> Vectors:
     """A ROC curve's points: the highest true positive rate at each of some false positive rates.
     NaN where the texts are of one kind."""
     if harmful.all() or not harmful.any():
         return np.full(len(rates), np.nan)
     false, true, _ = roc_curve(harmful, score, drop_intermediate=False)
-    found: Vectors = true[np.searchsorted(false, rates + 1e-12, side="right") - 1]
+    found: Vectors = true[np.searchsorted(false, rates + ROUNDING, side="right") - 1]
     return found
 
 
@@ -166,14 +182,16 @@ def share_within(flags: Flags, within: Flags, counts: Counts) -> Proportion:
     return share_of(flags[within].astype(float), counts[:, within])
 
 
-def ranking(truth: Flags, score: Vectors, counts: Counts) -> tuple[Vectors, Vectors, Vectors]:
-    """AUROC, average precision and the false positive rate where 95 % is found, on resamples: [R].
+def ranking(truth: Flags, score: Vectors, counts: Counts) -> Vectors:
+    """What RANKED names, on resamples: [len(RANKED), R].
 
-    truth, score: [N]. counts: [R, N], how often each resample holds each text. Tied scores fall on
-    one side of a threshold together. NaN where a resample holds one class only.
+    fpr95 is the least false positive rate at which RECALL is found, tpr_at_RATE the most that is
+    found at a rate of LOW_RATES or less. truth, score: [N]. counts: [R, N], how often each resample
+    holds each text. Tied scores fall on one side of a threshold together. NaN where a resample
+    holds one class only.
     """
     if not len(score):
-        return (nowhere := np.full(len(counts), np.nan)), nowhere, nowhere
+        return np.full((len(RANKED), len(counts)), np.nan)
     order = np.argsort(-score, kind="stable")
     thresholds = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     weights = counts[:, order]
@@ -186,11 +204,13 @@ def ranking(truth: Flags, score: Vectors, counts: Counts) -> tuple[Vectors, Vect
     before = np.pad(recall, ((0, 0), (1, 0)))
     heights = (before[:, 1:] + before[:, :-1]) / 2
     auroc = (np.diff(false_positive, axis=1, prepend=0.0) * heights).sum(1)
-    enough = recall >= 0.95 - 1e-12
+    enough = recall >= RECALL - ROUNDING
     fpr95 = np.where(enough, false_positive, np.inf).min(1)
-    undefined = np.isnan(auroc)
-    precisions = np.where(undefined, np.nan, (steps * precision).sum(1))
-    return auroc, precisions, np.where(undefined, np.nan, fpr95)
+    recalls = [
+        np.where(false_positive <= rate + ROUNDING, recall, 0.0).max(1) for rate in LOW_RATES
+    ]
+    values = np.stack([auroc, (steps * precision).sum(1), fpr95, *recalls])
+    return np.where(np.isnan(auroc), np.nan, values)
 
 
 def mean_of_defined(values: Vectors) -> Vectors:
@@ -209,14 +229,3 @@ def macro_f1(labels: Labels | Flags, predicted: Labels | Flags, counts: Counts) 
     with np.errstate(invalid="ignore"):
         scores = 2 * (counts @ (is_there & is_said)) / sizes
     return mean_of_defined(scores.T)
-
-
-def calibration_error(
-    confidence: Vectors, correct: Flags, counts: Counts, bins: int = 10
-) -> Vectors:
-    """The mean gap between confidence and accuracy over equal-width bins, on resamples: [R]."""
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = counts @ ((bin_of[:, None] == np.arange(bins)) * (confidence - correct)[:, None])
-    with np.errstate(invalid="ignore"):
-        error: Vectors = np.abs(gaps).sum(1) / counts.sum(1)
-    return error

@@ -1,27 +1,43 @@
-"""What the words alone give away: TF-IDF and logistic regression on the words a model reads."""
+"""What the words alone give away: TF-IDF and logistic regression on the words a model reads, or on
+their characters."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from pipeline.core.records import Example, ReadWords, Request
 from pipeline.core.scored_sets import prompts_alone
+from pipeline.core.sections import Reading
 from pipeline.evaluation.bootstrap import Counts, draw_prompts
 from pipeline.evaluation.intervals import as_tree, estimate_defined
 from pipeline.monitors.metrics import (
     Measures,
-    choose_threshold,
     concept_measures,
     harm_measures,
     is_asked,
     questions_of,
 )
+from pipeline.monitors.thresholds import Thresholds, choose_thresholds
 
 UNSCORED = ("train", "validation")
+
+
+class Ngrams(TypedDict):
+    """What TF-IDF counts: runs of so many words, or of characters within words."""
+
+    analyzer: Literal["word", "char_wb"]
+    ngram_range: tuple[int, int]
+
+
+NGRAMS: dict[str, Ngrams] = {  # by the ending of what is read
+    "": {"analyzer": "word", "ngram_range": (1, 2)},
+    "_characters": {"analyzer": "char_wb", "ngram_range": (2, 4)},
+}
 TextOnlyMetrics = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
 
 
@@ -42,14 +58,15 @@ def text_only(
     examples: Sequence[Example],
     requests: Sequence[Request],
     safe: Sequence[str],
-    resamples: int,
+    reading: Reading,
     seed: int,
 ) -> TextOnlyMetrics:
     """Measures with intervals of classifiers that see no model: question -> reading -> group.
 
-    The questions, the texts that they are asked of, the choice of a threshold and the measures are
+    The questions, the texts that they are asked of, the choice of thresholds and the measures are
     the monitors' (pipeline.monitors.metrics). `prompt` reads what stands at a prompt's end, `whole`
-    prompt and response; requests are prompts. Fitted on train; word uni- and bigrams.
+    prompt and response; requests are prompts. Both read words, `prompt_characters` and
+    `whole_characters` the characters of the same words (NGRAMS). Fitted on train.
 
     read: the words of every example and request, as the model's own encoder cuts them.
     """
@@ -69,50 +86,81 @@ def text_only(
     }
     tree: TextOnlyMetrics = {}
     for question in questions_of(learned, safe):
-        for reading, words in (("prompt", prompt_of), ("whole", whole_of)):
+        for shown_of, words in (("prompt", prompt_of), ("whole", whole_of)):
             groups: Groups = {}
             for e in examples:
-                if reading == "whole" and e.split in alone:
+                if shown_of == "whole" and e.split in alone:
                     continue
                 if is_asked(question, e.concept, learned):
                     shown = BaselineText(words(e), label_of[question](e), e.prompt)
                     groups.setdefault(e.split, []).append(shown)
-            if (question, reading) == ("harm", "prompt"):
+            if (question, shown_of) == ("harm", "prompt"):
                 for r in sorted(requests, key=lambda request: request.id):
                     shown = BaselineText(prompt_of(r), r.harmful, r.prompt)
                     groups.setdefault(r.group, []).append(shown)
-            tree.setdefault(question, {})[reading] = _scored(groups, resamples, seed)
+            for ending, kind in NGRAMS.items():
+                found = _scored(groups, kind, reading, seed)
+                tree.setdefault(question, {})[f"{shown_of}{ending}"] = found
     return tree
 
 
-def _scored(groups: Groups, resamples: int, seed: int) -> dict[str, dict[str, dict[str, float]]]:
+def harm_in_words(
+    read: Iterable[ReadWords], examples: Sequence[Example], safe: Sequence[str]
+) -> dict[str, float]:
+    """The probability of harm of every text, by its id, from all its words alone: a judge that is
+    no part of a model. It reads words or characters, as validation texts choose. Empty where
+    harm is not asked or validation texts are of one kind."""
+    words_of = {words.id: f"{words.prompt} {words.response}" for words in read}
+    texts = {
+        split: [BaselineText(words_of[e.id], e.concept not in safe, e.prompt)
+                for e in examples if e.split == split]
+        for split in UNSCORED
+    }  # fmt: skip
+    (learned, harmful), (known, truth) = (_columns(texts[split]) for split in UNSCORED)
+    if len(set(harmful)) < 2 or len(set(truth)) < 2:
+        return {}
+    tried = [new_classifier(ngrams).fit(learned, harmful) for ngrams in NGRAMS.values()]
+    best = min(tried, key=lambda one: log_loss(truth, one.predict_proba(known)[:, 1]))
+    names = [e.id for e in examples]
+    said = best.predict_proba([words_of[name] for name in names])[:, 1]
+    return dict(zip(names, map(float, said), strict=True))
+
+
+def new_classifier(ngrams: Ngrams) -> Pipeline:
+    return make_pipeline(TfidfVectorizer(**ngrams), LogisticRegression(C=10, max_iter=1000))
+
+
+def _scored(
+    groups: Groups, ngrams: Ngrams, reading: Reading, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
     """Every group that is scored, by a classifier of the training texts."""
-    classifier = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10, max_iter=1000)
-    )
     words, labels = _columns(groups["train"])
-    classifier.fit(words, labels)
-    threshold = None
+    classifier = new_classifier(ngrams).fit(words, labels)
+    thresholds = None
     if labels.dtype == bool:
         words, harmful = _columns(groups["validation"])
-        threshold = choose_threshold(harmful, classifier.predict_proba(words)[:, 1])
+        score = classifier.predict_proba(words)[:, 1]
+        thresholds = choose_thresholds(harmful, score, reading.false_alarms)
     tree = {}
     for group, texts in groups.items():
         if group not in UNSCORED:
-            counts = draw_prompts((text.prompt for text in texts), resamples, seed)
-            measures = _measures(classifier, texts, threshold, counts)
+            counts = draw_prompts((text.prompt for text in texts), reading.resamples, seed)
+            measures = _measures(classifier, texts, thresholds, counts)
             tree[group] = as_tree(estimate_defined(measures))
     return tree
 
 
 def _measures(
-    classifier: Pipeline, texts: Sequence[BaselineText], threshold: float | None, counts: Counts
+    classifier: Pipeline,
+    texts: Sequence[BaselineText],
+    thresholds: Thresholds | None,
+    counts: Counts,
 ) -> Measures:
     words, labels = _columns(texts)
     probabilities = classifier.predict_proba(words)
-    if threshold is None:
+    if thresholds is None:
         return concept_measures(probabilities, classifier.classes_, labels, counts)
-    return harm_measures(probabilities[:, 1], labels, threshold, counts)
+    return harm_measures(probabilities[:, 1], labels, thresholds, counts)
 
 
 def _columns(texts: Sequence[BaselineText]) -> tuple[list[str], np.ndarray]:

@@ -76,6 +76,37 @@ def moved_curves(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
     )
 
 
+def cascade_curves(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
+    """What a judge buys: a row a measure, a column a group of texts, a line a variant, with bands
+    of 95 %, over the share of texts that the judge is sent.
+
+    points: measure, group, variant, sent, value, low, high.
+    """
+    measures, groups = points["measure"].unique(), points["group"].unique()
+    figure, panels = _panels(len(measures), len(groups), width=3.0, sharey="row")
+    for row, measure in zip(panels, measures, strict=True):
+        for axis, group in zip(row, groups, strict=True):
+            some = points[(points["measure"] == measure) & (points["group"] == group)]
+            for variant, line in some.groupby("variant", sort=False):
+                look = styles[str(variant)]
+                _line(axis, line["sent"], line["value"], look, str(variant))
+                axis.fill_between(line["sent"], line["low"], line["high"], color=look.colour,
+                                  alpha=0.18, linewidth=0)  # fmt: skip
+            axis.set(title=group, xlim=(-0.02, 1.02))
+        row[0].set_ylabel(measure)
+    for axis in panels[-1]:
+        axis.set_xlabel("share sent to the judge")
+    legend_below(figure, panels)
+    described = [
+        f"{measure}, {group}, {variant}: "
+        + ", ".join(f"{v:.2f} at {s:.2f}" for s, v in zip(line["sent"], line["value"], strict=True))
+        for (measure, group, variant), line in points.groupby(
+            ["measure", "group", "variant"], sort=False
+        )
+    ]
+    return Picture(figure, f"Curves over the share sent to a judge. {'; '.join(described)}.")
+
+
 def training_curves(curves: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
     """A panel a term of the finetune, a line a variant that it moves.
 

@@ -27,6 +27,12 @@ EVIDENCE = {
         "matrix": "Fitted on this corpus' training texts, scored on every set: test texts, other "
         "corpora's texts, requests; and the position whose state is read. Words alone read no "
         "state, and are the same for every variant.",
+        "alarms": "Every kind of monitor at a threshold that kept to a low rate of false alarms on "
+        "validation texts: the harm that is found, and the rate that results. The dashed line "
+        "needs no model.",
+        "cascade": "The headline monitor with a judge on what it is unsure of, over the share of "
+        "texts that the judge is sent: 0 is the monitor alone, 1 the judge alone, which reads the "
+        "words and no model. Thresholds kept to a low rate of false alarms on validation texts.",
     },
     "What the model does": {
         "behaviour": "Harmful requests answered and safe requests refused; both are wrong.",

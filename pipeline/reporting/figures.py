@@ -1,20 +1,17 @@
 """Which pictures a run has: stored numbers in, pictures by name out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.core.concepts import spoken
-from pipeline.core.records import HEADLINE, Score
 from pipeline.core.representations import Representations
 from pipeline.reporting.bars import grouped_bars, margin_scatter, tradeoff
-from pipeline.reporting.curves import layer_curves, reliability_curves, roc_curves, training_curves
+from pipeline.reporting.curves import layer_curves, training_curves
 from pipeline.reporting.headline import Headline, layers_of
-from pipeline.reporting.heat_maps import cosine_tables, score_tables
+from pipeline.reporting.heat_maps import cosine_tables
 from pipeline.reporting.maps import concept_map, spots_of
-from pipeline.reporting.monitor_matrix import AUROC, WORDS, matrix_cells
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
@@ -92,60 +89,6 @@ def of_separation(
         "layers": layer_curves(curves, looks(list(separation)), layer),
         "cosines": cosine_tables(cosines),
     }
-
-
-def of_monitors(
-    scores: Mapping[str, Sequence[Score]], everyone: Sequence[str], position: str
-) -> dict[str, Picture]:
-    """What the headline monitor finds and how sure it may be, on test texts: of harm or, where no
-    concept is safe, of each concept against the rest."""
-    questions = {score.question for some in scores.values() for score in some}
-    asked = "harm" if "harm" in questions else "concept"
-    scored = asked, HEADLINE, position, "test"
-    ranked, answered = [], []
-    for variant, every in scores.items():
-        some = [s for s in every if (s.question, s.monitor, s.position, s.group) == scored]
-        classes = sorted({score.truth for score in some})
-        shown = classes[:1] if asked == "harm" else classes  # `harmful` comes before `safe`
-        ranked += [
-            (variant, score.truth == name, score.probabilities[number])
-            for score in some
-            for number, name in enumerate(shown)
-        ]
-        # Confidence is of the likeliest class, whatever a threshold makes of it.
-        answered += [
-            (variant, max(s.probabilities), classes[int(np.argmax(s.probabilities))] == s.truth)
-            for s in some
-        ]
-    styles = looks(everyone)
-    return {
-        "roc": roc_curves(pd.DataFrame(ranked, columns=["variant", "truth", "score"]), styles),
-        "reliability": reliability_curves(
-            pd.DataFrame(answered, columns=["variant", "confidence", "correct"]), styles
-        ),
-    }
-
-
-def of_matrix(
-    monitors: Mapping[str, Metrics], text_only: Metrics, compared: Sequence[str], position: str
-) -> dict[str, Picture]:
-    """Every monitor of the compared variants on every set of texts, words alone below them."""
-    some = {name: monitors[name] for name in compared}
-    cells = [c for c in matrix_cells(some, text_only, position) if c.measure == AUROC]
-    own = [cell for cell in cells if cell.monitor != WORDS]
-    words = [cell for cell in cells if cell.monitor == WORDS]
-    asked = {(cell.scored, cell.read_at) for cell in own}
-    scores = pd.DataFrame(
-        [
-            (variant, cell.monitor, f"{spoken(cell.scored)}, {spoken(cell.read_at)}",
-             cell.marks["value"])
-            for variant in compared
-            for cell in (*own, *words)
-            if cell.variant in (variant, "") and (cell.scored, cell.read_at) in asked
-        ],
-        columns=["variant", "monitor", "scored", "value"],
-    )  # fmt: skip
-    return {} if scores.empty else {"matrix": score_tables(scores, "the AUROC")}
 
 
 def of_transport(transport: Mapping[str, Metrics]) -> dict[str, Picture]:

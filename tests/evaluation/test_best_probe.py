@@ -14,7 +14,7 @@ from pipeline.evaluation.best_probe import every_layer
 from pipeline.evaluation.separation_by_layer import separation_by_layer, separation_metrics
 from tests.support.clouds import clouds
 
-READING = Reading(layer=1, position="last", neighbours=3, resamples=60)
+READING = Reading(layer=1, position="last", neighbours=3, resamples=60, false_alarms=(0.05,))
 SIZES = {"train": 20, "validation": 10, "test": 20, "novel": 10, "shifted": 10}
 Gaps = Mapping[tuple[int, str], float]
 

@@ -37,7 +37,7 @@ from pipeline.evaluation.separation_by_layer import LayerSeparation, separation_
 from tests.support.clouds import clouds
 
 Texts = tuple[NDArray[np.float64], NDArray[np.str_]]
-READING = Reading(layer=1, position="last", neighbours=5, resamples=50)
+READING = Reading(layer=1, position="last", neighbours=5, resamples=50, false_alarms=(0.05,))
 PATH = ("layer_1", "last", "test")
 RAW_LENGTHS = {"l1", "l2", "hausdorff"}
 FARTHEST = {"hausdorff", "hausdorff_scaled"}  # which have no interval

@@ -19,6 +19,7 @@ from pipeline.inference.extraction import extract
 from pipeline.inference.fingerprint import signature_of
 from pipeline.inference.generation import complete, likelihoods, openings
 from pipeline.inference.live_monitor import judge_prompts
+from pipeline.inference.pooled_scores import stored_states
 from pipeline.models.building import new_model
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
@@ -121,6 +122,8 @@ def test_running_answers_name_text_and_layer(
     streams = read_streams(model, texts, [(own.id, 0)], layer, tokens_per_batch=1)
     with pytest.raises(InputError, match=f"text {own.id}: {words}"):
         save_streams(tmp_path / "streams", streams)
+    with pytest.raises(InputError, match=f"text {own.id}: {words}"):
+        stored_states(model, encoder, [own], layer, 1, tmp_path / "states")
     with pytest.raises(InputError, match=words):
         example_states(model, encoder, [own], [layer], ["mean"], 2)
 

@@ -25,20 +25,27 @@ from pipeline.inference.live_monitor import LiveMonitor
 from pipeline.monitors.answer_states import POSITIONS, AnswerStates, load_streams, save_streams
 from pipeline.monitors.classifiers import (
     MULTILAYER,
+    NEURONS,
+    PENALTIES,
+    Logit,
+    MeanDifferences,
     Prototype,
     all_layers_at,
     fit,
+    neurons_by_layer,
     new_monitors,
+    new_neurons,
 )
 from pipeline.monitors.datasets import VariantTexts
 from pipeline.monitors.evaluation import MonitorResults, evaluate_monitors, monitor_metrics
-from pipeline.monitors.metrics import UNCHOSEN
+from pipeline.monitors.fitted import fit_at
 from pipeline.monitors.saved import identity_of, load_monitor, save_monitor
+from pipeline.monitors.thresholds import UNCHOSEN, Thresholds
 
 CONCEPTS = ("fraud", "safe", "theft")
 SPLITS = {"train": 20, "validation": 6, "test": 12, "novel": 8}
-READING = Reading(layer=1, position="last", neighbours=5, resamples=20)
-WIDTH = 10
+READING = Reading(layer=1, position="last", neighbours=5, resamples=20, false_alarms=(0.05,))
+WIDTH, POOLED = 10, "attention_pooled"
 CARD = {
     "source": "embedded", "origin": "", "revision": "", "architecture": "Llama", "dtype": "float32",
     "files": {"config.json": {"sha256": "0"}, "model.safetensors": {"sha256": "1f", "size": 3}},
@@ -77,9 +84,13 @@ def variant_texts(
         tuple(n % 2 for n in range(16)) + (0,) * len(known), lengths, np.ones(WIDTH, np.float32),
     )  # fmt: skip
     prompts = {name: f"ask {name}" for name in (*ids, *requests)}
+    logits = {name: float(gap * (concept not in safe) + noise - gap / 2)
+              for name, concept, noise in zip(ids, concepts, np.random.default_rng(1).normal(
+                  size=len(ids)), strict=True)}  # fmt: skip
     made = VariantTexts(
-        "true_negatives", identity_of(CARD), stored, streams, requests, prompts, safe, READING, 0
-    )
+        "true_negatives", identity_of(CARD), stored, streams, {POOLED: logits}, {}, requests,
+        prompts, safe, READING, 0,
+    )  # fmt: skip
     return dataclasses.replace(made, **update)
 
 
@@ -111,9 +122,10 @@ def without(stored: Representations, kept: Any) -> Representations:
 def test_every_monitor_finds_what_is_there(found: MonitorResults) -> None:
     tree = tree_of(found)
     kinds = {*new_monitors(5, 0), MULTILAYER}
-    assert set(tree["harm"]) == set(tree["concept"]) == kinds
+    of_harm = kinds | {NEURONS, POOLED}
+    assert (set(tree["concept"]), set(tree["harm"])) == (kinds, of_harm)
     for question in ("harm", "concept"):
-        for kind in kinds:
+        for kind in of_harm if question == "harm" else kinds:
             for split in ("test", "novel"):
                 scores = tree[question][kind][split]
                 assert scores["auroc"]["value"] > 0.99, (question, kind, split)
@@ -121,6 +133,7 @@ def test_every_monitor_finds_what_is_there(found: MonitorResults) -> None:
     assert set(tree["shift"]) == kinds - {MULTILAYER}
     assert set(tree["shift"]["knn"]) == {
         "examples_test", "examples_novel", "plain_test", "framed_test", "threshold",
+        "threshold_for_5_percent",
     }  # fmt: skip
     assert tree["shift"]["logistic"]["framed_test"]["tpr"]["value"] == 1
     assert tree["streaming"]["mean"]["detected"]["value"] == 1
@@ -141,12 +154,33 @@ def test_shuffled_labels_and_random_vectors_show_nothing(found: MonitorResults) 
             assert scores["auroc"]["low"] < 0.5 < scores["auroc"]["high"]
 
 
+def test_shuffled_labels_show_no_kind_of_monitor_anything() -> None:
+    whole = variant_texts()
+    concepts = tuple(np.random.default_rng(4).permutation(whole.stored.concepts).tolist())
+    shuffled = dataclasses.replace(whole.stored, concepts=concepts)
+    tree = tree_of(evaluate_monitors(dataclasses.replace(whole, stored=shuffled)))
+    for kind, splits in tree["harm"].items():
+        assert abs(splits["test"]["auroc"]["value"] - 0.5) < 0.25, kind
+
+
+def test_reliability_is_of_the_question_that_matters(found: MonitorResults) -> None:
+    groups = {(row["question"], row["group"]) for row in found.reliability}
+    assert groups == {
+        ("harm", "test"), ("harm", "novel"), ("shift", "examples_test"),
+        ("shift", "examples_novel"), ("shift", "plain_test"), ("shift", "framed_test"),
+    }  # fmt: skip
+    own = [row for row in found.reliability if (row["monitor"], row["group"]) == ("knn", "test")]
+    assert sum(int(row["texts"]) for row in own if row["question"] == "harm") == 36
+    without = evaluate_monitors(variant_texts(safe=())).reliability
+    assert {row["question"] for row in without} == {"concept"}
+
+
 def test_scores_are_those_that_measures_are_made_of(found: MonitorResults) -> None:
     own = [s for s in found.scores if (s.question, s.monitor, s.group) == ("harm", "knn", "test")]
     assert len(own) == 36
     auroc = roc_auc_score([s.truth == "harmful" for s in own], [s.probabilities[0] for s in own])
     assert tree_of(found)["harm"]["knn"]["test"]["auroc"]["value"] == pytest.approx(auroc)
-    threshold = found.thresholds["harm", "knn"]
+    threshold = found.thresholds["harm", "knn"].best
     assert all((s.label == "harmful") == (s.probabilities[0] >= threshold) for s in own)
     assert found.roc["knn"].shape == (101,)
     assert found.roc["knn"][-1] == 1
@@ -177,7 +211,7 @@ def test_without_validation_texts_no_threshold_is_chosen() -> None:
     stored = without(whole.stored, lambda i: whole.stored.splits[i] != "validation")
     streams = part(whole.streams, range(16))
     found = evaluate_monitors(dataclasses.replace(whole, stored=stored, streams=streams))
-    assert set(found.thresholds.values()) == {UNCHOSEN}
+    assert all(chosen == Thresholds() for chosen in found.thresholds.values())
     assert tree_of(found)["harm"]["logistic"]["test"]["accuracy"]["value"] > 0.9
 
 
@@ -206,7 +240,8 @@ def test_constant_vectors_are_defined() -> None:
     """The prompt's end of the embeddings is one vector for all texts."""
     whole = variant_texts()
     same = dataclasses.replace(whole.stored, values=np.ones_like(whole.stored.values))
-    tree = tree_of(evaluate_monitors(dataclasses.replace(whole, stored=same)))
+    pooled = {POOLED: dict.fromkeys(whole.stored.ids, 0.3)}
+    tree = tree_of(evaluate_monitors(dataclasses.replace(whole, stored=same, pooled=pooled)))
     for kind, splits in tree["harm"].items():
         assert splits["test"]["auroc"]["value"] == 0.5, kind
         assert splits["threshold"] == UNCHOSEN
@@ -215,7 +250,9 @@ def test_constant_vectors_are_defined() -> None:
 def test_without_requests_nothing_is_streamed() -> None:
     tree = tree_of(evaluate_monitors(variant_texts(requests={})))
     assert "streaming" not in tree
-    assert set(tree["shift"]["knn"]) == {"examples_test", "examples_novel", "threshold"}
+    assert set(tree["shift"]["knn"]) == {
+        "examples_test", "examples_novel", "threshold", "threshold_for_5_percent",
+    }  # fmt: skip
 
 
 def test_answers_to_one_request_are_drawn_together() -> None:
@@ -250,7 +287,10 @@ def with_shifted(
         splits=stored.splits + (split,) * len(ids),
     )
     prompts = {**whole.prompts, **{name: name for name in ids}}
-    return dataclasses.replace(whole, stored=both, prompts=prompts)
+    said = {name: 8.0 if concept != "safe" else -8.0
+            for name, concept in zip(ids, labels, strict=True)}  # fmt: skip
+    pooled = {POOLED: {**whole.pooled[POOLED], **said}}
+    return dataclasses.replace(whole, stored=both, prompts=prompts, pooled=pooled)
 
 
 def test_another_corpus_is_scored_and_changes_nothing_else(found: MonitorResults) -> None:
@@ -325,7 +365,11 @@ def test_texts_of_one_prompt_are_drawn_together() -> None:
         splits=tuple(stored.splits[i] for i in texts_kept),
     )
     copies = {f"{stored.ids[i]}-again": whole.prompts[stored.ids[i]] for i in again}
-    together = dataclasses.replace(whole, stored=twice, prompts={**whole.prompts, **copies})
+    said = whole.pooled[POOLED] | {f"{stored.ids[i]}-again": whole.pooled[POOLED][stored.ids[i]]
+                                   for i in again}  # fmt: skip
+    together = dataclasses.replace(
+        whole, stored=twice, prompts={**whole.prompts, **copies}, pooled={POOLED: said}
+    )
     apart = dataclasses.replace(together, prompts={n: n for n in (*twice.ids, *whole.requests)})
     one, two, wrong = (tree_of(evaluate_monitors(m))["harm"] for m in (whole, together, apart))
     for kind in one:
@@ -349,6 +393,55 @@ def test_prototype_is_the_nearest_mean_by_angle() -> None:
     assert list(monitor.predict(np.array([[9.0, 0], [0.8, 5]]))) == ["x", "y"]
     probabilities = monitor.predict_proba(np.array([[9.0, 0]]))
     assert probabilities.sum() == pytest.approx(1)
+
+
+def test_the_mean_difference_is_the_direction_between_means() -> None:
+    vectors = np.array([[1.0, 0], [3, 0], [0, 1], [0, 3]])
+    two = MeanDifferences().fit(vectors, np.array(["x", "x", "y", "y"]))
+    assert two.transform(np.array([[1.0, 1], [0, 1]])).tolist() == [[0], [2]]
+    labels = np.array(["x", "x", "y", "z"])
+    three = MeanDifferences().fit(vectors, labels).transform(vectors)
+    assert three.shape == (4, 3)
+    means = [vectors[labels == c].mean(0) - vectors[labels != c].mean(0) for c in "xyz"]
+    assert three == pytest.approx(vectors @ np.array(means).T)
+
+
+def test_a_probe_fitted_elsewhere_is_scored_by_its_logits() -> None:
+    monitor = Logit().fit(np.zeros((2, 1)), np.array(["safe", "harmful"]))
+    said = monitor.predict_proba(np.array([[0.0], [np.log(3)], [-800.0]]))
+    assert said[:, 0] == pytest.approx([0.5, 0.75, 0])
+    assert said.sum(1) == pytest.approx([1, 1, 1])
+
+
+def test_neurons_are_few_and_those_that_tell() -> None:
+    """Of forty coordinates over two layers three differ between classes."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["harmful", "safe"], 200)
+    vectors = rng.normal(size=(400, 40))
+    vectors[:200, [3, 21, 35]] += 1.5
+    by_penalty = {
+        penalty: neurons_by_layer(fit(sparse, vectors, labels), (0, 3))
+        for penalty, sparse in zip(PENALTIES, new_neurons(0), strict=True)
+    }
+    strongest = by_penalty[min(PENALTIES)]
+    assert strongest == {"selected": 3, "selected_layer_0": 1, "selected_layer_3": 2}
+    selected = [by_penalty[penalty]["selected"] for penalty in sorted(PENALTIES)]
+    assert selected == sorted(selected)
+    assert selected[-1] < 40
+
+
+def test_validation_texts_choose_how_few_neurons(found: MonitorResults) -> None:
+    whole = variant_texts(gap=1.0)
+    tried = {}
+    for sparse in new_neurons(0):
+        fitted = fit_at(whole, "harm", NEURONS, sparse)
+        known = whole.of("harm", NEURONS, "validation")
+        said = fitted.harm(known.vectors)
+        truth = known.labels == "harmful"
+        tried[fitted.monitor[-1].C] = -np.log(np.where(truth, said, 1 - said)).mean()
+    chosen = fit_at(whole, "harm", NEURONS, new_neurons(0)).monitor[-1].C
+    assert chosen == min(tried, key=lambda penalty: tried[penalty])
+    assert tree_of(found)["harm"][NEURONS]["selected"] <= 2 * WIDTH
 
 
 def test_the_multilayer_probe_reads_what_no_single_layer_shows() -> None:
@@ -449,7 +542,7 @@ def test_a_saved_monitor_raises_the_same_alarms(gap: float, tmp_path: Path) -> N
         assert loaded.threshold == found.saved[position].threshold
         assert loaded.weights.dtype == np.float64
     loaded = load_monitor(tmp_path / "prompt_end.json")
-    assert loaded.threshold == found.thresholds["shift", "logistic"]
+    assert loaded.threshold == found.thresholds["shift", "logistic"].best
     examples = whole.held_out("harm", "logistic", "prompt_end")
     groups = {f"examples_{split}": texts for split, texts in examples.items()}
     wanted = ("harm", "logistic", "prompt_end")

@@ -13,9 +13,7 @@ from sklearn.metrics import (
 
 from pipeline.evaluation.bootstrap import draw_resamples
 from pipeline.monitors.metrics import (
-    UNCHOSEN,
-    calibration_error,
-    choose_threshold,
+    LOW_RATES,
     concept_measures,
     harm_measures,
     is_asked,
@@ -25,8 +23,10 @@ from pipeline.monitors.metrics import (
     roc_at,
     stream_measures,
 )
+from pipeline.monitors.thresholds import Thresholds
 
 ONCE = np.ones((1, 4))
+CHOSEN = Thresholds(0.4, {"5_percent": 0.7})
 
 
 def ranked(truth: list[bool], score: list[float]) -> list[float]:
@@ -51,11 +51,12 @@ def test_a_concept_that_was_never_learned_is_asked_for_harm_alone() -> None:
 
 
 def test_detection_worked_example_with_ties() -> None:
-    """AUROC, average precision, false positive rate at 95 %."""
+    """AUROC, average precision, false positive rate at 95 %, recall at 1 % and at 0.1 %."""
     truth = [True, True, False, False]
-    assert ranked(truth, [0.5, 0.5, 0.5, 0.5]) == [0.5, 0.5, 1]
-    assert ranked(truth, [0.9, 0.4, 0.5, 0.1]) == pytest.approx([0.75, (1 + 2 / 3) / 2, 0.5])
-    assert ranked(truth, [0.9, 0.8, 0.2, 0.1]) == [1, 1, 0]
+    assert ranked(truth, [0.5, 0.5, 0.5, 0.5]) == [0.5, 0.5, 1, 0, 0]
+    part = [0.75, (1 + 2 / 3) / 2, 0.5, 0.5, 0.5]
+    assert ranked(truth, [0.9, 0.4, 0.5, 0.1]) == pytest.approx(part)
+    assert ranked(truth, [0.9, 0.8, 0.2, 0.1]) == [1, 1, 0, 1, 1]
     assert ranked(truth, [0.1, 0.2, 0.8, 0.9])[0] == 0
 
 
@@ -75,7 +76,7 @@ def test_measures_on_resamples_are_scikit_learns(seed: int) -> None:
     truth, score = rng.random(30) < 0.4, rng.integers(0, 8, 30) / 8
     labels, predicted = rng.choice(["a", "b", "c"], (2, 30))
     counts = draw_resamples(30, 5, seed)
-    auroc, precision, fpr95 = ranking(truth, score, counts)
+    auroc, precision, fpr95, *recalls = ranking(truth, score, counts)
     for row, weights in enumerate(counts):
         kept = weights > 0
         kwargs = {"y_true": truth[kept], "sample_weight": weights[kept]}
@@ -86,6 +87,8 @@ def test_measures_on_resamples_are_scikit_learns(seed: int) -> None:
             )
             false, true, _ = roc_curve(y_score=score[kept], drop_intermediate=False, **kwargs)
             assert fpr95[row] == pytest.approx(false[true >= 0.95 - 1e-12].min())
+            for rate, recall in zip(LOW_RATES, recalls, strict=True):
+                assert recall[row] == pytest.approx(true[false <= rate + 1e-12].max())
         expected = f1_score(
             labels[kept], predicted[kept], average="macro", sample_weight=weights[kept],
             zero_division=0.0,
@@ -99,9 +102,9 @@ def test_harm_measures_are_scikit_learns(seed: int) -> None:
     harmful, score = rng.random(40) < 0.5, rng.integers(0, 20, 40) / 20
     harmful[:2] = True, False
     found = {name: v.value for name, v in
-             harm_measures(score, harmful, 0.4, np.ones((1, 40))).items()}  # fmt: skip
-    alarm = score >= 0.4
-    assert np.isnan(found["fpr95"]), "so few texts do not tell it"
+             harm_measures(score, harmful, CHOSEN, np.ones((1, 40))).items()}  # fmt: skip
+    alarm, fewer = score >= 0.4, score >= 0.7
+    assert np.isnan([found["fpr95"], found["tpr_at_1_percent"]]).all(), "of too few texts"
     assert found["accuracy"] == pytest.approx((alarm == harmful).mean())
     assert found["macro_f1"] == pytest.approx(
         f1_score(harmful, alarm, average="macro", zero_division=0.0)
@@ -109,6 +112,31 @@ def test_harm_measures_are_scikit_learns(seed: int) -> None:
     assert found["auroc"] == pytest.approx(roc_auc_score(harmful, score))
     assert found["tpr"] == pytest.approx(alarm[harmful].mean())
     assert found["fpr"] == pytest.approx(alarm[~harmful].mean())
+    assert found["tpr_for_5_percent"] == pytest.approx(fewer[harmful].mean())
+    assert found["fpr_for_5_percent"] == pytest.approx(fewer[~harmful].mean())
+
+
+@pytest.mark.parametrize(
+    ("safe", "one_percent", "one_in_a_thousand"),
+    [(99, "none", "none"), (100, "bare", "none"), (999, "bare", "none"), (1000, "whole", "bare"),
+     (10_000, "whole", "whole")],
+)  # fmt: skip
+def test_recall_at_a_low_rate_needs_safe_texts(
+    safe: int, one_percent: str, one_in_a_thousand: str
+) -> None:
+    """None where no safe text may raise an alarm, and no interval where fewer than ten may."""
+    rng = np.random.default_rng(0)
+    harmful = np.repeat([True, False], [30, safe])
+    score = rng.random(len(harmful)) + harmful
+    counts = np.vstack([np.ones(len(harmful)), rng.integers(1, 9, (20, len(harmful)))])
+    found = harm_measures(score, harmful, CHOSEN, counts)
+    for name, expected in (("1", one_percent), ("0_1", one_in_a_thousand)):
+        own = found[f"tpr_at_{name}_percent"]
+        assert own.is_defined == (expected != "none")
+        if expected != "none":
+            assert own.estimate().as_tree().keys() == {
+                "bare": {"value"}, "whole": {"value", "low", "high"},
+            }[expected]  # fmt: skip
 
 
 def test_concepts_are_each_ranked_against_the_rest() -> None:
@@ -137,52 +165,6 @@ def test_a_concept_absent_from_test_has_no_say() -> None:
     assert found["macro_f1"].value == pytest.approx((0.8 + 1 + 0) / 3)
 
 
-def test_a_threshold_parts_scores_that_six_digits_do_not() -> None:
-    high = 1 - np.array([1e-9, 2e-9, 3e-9, 4e-9])
-    harmful = np.array([True, True, False, False])
-    threshold = choose_threshold(harmful, high)
-    assert list(high >= threshold) == list(harmful)
-    near = np.array([1.0, np.nextafter(1.0, 0)])
-    assert list(near >= choose_threshold(np.array([True, False]), near)) == [True, False]
-
-
-def test_calibration_worked_example() -> None:
-    confidence = np.array([0.95, 0.95, 0.55, 1.0])
-    correct = np.array([True, False, True, True])
-    expected = 0.75 * abs(2.9 / 3 - 2 / 3) + 0.25 * abs(0.55 - 1)
-    assert calibration_error(confidence, correct, ONCE)[0] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("harmful", "score", "expected"),
-    [
-        ([1, 1, 0, 0], [0.9, 0.8, 0.3, 0.1], 0.55),  # midway
-        ([1, 0, 1, 0], [0.9, 0.7, 0.5, 0.1], 0.8),  # of two as good, the fewer false alarms
-        ([1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5], UNCHOSEN),  # ties everywhere
-        ([0, 0, 1, 1], [0.9, 0.8, 0.3, 0.1], UNCHOSEN),  # worse than chance
-        ([1, 1], [0.9, 0.8], UNCHOSEN),
-        ([0, 0], [0.9, 0.8], UNCHOSEN),
-        ([], [], UNCHOSEN),
-    ],
-)
-def test_thresholds(harmful: list[int], score: list[float], expected: float) -> None:
-    assert choose_threshold(np.array(harmful, bool), np.array(score)) == pytest.approx(expected)
-
-
-@given(st.integers(0, 1000))
-def test_no_threshold_parts_better_than_the_chosen_one(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    harmful, score = rng.random(25) < 0.5, rng.integers(0, 12, 25) / 12
-    harmful[:2] = True, False
-
-    def gain(threshold: float) -> float:
-        return float((score[harmful] >= threshold).mean() - (score[~harmful] >= threshold).mean())
-
-    best = max(gain(threshold) for threshold in score)
-    if best > 0:
-        assert gain(choose_threshold(harmful, score)) == pytest.approx(best)
-
-
 def test_a_roc_curve_is_the_best_recall_at_a_rate() -> None:
     harmful, score = np.array([1, 0, 1, 0], bool), np.array([0.9, 0.7, 0.5, 0.1])
     assert list(roc_at(harmful, score, np.array([0, 0.49, 0.5, 1]))) == [0.5, 0.5, 1, 1]
@@ -193,9 +175,12 @@ HARMFUL = np.array([True, True, True, False])
 
 
 def test_time_to_detection_worked_example() -> None:
-    found = {name: v.value for name, v in stream_measures(STREAMS, HARMFUL, 0.6, ONCE).items()}
+    chosen = Thresholds(0.6, {"5_percent": 0.85})
+    found = {name: v.value for name, v in stream_measures(STREAMS, HARMFUL, chosen, ONCE).items()}
     assert found == pytest.approx(
         {
+            "detected_for_5_percent": 1 / 3,
+            "false_alarms_for_5_percent": 0,
             "detected": 2 / 3,
             "detected_at_prompt": 1 / 3,
             "false_alarms": 1.0,
@@ -206,14 +191,14 @@ def test_time_to_detection_worked_example() -> None:
 
 
 def test_nothing_detected_has_no_time() -> None:
-    found = stream_measures(STREAMS, HARMFUL, 0.95, ONCE)
+    found = stream_measures(STREAMS, HARMFUL, Thresholds(0.95), ONCE)
     assert found["detected"].value == found["false_alarms"].value == 0
     assert np.isnan(found["tokens_to_detection"].value)
 
 
 def test_streams_are_resampled_like_plain_loops() -> None:
     counts = draw_resamples(4, 30, seed=0)
-    found = stream_measures(STREAMS, HARMFUL, 0.6, counts)
+    found = stream_measures(STREAMS, HARMFUL, Thresholds(0.6), counts)
     for row, weights in enumerate(counts):
         drawn = [i for i, weight in enumerate(weights) for _ in range(int(weight))]
         times = [int((STREAMS[i] >= 0.6).argmax()) for i in drawn if HARMFUL[i]

@@ -11,9 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from pipeline.core.records import Example, ReadWords, Request
-from pipeline.monitors.text_baseline import text_only
+from pipeline.core.sections import Reading
+from pipeline.monitors.text_baseline import NGRAMS, text_only
 
 WORDS = {"fraud": "forge cheque", "safe": "bake bread", "theft": "steal bike"}
+READING = Reading(layer=1, position="last", neighbours=5, resamples=20, false_alarms=(0.05,))
 FILLERS = ("now", "soon", "today", "later", "please", "again", "maybe", "well")
 
 
@@ -49,40 +51,55 @@ def read(texts: Sequence[Example | Request], words: int) -> list[ReadWords]:
 
 
 def measured(examples: list[Example], words: int = 50, **update: Any) -> Any:
-    fields: dict[str, Any] = {"requests": REQUESTS, "safe": ("safe",), "resamples": 20, "seed": 0}
+    fields: dict[str, Any] = {
+        "requests": REQUESTS, "safe": ("safe",), "reading": READING, "seed": 0,
+    }  # fmt: skip
     return text_only(read([*examples, *REQUESTS], words), examples, **fields | update)
 
 
 def test_every_group_is_scored_for_every_question() -> None:
     tree = measured(corpus())
     assert set(tree) == {"concept", "harm"}
-    assert set(tree["harm"]["prompt"]) == {"test", "shifted", "plain_test", "framed_test"}
+    for reading in ("prompt", "prompt_characters"):
+        assert set(tree["harm"][reading]) == {"test", "shifted", "plain_test", "framed_test"}
     for question, reading in (("concept", "prompt"), ("concept", "whole"), ("harm", "whole")):
         assert set(tree[question][reading]) == {"test", "shifted"}
     for groups in tree["harm"].values():
         for found in groups.values():
             assert found["auroc"]["value"] > 0.8
-            assert {"tpr", "fpr"} < set(found)
+            assert {"tpr", "fpr", "tpr_for_5_percent", "fpr_for_5_percent"} < set(found)
     assert tree["concept"]["whole"]["test"]["accuracy"]["low"] > 0.6
 
 
-def test_scores_are_scikit_learns() -> None:
+@pytest.mark.parametrize("ending", NGRAMS)
+def test_scores_are_scikit_learns(ending: str) -> None:
     """The oracle, on words that say nothing certain."""
     noisy = [
         dataclasses.replace(e, prompt=" ".join(e.prompt.split()[: 5 + len(e.id) % 2]))
         for e in corpus()
     ]
-    words = TfidfVectorizer(ngram_range=(1, 2))
+    words = TfidfVectorizer(**NGRAMS[ending])
     train, test = ([e for e in noisy if e.split == split] for split in ("train", "test"))
     fitted = LogisticRegression(C=10, max_iter=1000).fit(
         words.fit_transform([e.prompt for e in train]), [e.concept != "safe" for e in train]
     )
     score = fitted.predict_proba(words.transform([e.prompt for e in test]))[:, 1]
-    found = measured(noisy)["harm"]["prompt"]["test"]["auroc"]
+    found = measured(noisy)["harm"][f"prompt{ending}"]["test"]["auroc"]
     assert found["value"] == pytest.approx(
         roc_auc_score([e.concept != "safe" for e in test], score)
     )
     assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_characters_find_words_in_other_forms() -> None:
+    """`stealing` and `bikes` are no words of the training texts; their parts are."""
+    other = {"fraud": "forging cheques", "safe": "baking breads", "theft": "stealing bikes"}
+    bent = [example(c, "shifted", n, words) for c, words in other.items() for n in range(9)]
+    kept = [e for e in corpus() if e.split != "shifted"]
+    found = measured([*kept, *bent])["concept"]
+    words, characters = (found[name]["shifted"]["accuracy"]["value"] for name in
+                         ("prompt", "prompt_characters"))  # fmt: skip
+    assert characters > 0.9 > words
 
 
 def test_shuffled_labels_show_nothing() -> None:
@@ -91,8 +108,10 @@ def test_shuffled_labels_show_nothing() -> None:
     every += [e for e in corpus() if e.split == "validation"]
     labels = rng.permutation([e.concept for e in every])
     shuffled = [dataclasses.replace(e, concept=str(c)) for e, c in zip(every, labels, strict=True)]
-    found = measured(shuffled)["harm"]["whole"]["test"]["auroc"]
-    assert found["low"] < 0.5 < found["high"]
+    tree = measured(shuffled)["harm"]
+    for ending in NGRAMS:
+        found = tree[f"whole{ending}"]["test"]["auroc"]
+        assert found["value"] == pytest.approx(0.5, abs=0.15), found
 
 
 def test_a_concept_that_was_never_learned_counts_for_harm_alone() -> None:
@@ -108,8 +127,10 @@ def test_a_set_of_prompts_alone_is_read_as_prompts() -> None:
     own = [dataclasses.replace(e, split="shifted/asked", response="", id=f"asked-{e.id}")
            for e in corpus() if e.split == "test"]  # fmt: skip
     before, after = measured(corpus()), measured([*corpus(), *own])
-    for groups in (after[question]["prompt"] for question in after):
-        assert groups.pop("shifted/asked") == groups["test"]
+    for question in after:
+        for ending in NGRAMS:
+            groups = after[question][f"prompt{ending}"]
+            assert groups.pop("shifted/asked") == groups["test"]
     assert after == before
 
 

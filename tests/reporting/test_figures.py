@@ -19,7 +19,15 @@ from sklearn.decomposition import PCA
 
 from pipeline.core.records import CROSSINGS, REFERENCES, Score, TokenInterpretation
 from pipeline.core.representations import Representations
-from pipeline.reporting import bars, curves, figures, heat_maps, interpretation_figures, maps
+from pipeline.reporting import (
+    bars,
+    curves,
+    figures,
+    heat_maps,
+    interpretation_figures,
+    maps,
+    monitor_figures,
+)
 from pipeline.reporting.fitting import fit_titles
 from pipeline.reporting.glossary import INJECTED
 from pipeline.reporting.headline import Headline, curves_over_layers, write_curves
@@ -71,7 +79,11 @@ def row(*without: str) -> Headline:
     return {name: dict(ESTIMATE) for name in numbers if name not in without}
 
 
-WORDS = {"concept": {"whole": {s: {"accuracy": ESTIMATE} for s in ("test", "novel")}}}
+RATES = dict.fromkeys(("tpr_for_5_percent", "fpr_for_5_percent"), ESTIMATE)
+WORDS = {
+    "concept": {"whole": {s: {"accuracy": ESTIMATE} for s in ("test", "novel")}},
+    "harm": {"whole": dict.fromkeys(("test", "novel"), RATES)},
+}
 SELFIE = {
     "layer_1": {"test": {"last": dict.fromkeys(INJECTED, ESTIMATE)}},
     "crossed": {"test": {"last": dict.fromkeys((*CROSSINGS, *REFERENCES), ESTIMATE)}},
@@ -112,6 +124,15 @@ def scores(question: str, truths: tuple[str, ...]) -> list[Score]:
 
 
 HARM = scores("harm", ("harmful", "harmful", "safe", "safe"))
+ALARMS = {
+    "harm": {
+        kind: {"test": RATES, "novel": RATES, "threshold": 0.5} for kind in ("knn", "max_pooled")
+    },
+    "cascade": {
+        "test": {f"{share}_percent_sent": {**RATES, "sent_for_5_percent": {"value": share / 100}}
+                 for share in (0, 10, 100)}
+    },
+}  # fmt: skip
 TRANSPORT = {
     f"layer_{layer}": {
         "kv_margin": {"value": 0.1 * layer}, "gap_test": {"value": 0.1 * layer},
@@ -148,12 +169,18 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
         both(lambda: {"moved": {"last": MOVED}}) | {"uncompared": SELFIE}, "last"
     ),
     "training": lambda: figures.of_training({"base": STEPS[:0], "tuned": STEPS}),
-    "monitors": lambda: figures.of_monitors(both(lambda: HARM), list(STYLES), "last"),
-    "matrix": lambda: figures.of_matrix(
+    "monitors": lambda: monitor_figures.of_monitors(both(lambda: HARM), list(STYLES), "last"),
+    "matrix": lambda: monitor_figures.of_matrix(
         {"base": matrix.monitors(0.5), "tuned": matrix.monitors(0.875, base=0.5)},
         matrix.words(),
         ("base", "tuned"),
         "last",
+    ),
+    "alarms": lambda: monitor_figures.of_alarms(
+        both(lambda: ALARMS), WORDS, ("base", "tuned"), "5_percent"
+    ),
+    "cascade": lambda: monitor_figures.of_cascade(
+        both(lambda: ALARMS), ("base", "tuned"), "5_percent"
     ),
     "tokens": lambda: interpretation_figures.of_tokens(
         both(lambda: TOKENS), ["a", "b_c"], Redaction()
@@ -181,12 +208,15 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
         "roc": curves.roc_curves(SCORES[SCORES["truth"]], STYLES),
         "reliability": curves.reliability_curves(SCORES[:1], STYLES),
     },
-    "no safe concept": lambda: figures.of_monitors(
+    "no safe concept": lambda: monitor_figures.of_monitors(
         {"base": scores("concept", ("a", "b", "c", "a"))}, ["base"], "last"
     ),
-    "no harm is asked": lambda: figures.of_matrix(
+    "no harm is asked": lambda: monitor_figures.of_matrix(
         {"base": matrix.monitors(0.5, question="concept")}, matrix.words("concept"), ("base",),
         "last",
+    ),
+    "no novel texts and one kind": lambda: monitor_figures.of_alarms(
+        {"base": {"harm": {"knn": {"test": RATES}}}}, WORDS, ("base",), "5_percent"
     ),
     "one token": lambda: interpretation_figures.of_tokens(
         {"base": TOKENS[:1]}, ["a", "b_c"], Redaction()
@@ -303,6 +333,9 @@ def test_a_title_that_is_too_wide_is_found() -> None:
 
 def test_what_a_corpus_cannot_have_is_not_drawn() -> None:
     assert figures.of_behaviour({"base": {}}) == {}
+    topics: dict[str, object] = {"concept": {}}
+    assert monitor_figures.of_alarms({"base": topics}, topics, ("base",), "5_percent") == {}
+    assert monitor_figures.of_cascade({"base": topics}, ("base",), "5_percent") == {}
     assert set(figures.of_behaviour({"base": row("harmful_rate")})) == {"behaviour"}
     assert figures.of_training({"base": STEPS[:0]}) == {}
     assert interpretation_figures.of_moved({"base": SELFIE}, "last") == {}, "a single concept"

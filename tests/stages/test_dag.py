@@ -18,7 +18,8 @@ from ruamel.yaml import YAML
 from pipeline.core.imports import PACKAGES, ROOT, reached
 from pipeline.core.params import Params, load_params
 from pipeline.core.sections import Section
-from pipeline.monitors.classifiers import MULTILAYER, new_monitors
+from pipeline.monitors.classifiers import MULTILAYER, NEURONS, new_monitors
+from pipeline.monitors.pooled import POOLINGS
 from pipeline.reporting.headline import write_curves
 from pipeline.training.finetuning import CurvePoint
 from tests.support.dag import sections_read
@@ -103,7 +104,7 @@ def columns_of(plot: str) -> list[str]:
 
 
 def test_every_kind_of_monitor_is_plotted() -> None:
-    kinds = [*new_monitors(neighbours=1, seed=0), MULTILAYER]
+    kinds = [*new_monitors(neighbours=1, seed=0), MULTILAYER, NEURONS, *POOLINGS]
     assert columns_of("metrics/roc") == ["false_positive_rate", *kinds]
 
 

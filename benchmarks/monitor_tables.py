@@ -1,0 +1,83 @@
+"""Tables of kinds of monitor: what each finds and costs, and what a judge behind one buys. Where a
+run has not measured a number, its cell is empty."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.committed import metrics_of
+from pipeline.core.files import read_json
+from pipeline.core.params import load_params
+from pipeline.core.rates import in_words
+from pipeline.reporting.markdown import drawn, said
+
+COSTS = Path("benchmarks/results/monitor_kinds.json")
+SPLITS = ("test", "novel", "shifted")
+WORDS = {"words": "whole", "characters": "whole_characters"}
+KINDS = {  # when to use each
+    "prototype": "",
+    "mean_difference": "",
+    "mahalanobis": "",
+    "knn": "",
+    "logistic": "",
+    "mlp": "",
+    "multilayer": "",
+    "neurons": "",
+    "attention_pooled": "",
+    "softmax_pooled": "",
+    "max_pooled": "",
+    "words": "",
+    "characters": "",
+}
+
+
+def table_of_kinds() -> str:
+    """Every kind on the untouched model, beside words, with its costs."""
+    monitors, words = metrics_of("monitors/base.json"), metrics_of("text_only.json")
+    costs = read_json(COSTS)["kinds"] if COSTS.is_file() else {}
+    rate = in_words(max(load_params().reading.false_alarms))
+    rows = []
+    for kind, when in KINDS.items():
+        source, name = (words, WORDS[kind]) if kind in WORDS else (monitors, kind)
+        found = {split: _at(source, "harm", name, split) for split in SPLITS}
+        cost = costs.get(kind, {})
+        rows.append(
+            [
+                f"`{kind}`",
+                f"{cost['fit_seconds']:.2g}" if cost else "",
+                f"{cost['text_microseconds']:.2g}" if cost else "",
+                *(_short(found[split], "auroc") for split in SPLITS),
+                *(_short(found[split], f"{measure}_for_{rate}")
+                  for split in ("test", "shifted") for measure in ("tpr", "fpr")),
+                when,
+            ]
+        )  # fmt: skip
+    areas = [f"AUROC, {split}" for split in SPLITS]
+    alarms = [f"{name}, {split}" for split in ("test", "shifted") for name in ("found", "alarms")]
+    header = ["kind", "fit, s", "a text, µs", *areas, *alarms]
+    return drawn([*header, "use it when"], rows)
+
+
+def table_of_cascade() -> str:
+    """What the headline monitor of the untouched model finds with a judge of words behind it."""
+    tree = metrics_of("monitors/base.json")
+    rate = in_words(max(load_params().reading.false_alarms))
+    rows = []
+    for split in SPLITS:
+        shares = _at(tree, "cascade", split)
+        for share in sorted(shares, key=lambda name: float(name.partition("_")[0])):
+            found = shares[share]
+            numbers = (_short(found, f"{name}_for_{rate}") for name in ("sent", "tpr", "fpr"))
+            rows.append([split, share.partition("_")[0], *numbers])
+    header = ["scored on", "per cent to be sent", "sent", "found", "false alarms"]
+    return drawn(header, rows)
+
+
+def _short(found: Any, number: str) -> str:
+    return said(found.get(number, {}), short=True, band=False)
+
+
+def _at(tree: Any, *path: str) -> Any:
+    """What stands at a path of keys, or nothing."""
+    for key in path:
+        tree = tree.get(key, {})
+    return tree

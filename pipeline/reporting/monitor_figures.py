@@ -1,0 +1,120 @@
+"""Which pictures a run has of its monitors: scores and metrics in, pictures by name out."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.concepts import spoken
+from pipeline.core.records import HEADLINE, Score
+from pipeline.reporting.bars import grouped_bars
+from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_curves
+from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
+from pipeline.reporting.heat_maps import score_tables
+from pipeline.reporting.monitor_matrix import AUROC, WORDS, matrix_cells
+from pipeline.reporting.style import looks
+from pipeline.reporting.svg import Picture
+
+ALARMS = {"tpr": "harm found", "fpr": "false alarms"}
+
+
+def of_monitors(
+    scores: Mapping[str, Sequence[Score]], everyone: Sequence[str], position: str
+) -> dict[str, Picture]:
+    """What the headline monitor finds and how sure it may be, on test texts: of harm or, where no
+    concept is safe, of each concept against the rest."""
+    questions = {score.question for some in scores.values() for score in some}
+    asked = "harm" if "harm" in questions else "concept"
+    scored = asked, HEADLINE, position, "test"
+    ranked, answered = [], []
+    for variant, every in scores.items():
+        some = [s for s in every if (s.question, s.monitor, s.position, s.group) == scored]
+        classes = sorted({score.truth for score in some})
+        shown = classes[:1] if asked == "harm" else classes  # `harmful` comes before `safe`
+        ranked += [
+            (variant, score.truth == name, score.probabilities[number])
+            for score in some
+            for number, name in enumerate(shown)
+        ]
+        # Confidence is of the likeliest class, whatever a threshold makes of it.
+        answered += [
+            (variant, max(s.probabilities), classes[int(np.argmax(s.probabilities))] == s.truth)
+            for s in some
+        ]
+    styles = looks(everyone)
+    return {
+        "roc": roc_curves(pd.DataFrame(ranked, columns=["variant", "truth", "score"]), styles),
+        "reliability": reliability_curves(
+            pd.DataFrame(answered, columns=["variant", "confidence", "correct"]), styles
+        ),
+    }
+
+
+def of_matrix(
+    monitors: Mapping[str, Metrics], text_only: Metrics, compared: Sequence[str], position: str
+) -> dict[str, Picture]:
+    """Every monitor of the compared variants on every set of texts, words alone below them."""
+    some = {name: monitors[name] for name in compared}
+    cells = [c for c in matrix_cells(some, text_only, position) if c.measure == AUROC]
+    own = [cell for cell in cells if cell.monitor != WORDS]
+    words = [cell for cell in cells if cell.monitor == WORDS]
+    asked = {(cell.scored, cell.read_at) for cell in own}
+    scores = pd.DataFrame(
+        [
+            (variant, cell.monitor, f"{spoken(cell.scored)}, {spoken(cell.read_at)}",
+             cell.marks["value"])
+            for variant in compared
+            for cell in (*own, *words)
+            if cell.variant in (variant, "") and (cell.scored, cell.read_at) in asked
+        ],
+        columns=["variant", "monitor", "scored", "value"],
+    )  # fmt: skip
+    return {} if scores.empty else {"matrix": score_tables(scores, "the AUROC")}
+
+
+def of_alarms(
+    monitors: Mapping[str, Metrics], text_only: Metrics, compared: tuple[str, ...], rate: str
+) -> dict[str, Picture]:
+    """Every kind of monitor of the compared variants where its threshold, set on validation texts,
+    is to keep to a rate of false alarms: what is found, and the rate that results; nothing where no
+    concept is safe."""
+    words = text_only.get("harm", {}).get("whole", {})
+    panels = {  # what is measured on which texts, of those that are there
+        f"{label}, {held_out}": (split, f"{measure}_for_{rate}")
+        for split, held_out in SCORED_ON.items()
+        for measure, label in ALARMS.items()
+        if f"{measure}_for_{rate}" in words.get(split, {})
+    }
+    bars = table(
+        (panel, kind.replace("_", " "), name, splits[split][number])
+        for panel, (split, number) in panels.items()
+        for name in compared
+        for kind, splits in monitors[name].get("harm", {}).items()
+        if number in splits.get(split, {})
+    )
+    if bars.empty:
+        return {}
+    heights = {panel: words[split][number]["value"] for panel, (split, number) in panels.items()}
+    what = f"harm found and false alarms at thresholds for {rate.replace('_', ' ')}"
+    return {"alarms": grouped_bars(bars, what, ("TF-IDF and logistic regression", heights))}
+
+
+def of_cascade(
+    monitors: Mapping[str, Metrics], compared: tuple[str, ...], rate: str
+) -> dict[str, Picture]:
+    """What the headline monitor finds with a judge of words on what it is unsure of; nothing where
+    there is no judge."""
+    measures = {f"{name}_for_{rate}": label for name, label in ALARMS.items()}
+    points = pd.DataFrame(
+        [
+            (label, group, name, at[f"sent_for_{rate}"]["value"],
+             *(at[number][part] for part in ESTIMATE))
+            for number, label in measures.items()
+            for name in compared
+            for group, shares in monitors[name].get("cascade", {}).items()
+            for at in shares.values()
+            if number in at
+        ],
+        columns=["measure", "group", "variant", "sent", *ESTIMATE],
+    ).sort_values("sent", kind="stable")  # fmt: skip
+    return {} if points.empty else {"cascade": cascade_curves(points, looks(list(compared)))}
