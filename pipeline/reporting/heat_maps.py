@@ -3,6 +3,7 @@
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipeline.reporting.style import drawn_names
@@ -16,8 +17,11 @@ def cosine_tables(cosines: pd.DataFrame) -> Picture:
     """Concept by concept, one table a variant on one scale, with the numbers written in."""
     variants = cosines["variant"].unique()
     names = drawn_names(sorted({*cosines["first"], *cosines["second"]}))
-    size = max(3.6, 0.45 * cosines["first"].nunique() + 1.4)
+    count = cosines["first"].nunique()
+    size = max(3.6, min(0.45 * count + 1.4, 0.17 * count + 4.8))  # inches; many have thin rows
     figure = Figure((size * len(variants), size * 0.92), layout="constrained")
+    if count > MOST_ANNOTATED:  # one renderer for all labels: else each keeps one of its own
+        FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(variants), squeeze=False)[0]
     low, high = cosines["cosine"].min(), cosines["cosine"].max()
     described = []
