@@ -286,7 +286,7 @@ NAMED_AT_LENGTH: dict[str, Callable[[], dict[str, Picture]]] = {
         tuple(f"{LONG}_{number}" for number in range(5)), 1, "last",
     ),
     "tokens of long names": lambda: interpretation_figures.of_tokens(
-        {"base": TOKENS, LONG: TOKENS}, ["a", "b_c"]
+        {"base": TOKENS, LONG: TOKENS}, ["a", "b_c"], Redaction()
     ),
     "training of long names": lambda: figures.of_training(
         {f"{LONG}_{number}": STEPS for number in range(9)}
