@@ -34,6 +34,26 @@ BOUNDS = {
 Schema = Mapping[str, Any]
 
 
+def tables_of_params() -> str:
+    """The tables of all sections, each under its heading and the comment of its first line."""
+    parts = [table_of_params(".")]
+    for section in sections():
+        said = meanings().get(section, "")
+        sentence = f"{said[0].upper()}{said[1:]}.".replace("..", ".") if said else ""
+        parts += [f"## {section}", *filter(None, [sentence]), table_of_params(section)]
+    return "\n\n".join(parts)
+
+
+def sections(schema: Schema | None = None, path: str = "") -> list[str]:
+    """The dotted names of all sections and tables of rows, in the order of their types."""
+    found: list[str] = []
+    for name, own in (schema or _root())["properties"].items():
+        below, dotted = _resolved(own), f"{path}.{name}".lstrip(".")
+        if _is_section(below):
+            found += [dotted, *sections(_row_of(below), dotted)]
+    return found
+
+
 def table_of_params(section: str) -> str:
     """The knobs of a section, by its dotted name, or of the file's head, ".". A table of rows, such
     as `variants`, has the columns of a row; a section within has a table of its own."""
@@ -119,10 +139,16 @@ def _schema_at(section: str) -> Any:
     schema = _root()
     for name in filter(None, section.split(".")):
         schema = _resolved(schema["properties"][name])
-        if "patternProperties" in schema:  # a table of rows, by their names
-            (row,) = schema["patternProperties"].values()
-            schema = _resolved(row)
+        schema = _row_of(schema)
     return schema
+
+
+def _row_of(schema: Schema) -> Any:
+    """A section itself, or a row where it is a table of them, by their names."""
+    if "patternProperties" not in schema:
+        return schema
+    (row,) = schema["patternProperties"].values()
+    return _resolved(row)
 
 
 def _value_at(section: str) -> Any:

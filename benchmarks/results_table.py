@@ -13,9 +13,8 @@ is below .05 after Holm's correction for all changes of its table.
 
 Longer than other files, as every table stands here.
 
-NAME is a key of TABLES; `effect HEADING, N`: the Nth table under that heading of
-benchmarks/results/effect.md; or `params SECTION`: the knobs of a section of params.yaml.
-tests/test_docs.py holds every page to its tables.
+NAME is a key of TABLES, or `effect HEADING, N`: the Nth table under that heading of
+benchmarks/results/effect.md. tests/test_docs.py holds every page to its tables.
 """
 
 import re
@@ -33,7 +32,7 @@ from benchmarks.interpretation_tables import (
     table_of_namers,
 )
 from benchmarks.monitor_tables import table_of_cascade, table_of_kinds
-from benchmarks.params_tables import table_of_params
+from benchmarks.params_tables import tables_of_params
 from benchmarks.sources_table import table_of_sources
 from benchmarks.stage_times import table_of_times
 from pipeline.core.files import whole
@@ -95,8 +94,6 @@ def table(name: str) -> str:
         heading, _, count = name.removeprefix("effect ").rpartition(", ")
         section = (RESULTS / "effect.md").read_text(encoding="utf-8").partition(f"## {heading}\n")
         return markdown_tables(section[2].partition("\n## ")[0])[int(count) - 1]
-    if name.startswith("params "):
-        return table_of_params(name.removeprefix("params "))
     return TABLES[name]()
 
 
@@ -284,6 +281,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "families": table_of_families,
     "stage times": table_of_times,
     "sources": table_of_sources,
+    "params": tables_of_params,
     "layers": lambda: markdown_tables((RESULTS / "layers.md").read_text(encoding="utf-8"))[0],
 }
 

@@ -12,9 +12,10 @@ from pipeline.core.sections import Section
 from tests.support.dag import ROOT
 
 PAGE = (ROOT / "docs/params.md").read_text(encoding="utf-8")
+HEAD, *PARTS = re.split(r"^## ", PAGE.partition("<!-- table: params -->")[2], flags=re.M)
 TABLES = {
-    name.strip("."): dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", rows, re.M))
-    for name, rows in re.findall(r"<!-- table: params ([\w.]+) -->\n(.*?)<!-- end -->", PAGE, re.S)
+    name: dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", rows, re.M))
+    for name, _, rows in [("", "", HEAD), *(part.partition("\n") for part in PARTS)]
 }
 
 
