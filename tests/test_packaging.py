@@ -5,11 +5,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from setuptools import find_packages
 
 from tests.support.dag import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CONSTRAINTS = ROOT / "constraints.txt"
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 
 
@@ -44,3 +46,18 @@ def test_every_other_file_of_a_package_is_packaged_with_it() -> None:
     }
     assert data
     assert declared == data
+
+
+def test_the_citation_is_of_this_version_and_licence() -> None:
+    cited = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    told = PROJECT["project"]
+    assert (cited["version"], cited["license"]) == (told["version"], told["license"])
+
+
+def test_every_optional_library_is_pinned() -> None:
+    """`pip install --constraint constraints.txt '.[EXTRA]'` gives one version of each, today as in
+    a year."""
+    pinned = {line.partition("==")[0].lower() for line in CONSTRAINTS.read_text("utf-8").split()}
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = {name.partition("[")[0] for names in extras.values() for name in names}
+    assert wanted - {"legible-models"} <= pinned
