@@ -1,0 +1,155 @@
+"""Monitors of a pretrained model, fitted on texts that people wrote and scored on others.
+
+For each set that is learned from, the pipeline itself runs in a clone of the last commit: the
+untouched model, a finetuned one and one of shuffled labels. A stopped run goes on where it stood.
+The page is benchmarks/results/monitors_real.md.
+
+    .venv/bin/python -m benchmarks.monitors_real --data a/folder --work work/monitors
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from benchmarks import on_texts
+from benchmarks.real_sets import SAFE, write_sets
+from benchmarks.runs import clone_without_results, commit_of, commit_of_clean, environment_of
+from pipeline.core.console import InputError, run
+from pipeline.core.files import read_json, whole
+from pipeline.core.paths import METRICS, SEED_VALUES
+from pipeline.core.records import HEADLINE
+from pipeline.reporting.comparison import Marks
+from pipeline.reporting.markdown import drawn, said
+from pipeline.reporting.monitor_matrix import (
+    AUROC,
+    WORDS,
+    Cell,
+    matrix_cells,
+    measures_of,
+    rows_by_set,
+)
+
+LEARNED = ("beavertails", "refusal")
+PRESET = "smollm2-135m-package"
+STAGES = ("monitors", "separation")  # which of the pipeline's results are read
+BASE, TUNED, CONTROL = VARIANTS = ("base", "true_negatives", "shuffled")
+PAGE = Path("benchmarks/results/monitors_real.md")
+POSITIONS = ["prompt_end", "last", "mean"]  # prompts without answers are read at their end
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
+    parser.add_argument("--learn", nargs="*", choices=LEARNED, default=LEARNED)
+    options = parser.parse_args()
+    commit_of_clean(Path.cwd(), but=SEED_VALUES)
+    for learn in options.learn:
+        score(options.data, learn, options.work / learn)
+        write_page(options.work)
+
+
+def score(data: Path, learn: str, work: Path) -> None:
+    """Run the pipeline on one set's tables, beside all others, as far as the monitors' metrics."""
+    texts, clone = work / "texts", work / "run"
+    if not texts.exists():
+        write_sets(data, learn, texts)
+    if not clone.exists():
+        clone_without_results(clone)
+    on_texts.write_params(clone, PRESET, texts, "concept", SAFE)
+    yaml, path = YAML(), clone / "params.yaml"
+    params = yaml.load(path.read_text(encoding="utf-8"))
+    params["extraction"]["positions"] = POSITIONS
+    with path.open("w", encoding="utf-8") as out:
+        yaml.dump(params, out)
+    command = [sys.executable, "-m", "dvc", "repro", *STAGES]
+    if subprocess.run(command, cwd=clone, env=environment_of(clone)).returncode:
+        raise InputError(f"{shlex.join(command)} failed in {clone}, as said above")
+
+
+def write_page(work: Path) -> None:
+    """The page of the runs that are done."""
+    done = {
+        learn: work / learn / "run"
+        for learn in LEARNED
+        if (work / learn / "run" / METRICS / "monitors" / f"{CONTROL}.json").exists()
+    }
+    parts = [
+        "# Monitors on texts that people wrote\n",
+        f"SmolLM2-135M, finetuned (`{TUNED}`), with shuffled labels (`{CONTROL}`), and untouched "
+        "(`base`). Monitors are fitted on one set's training texts and scored on its test texts "
+        "and on other sets, which nothing was learned from. In brackets: 95 % over texts, of one "
+        "seed. Made by `python -m benchmarks.monitors_real`, which says how.\n",
+    ]
+    for learn, folder in done.items():
+        cells = read_cells(folder)
+        parts += [f"## Learned from {learn}\n", f"At commit {commit_of(folder)}.\n"]
+        parts += tables(cells)
+    with whole(PAGE) as draft:
+        draft.write_text("\n".join(parts), encoding="utf-8")
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """The matrix of a run."""
+    monitors = {
+        name: read_json(folder / METRICS / "monitors" / f"{name}.json") for name in VARIANTS
+    }
+    words: Mapping[str, Any] = read_json(folder / METRICS / "text_only.json")
+    return list(matrix_cells(monitors, words, monitors[BASE]["position"]))
+
+
+def tables(cells: Sequence[Cell]) -> list[str]:
+    """The headline monitor by set and measure; then every monitor's AUROC, before and after."""
+    rows = rows_by_set(cells, HEADLINE, VARIANTS)
+    parts = []
+    for measure in measures_of(rows):
+        header = ["scored on", "read at", BASE, TUNED, "difference", CONTROL, WORDS]
+        body = [
+            [
+                row.scored,
+                row.read_at,
+                *(estimate_of(row.cells.get((measure, v))) for v in (BASE, TUNED)),
+                said(change_of(row.cells.get((measure, TUNED))), "+", band=False),
+                *(estimate_of(row.cells.get((measure, v))) for v in (CONTROL, "")),
+            ]
+            for row in rows
+        ]
+        parts += [f"### {HEADLINE}, {measure}\n", drawn(header, body), ""]
+    kinds = dict.fromkeys(cell.monitor for cell in cells if cell.monitor != WORDS)
+    every = {
+        (cell.scored, cell.read_at, cell.monitor, cell.variant): cell.marks["value"]
+        for cell in cells
+        if cell.measure == AUROC
+    }
+    body = [
+        [row.scored, row.read_at,
+         *(" → ".join(f"{every[key]:.3f}" for variant in (BASE, TUNED)
+                      if (key := (row.scored, row.read_at, kind, variant)) in every)
+           for kind in kinds)]
+        for row in rows
+    ]  # fmt: skip
+    return [*parts, f"### {AUROC} of every monitor, `{BASE}` → `{TUNED}`\n",
+            drawn(["scored on", "read at", *kinds], body), ""]  # fmt: skip
+
+
+def estimate_of(cell: Cell | None) -> str:
+    """A cell's value with its interval, where it has one."""
+    if cell is None:
+        return ""
+    if "low" not in cell.marks:
+        return f"{cell.marks['value']:.3f}"
+    return said(cell.marks, band=False)
+
+
+def change_of(cell: Cell | None) -> Marks:
+    return cell.change if cell and "low" in cell.change else {}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,141 @@
+"""Sets of labelled texts that people wrote, as a folder of tables that the pipeline reads: one to
+learn from, and others that are only scored.
+
+    .venv/bin/python -m benchmarks.real_sets --data a/folder --learn beavertails --out work/texts
+"""
+
+import argparse
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.real_corpora import CORPORA, RealCorpus
+from pipeline.core.console import InputError, run
+from pipeline.core.files import whole
+from pipeline.core.text_identity import first_of_each, normalised
+from pipeline.corpora.rows import digest
+
+SAFE = ("safe", "harmless")  # what the tables call texts without harm
+HARMLESS = 600  # of thousands of harmless instructions, those with the smallest digests
+FLAGS = (
+    "S",
+    "H",
+    "V",
+    "HR",
+    "SH",
+    "S3",
+    "H2",
+    "V2",
+)  # of moderation; one that is absent is unknown
+
+
+class LabelledText(NamedTuple):
+    """A response is empty where nobody gave one, a concept where it is not known."""
+
+    prompt: str
+    response: str
+    concept: str
+
+
+def beavertails(folder: Path) -> Iterator[LabelledText]:
+    """Prompts with answers, of five kinds of harm and without."""
+    corpus: RealCorpus = CORPORA["beavertails"]
+    for row in corpus.rows(folder):
+        yield LabelledText(row.prompt, row.response, row.label)
+
+
+def refusal(folder: Path) -> Iterator[LabelledText]:
+    """Instructions, harmful and harmless. The harmless ones that the jailbreaks have beside them
+    are left to these."""
+    for part in ("train", "val", "test"):
+        for given in _json(folder, f"refusal/harmful_{part}.json"):
+            yield LabelledText(given["instruction"], "", "harmful")
+    for text in _harmless(folder)[:HARMLESS]:
+        yield LabelledText(text, "", "harmless")
+
+
+def xstest(folder: Path) -> Iterator[LabelledText]:
+    """Safe prompts that sound harmful, and their unsafe contrasts."""
+    with _there(folder, "xstest/xstest_prompts.csv").open(encoding="utf-8", newline="") as file:
+        for cells in csv.DictReader(file):
+            yield LabelledText(cells["prompt"], "", cells["label"])
+
+
+def moderation(folder: Path) -> Iterator[LabelledText]:
+    """Prompts under several flags: harmful under any, harmless where none is set and all are known;
+    not known where none is set and any is unknown."""
+    path = _there(folder, "moderation/samples-1680.jsonl.gz")
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            given = json.loads(line)
+            yield LabelledText(given["prompt"], "", flagged([given.get(flag) for flag in FLAGS]))
+
+
+def flagged(flags: list[int | None]) -> str:
+    """What flags of 1, 0 and None, which is unknown, make of a text together."""
+    if any(flags):
+        return "flagged"
+    return "" if None in flags else "safe"
+
+
+def jailbreaks(folder: Path) -> Iterator[LabelledText]:
+    """Prompts that an attacker model made of harmful goals, and as many harmless instructions."""
+    made = [given["prompt"] for given in _json(folder, "jailbreaks/pair_vicuna.json")["jailbreaks"]]
+    found = [text for text in made if text is not None]
+    yield from (LabelledText(text, "", "jailbreak") for text in found)
+    left = _harmless(folder)[HARMLESS : HARMLESS + len(found)]
+    yield from (LabelledText(text, "", "harmless") for text in left)
+
+
+SETS: dict[str, Callable[[Path], Iterator[LabelledText]]] = {
+    "beavertails": beavertails,
+    "refusal": refusal,
+    "xstest": xstest,
+    "moderation": moderation,
+    "jailbreaks": jailbreaks,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
+    parser.add_argument("--learn", choices=SETS, required=True, help="the set to learn from")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
+    options = parser.parse_args()
+    write_sets(options.data, options.learn, options.out)
+
+
+def write_sets(data: Path, learn: str, out: Path) -> None:
+    """One table of each set: that which is learned from, and every other as `shifted/NAME`."""
+    with whole(out) as draft:
+        for name, read in SETS.items():
+            folder = draft if name == learn else draft / "shifted" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            texts = list(read(data))
+            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                table = csv.writer(file)
+                table.writerow(LabelledText._fields)
+                table.writerows(texts)
+
+
+def _harmless(folder: Path) -> list[str]:
+    """Harmless instructions in the order of their digests, each once."""
+    texts = [given["instruction"] for given in _json(folder, "refusal/harmless_test.json")]
+    return sorted(first_of_each(texts, str), key=lambda text: digest(normalised(text)))
+
+
+def _json(folder: Path, name: str) -> Any:
+    return json.loads(_there(folder, name).read_text(encoding="utf-8"))
+
+
+def _there(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise InputError(f"{folder / name} is missing; name the folder that holds it")
+    return folder / name
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,125 @@
+"""Sets that people wrote become tables that the pipeline reads; runs become one page."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import monitors_real, real_sets
+from benchmarks.real_sets import SAFE, SETS, flagged, write_sets
+from pipeline.core.console import InputError
+from pipeline.core.files import write_json
+from pipeline.core.scored_sets import prompts_alone, sets_among
+from pipeline.corpora.corpus import check_corpus
+from pipeline.corpora.folder_corpus import read_tables
+from pipeline.reporting.monitor_matrix import matrix_cells
+from tests.support import matrix
+from tests.support.dag import ROOT
+from tests.support.own_texts import csv_corpora
+
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.mark.parametrize(
+    ("flags", "label"),
+    [([1, None, 0], "flagged"), ([0, 0, 0], "safe"), ([0, None, 0], ""), ([None] * 3, "")],
+)
+def test_what_is_not_known_is_not_harmless(flags: list[int | None], label: str) -> None:
+    assert flagged(flags) == label
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A few texts in the files' own forms."""
+    folder = tmp_path / "data"
+    for name in ("refusal", "xstest", "moderation", "jailbreaks", "safety_multi", "safety_binary"):
+        (folder / name).mkdir(parents=True)
+    for part in ("train", "val", "test"):
+        asked = [{"instruction": f"harm {part} {n}", "category": None} for n in range(20)]
+        (folder / f"refusal/harmful_{part}.json").write_text(json.dumps(asked))
+    harmless = [{"instruction": f"help {n}", "category": None} for n in range(40)]
+    (folder / "refusal/harmless_test.json").write_text(json.dumps(harmless))
+    rows = [
+        f"{n},{('ask', 'kill')[n % 2]} {n},t,{('safe', 'unsafe')[n % 2]},,\n" for n in range(12)
+    ]
+    header = "id,prompt,type,label,focus,note\n"
+    (folder / "xstest/xstest_prompts.csv").write_text(header + "".join(rows))
+    with gzip.open(folder / "moderation/samples-1680.jsonl.gz", "wt") as file:
+        for n, flags in enumerate(({"S": 1}, dict.fromkeys(real_sets.FLAGS, 0), {"S": 0})):
+            file.write(json.dumps({"prompt": f"text {n}", **flags}) + "\n")
+    made = [{"prompt": "a story", "goal": "g"}, {"prompt": None, "goal": "h"}]
+    (folder / "jailbreaks/pair_vicuna.json").write_text(json.dumps({"jailbreaks": made}))
+    for name in ("safety_multi", "safety_binary"):
+        rows = [f"ask {name} {n},say,{(100, 13)[n % 2]}\n" for n in range(30)]
+        (folder / name / "test.csv").write_text("prompt,response,category_id\n" + "".join(rows))
+    return folder
+
+
+def test_sets_are_tables_that_the_pipeline_reads(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real_sets, "HARMLESS", 20)
+    write_sets(data, "beavertails", tmp_path / "texts")
+    corpus = read_tables(csv_corpora(tmp_path / "texts", safe=SAFE), 0)
+    check_corpus(corpus)
+    others = {f"shifted/{name}" for name in SETS if name != "beavertails"}
+    assert {*sets_among(e.split for e in corpus.shifted)} == prompts_alone(corpus.shifted) == others
+    harmful = {
+        split: {e.prompt for e in corpus.shifted if e.split == split and e.concept not in SAFE}
+        for split in others
+    }
+    assert harmful["shifted/xstest"] == {f"kill {n}" for n in range(1, 12, 2)}
+    assert harmful["shifted/moderation"] == {"text 0"}
+    assert harmful["shifted/jailbreaks"] == {"a story"}
+    assert len(harmful["shifted/refusal"]) == 60
+    assert corpus.dropped["shifted/moderation_of_no_label"] == 1
+    instructions = {
+        split: {e.prompt for e in corpus.shifted if e.split == f"shifted/{split}"}
+        for split in ("refusal", "jailbreaks")
+    }
+    assert instructions["refusal"].isdisjoint(instructions["jailbreaks"])
+
+
+def test_a_missing_file_is_one_line(data: Path, tmp_path: Path) -> None:
+    (data / "xstest/xstest_prompts.csv").unlink()
+    with pytest.raises(InputError, match=r"xstest_prompts\.csv is missing"):
+        write_sets(data, "refusal", tmp_path / "texts")
+    assert not (tmp_path / "texts").exists()
+
+
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="needs the real corpora, which are not the project's"
+)
+def test_the_real_sets_are_as_large_as_they_are_known_to_be() -> None:
+    texts = {name: list(read(SHARED)) for name, read in SETS.items()}
+    labels = {name: [text.concept for text in own] for name, own in texts.items()}
+    assert labels["xstest"].count("unsafe") == 200
+    assert labels["moderation"].count("flagged") == 522
+    assert labels["moderation"].count("safe") == 337
+    assert labels["moderation"].count("") == 821
+    assert labels["jailbreaks"].count("jailbreak") == labels["jailbreaks"].count("harmless") == 82
+    assert labels["refusal"].count("harmful") == 260 + 39 + 572
+
+
+def test_the_page_tells_every_set_before_and_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitors_real, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(monitors_real, "commit_of", lambda folder: "abc")
+    metrics = tmp_path / "work/refusal/run/metrics"
+    for name, value, base in (
+        ("base", 0.5, None), ("true_negatives", 0.875, 0.5), ("shuffled", 0.625, 0.5),
+    ):  # fmt: skip
+        tree = matrix.monitors(value, base) | {"position": "last"}
+        write_json(metrics / "monitors" / f"{name}.json", tree)
+    write_json(metrics / "text_only.json", matrix.words())
+    monitors_real.write_page(tmp_path / "work")
+    page = (tmp_path / "page.md").read_text()
+    assert "## Learned from refusal" in page
+    assert "beavertails" not in page, "a run that is not done"
+    row = next(line for line in page.splitlines() if line.startswith("| test | last |"))
+    assert "0.500 [0.375, 0.625] | 0.875 [0.750, 1.000] | +0.375 [+0.250, +0.500]" in row
+    assert "| shifted/prompts | prompt_end |" in page
+    assert "0.500 → 0.875" in page
+    assert len(list(matrix_cells({"base": matrix.monitors(0.5)}, matrix.words(), "last"))) > 20
