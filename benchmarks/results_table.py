@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.claims import table_of_claims
+from benchmarks.claims_over_seeds import table_of_claims_over_seeds
 from benchmarks.committed import metrics_of, seed_values
 from benchmarks.families import table_of_families
 from benchmarks.interpretation_tables import (
@@ -278,6 +279,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "edits": _edits,
     "others": _others,
     "claims": table_of_claims,
+    "claims over seeds": table_of_claims_over_seeds,
     "families": table_of_families,
     "stage times": table_of_times,
     "sources": table_of_sources,
