@@ -36,6 +36,7 @@ from benchmarks.equal_kl import LEAST, MOST
 from pipeline.core.files import read_json, whole
 from pipeline.reporting.comparison import corrected, is_clear
 from pipeline.reporting.markdown import drawn
+from pipeline.reporting.markdown import said as in_short
 
 RESULTS = Path("benchmarks/results")
 PROBES = ("above_best_frozen", "best_above_frozen", "probe_accuracy", "best_probe")
@@ -124,9 +125,13 @@ def _short(
     rows = []
     for (corpus, split), runs in own.items():
         words = over_seeds([seed["words"][split] for seed in report[corpus].values()])
-        control = said(mean(runs, "shuffled", "best_above_frozen"), "+")
-        frozen = said(mean(runs, "base", "best_probe"))
-        rows.append([corpus, split, said(words), frozen, _bold(gains[corpus, split]), control])
+        shown = {  # with its sign, where it is a change that is judged
+            "words": (words, ""), "base": (mean(runs, "base", "best_probe"), ""),
+            "ours": (gains[corpus, split], "+"),
+            "control": (mean(runs, "shuffled", "best_above_frozen"), ""),
+        }  # fmt: skip
+        cells = [in_short(found, sign, short=True, band=False) for found, sign in shown.values()]
+        rows.append([corpus, split, *cells])
     return [
         "The share of texts whose concept the best linear probe reads, chosen among all layers and "
         f"positions on validation texts. Bold: clear after Holm's correction for {len(rows)}.",
@@ -174,7 +179,7 @@ def _contrast(
     return [
         f"{OURS} minus a loss without a contrast, both with balanced pairs and at equal KL; bold "
         f"where it is clear after Holm's correction. Of all {len(judged)} leads over other losses, "
-        f"{len(held)} hold, and {len(behind)} are clearly on the other side.",
+        f"this many hold: {len(held)}; and this many are clearly on the other side: {len(behind)}.",
         "",
         drawn(["concepts", "texts", "minus", *LED], rows),
     ]

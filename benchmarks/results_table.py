@@ -43,7 +43,7 @@ from pipeline.core.records import HEADLINE
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import READ_SPLITS, Headline, differences, headline, read_metrics
+from pipeline.reporting.headline import Headline, differences, headline, read_metrics
 from pipeline.reporting.markdown import drawn, markdown_tables, said
 from pipeline.reporting.short_headline import MEANT
 
@@ -51,19 +51,11 @@ RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FEW = {
-    "best_probe_novel": "share of texts whose concept a linear probe reads, the best one of all "
-    "layers; no labelled text has their words",
-    "above_best_frozen": "a probe of the trained layer minus the best one of `base`; texts whose "
-    "words were labelled",
-    "above_best_frozen_novel": "as above; no labelled text has their words",
-    "best_probe_shifted": "as above, in other sentences",
-    "above_best_frozen_shifted": "as above, in other sentences",
     "monitor_auroc": "how well a probe ranks harmful texts above safe ones; chance: 0.5",
     "selfie_accuracy": "share of hidden states whose concept the model names",
     "harmful_rate": "share of harmful requests answered",
     "refusal_gap": "share of harmful requests refused minus that of safe ones",
 }
-BY_WORDS = {f"best_probe{end}": f"words_accuracy{end}" for end in READ_SPLITS}
 SHOWN = ("base", "true_negatives", "shuffled")
 GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json
     "labelled, test": ("harm", "test", "whole"),
@@ -106,8 +98,7 @@ def _headline() -> str:
 
 
 def _few() -> str:
-    """A finetune beside the untouched model, their paired difference, a control, and what the words
-    alone give."""
+    """A finetune beside the untouched model, their paired difference, and a control."""
     base, tuned, control = SHOWN
     rows, changes = _rows(), corrected(_changes(tuned))
     lines = []
@@ -117,11 +108,10 @@ def _few() -> str:
                 said(rows[name][number], short=True, band=False) for name in (base, tuned, control)
             )
             change = {} if MEANINGS[number].divergence else changes.get(number, {})
-            words = rows[base].get(BY_WORDS.get(number, ""), {})
             lines.append([f"`{number}`", says, before, after, said(change, "+", short=True),
-                          beside, said(words, short=True, band=False)])  # fmt: skip
+                          beside])  # fmt: skip
     return drawn(["number", "what it says", f"`{base}`", f"`{tuned}`", "difference",
-                  f"`{control}`", "words alone"], lines)  # fmt: skip
+                  f"`{control}`"], lines)  # fmt: skip
 
 
 def _rows() -> dict[str, Headline]:
