@@ -21,7 +21,6 @@ from benchmarks.effect_numbers import (
     Estimate,
     Run,
     Seed,
-    claim_of,
     drawn_both_ways,
     gain,
     gates,
@@ -167,19 +166,24 @@ def _contrast(
 ) -> list[str]:
     """Our loss minus those without a contrast, at equal KL, the same pairs; and how many leads
     hold."""
-    rows = [
-        [corpus, split, rival, *(_bold(judged[corpus, split, how, claim_of(rival, number)])
-                                 for number in LED)]
-        for corpus, split, how in runs
+    shown = corrected({
+        (corpus, split, rival, number): gain(own, OURS, rival, number)
+        for (corpus, split, how), own in runs.items()
         for rival in FIXED
-        if (corpus, split, how, claim_of(rival, LED[0])) in judged
-    ]  # fmt: skip
+        if how == MATCHED and having(own, OURS, rival)
+        for number in LED
+    })  # fmt: skip
+    rows = [
+        [*key, *(_bold(shown[*key, number]) for number in LED)]
+        for key in dict.fromkeys(key[:3] for key in shown)
+    ]
     held = [key[-1] for key, lead in judged.items() if _holds(lead)]
     behind = [key[-1] for key, lead in judged.items() if lead["value"] < 0 and is_clear(lead)]
     return [
         f"{OURS} minus a loss without a contrast, both with balanced pairs and at equal KL; bold "
-        f"where it is clear after Holm's correction. Of all {len(judged)} leads over other losses, "
-        f"this many hold: {len(held)}; and this many are clearly on the other side: {len(behind)}.",
+        f"where it is clear after Holm's correction for these {len(shown)}. Of all {len(judged)} "
+        f"leads over other losses, corrected together, this many hold: {len(held)}; and this many "
+        f"are clearly on the other side: {len(behind)}.",
         "",
         drawn(["concepts", "texts", "minus", *LED], rows),
     ]

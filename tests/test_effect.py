@@ -140,7 +140,7 @@ def test_what_a_contrast_gains_is_bold_where_it_is_clear(ours: float, marks: str
     rows = [line for line in section.splitlines() if line.startswith("| topics | ")]
     assert len(rows) == len(SPLITS) * len(FIXED)
     assert all(marks in row for row in rows)
-    assert f"Of all 120 leads over other losses, this many hold: {120 * (ours > 0.1)};" in section
+    assert f"corrected together, this many hold: {120 * (ours > 0.1)};" in section
 
 
 def test_what_is_finished_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
