@@ -14,19 +14,19 @@ COSTS = Path("benchmarks/results/monitor_kinds.json")
 SPLITS = ("test", "novel", "shifted")
 WORDS = {"words": "whole", "characters": "whole_characters"}
 KINDS = {  # when to use each
-    "prototype": "",
-    "mean_difference": "",
-    "mahalanobis": "",
-    "knn": "",
-    "logistic": "",
-    "mlp": "",
-    "multilayer": "",
-    "neurons": "",
-    "attention_pooled": "",
-    "softmax_pooled": "",
-    "max_pooled": "",
-    "words": "",
-    "characters": "",
+    "prototype": "nothing but means may be fitted; its probabilities are far off",
+    "mean_difference": "the direction itself is wanted, to show it or to steer by it",
+    "mahalanobis": "classes are many, or nothing may be trained by gradient",
+    "knn": "texts come in small clusters, and training states may be kept",
+    "logistic": "in doubt: cheap, among the best, and the one to take home",
+    "mlp": "a straight line is known to fail; it is the first to fail on other sentences",
+    "multilayer": "the model runs to its end anyway, on texts like those of training",
+    "neurons": "few numbers have to do: it reads a handful of all layers'",
+    "attention_pooled": "harm may stand anywhere in a text, and every token is at hand",
+    "softmax_pooled": "some tokens decide; beside `attention_pooled`, not instead of it",
+    "max_pooled": "one token decides, and its text is like those of training",
+    "words": "no model is at hand, or as the judge of a cascade; it fails on new words",
+    "characters": "as words, where spelling varies",
 }
 
 

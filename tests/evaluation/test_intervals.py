@@ -38,7 +38,8 @@ SLACK = 2 * np.sqrt(ENOUGH * (1 - ENOUGH) / SAMPLES)  # two standard errors of a
 CLAIMED = {  # numbers whose intervals are said to cover
     "centroid_accuracy", "knn_accuracy", "probe_accuracy", "silhouette", "cosine_within",
     "cosine_between", "cosine_gap", "coding_rate_within", "coding_rate_gap", "auroc", "accuracy",
-    "tpr", "fpr", "share", "share_of_answers", "equal_share", "perplexity",
+    "tpr", "fpr", "tpr_for_5_percent", "fpr_for_5_percent", "tpr_at_1_percent", "share",
+    "share_of_answers", "equal_share", "perplexity",
 }  # fmt: skip
 
 # Coverage, by simulation: benchmarks/coverage.py in small
@@ -57,6 +58,13 @@ def test_intervals_of_a_monitor_hold_the_true_value(area: float) -> None:
     found = coverage(of_harm(area, resamples=RESAMPLES), SAMPLES)
     assert "fpr95" not in found, "40 safe texts do not tell it"
     assert found["equal_auroc"]["alarms"] < 0.05 + SLACK, "two alike monitors"
+    held_where_claimed(found)
+
+
+def test_the_interval_of_recall_at_a_low_rate_holds_the_true_value() -> None:
+    """Ten of a thousand safe texts lie beyond the threshold that is found anew in every sample."""
+    found = coverage(of_harm(0.98, 100, 1000, resamples=100), SAMPLES)
+    assert "tpr_at_0_1_percent" not in found, "of a single text beyond it there is no interval"
     held_where_claimed(found)
 
 
