@@ -19,7 +19,7 @@ KINDS = {  # when to use each
     "mahalanobis": "classes are many, or nothing may be trained by gradient",
     "knn": "texts come in small clusters, and training states may be kept",
     "logistic": "in doubt: cheap, among the best, and the one to take home",
-    "mlp": "a straight line is known to fail; it is the first to fail on other sentences",
+    "mlp": "a straight line is known to fail",
     "multilayer": "the model runs to its end anyway, on texts like those of training",
     "neurons": "few numbers have to do: it reads a handful of all layers'",
     "attention_pooled": "harm may stand anywhere in a text, and every token is at hand",
@@ -44,7 +44,7 @@ def table_of_kinds() -> str:
             [
                 f"`{kind}`",
                 f"{cost['fit_seconds']:.2g}" if cost else "",
-                f"{cost['text_microseconds']:.2g}" if cost else "",
+                f"{cost['text_microseconds']:.3g}" if cost else "",
                 *(_short(found[split], "auroc") for split in SPLITS),
                 *(_short(found[split], f"{measure}_for_{rate}")
                   for split in ("test", "shifted") for measure in ("tpr", "fpr")),
