@@ -14,11 +14,10 @@ from pipeline.core.paths import (
     BASE_MODEL,
     CURVE_LOGS,
     DOCUMENTS,
-    EXAMPLES,
+    LEARNED,
     MANIFEST,
     METRICS,
     PAIRS,
-    SEVERAL,
     UNFINISHED,
 )
 from pipeline.core.records import Document, Example, Pair, read_records
@@ -54,7 +53,7 @@ def main() -> None:
     encoder = Encoder(tokenizer, params.text)
     pairs = PAIRS / f"{variant.labels}-{variant.sampling}.jsonl"
     data = FinetuneData(
-        {e.id: e for path in (EXAMPLES, SEVERAL) for e in read_records(path, Example)},
+        {example.id: example for example in read_records(LEARNED, Example)},
         read_records(pairs, Pair),
         [d for d in read_records(DOCUMENTS, Document) if d.split == "pretrain"],
         safe_concepts(MANIFEST),
@@ -72,7 +71,7 @@ def main() -> None:
         "adapters",
         params.seed,
         [params.text, params.finetune, params.asking, params.runtime, variant],
-        [EXAMPLES, SEVERAL, MANIFEST, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
+        [LEARNED, MANIFEST, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
         device,
     )
     checkpoint = Checkpoint(

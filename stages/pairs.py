@@ -2,14 +2,14 @@
 
 from pipeline.core.console import run
 from pipeline.core.params import load_params
-from pipeline.core.paths import EXAMPLES, PAIRS, SEVERAL
+from pipeline.core.paths import LEARNED, PAIRS
 from pipeline.core.records import Example, read_records, write_records
 from pipeline.corpora.pairs import LABELLINGS, SAMPLINGS, draw_pairs
 
 
 def main() -> None:
     params = load_params()
-    examples = read_records(EXAMPLES, Example) + read_records(SEVERAL, Example)
+    examples = read_records(LEARNED, Example)
     for labelling in LABELLINGS:
         for sampling in SAMPLINGS:
             pairs = draw_pairs(examples, labelling, sampling, params.pairs, params.seed)

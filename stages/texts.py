@@ -7,6 +7,7 @@ from pipeline.core.paths import (
     BASE_MODEL,
     CORPORA,
     EXAMPLES,
+    LEARNED,
     MANIFEST,
     READ_WORDS,
     REQUESTS,
@@ -21,6 +22,8 @@ from pipeline.corpora.cut_texts import ReadText, check_enough, distinct_examples
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_tokenizer
 
+LEARNED_SPLITS = ("train", "validation")
+
 
 def main() -> None:
     params = load_params()
@@ -31,15 +34,15 @@ def main() -> None:
 
     gathered = [
         example
-        for name in (EXAMPLES.name, SHIFTED.name, SEVERAL.name)
-        for example in read_records(CORPORA / name, Example)
+        for path in (CORPORA / EXAMPLES.name, CORPORA / SHIFTED.name, SEVERAL)
+        for example in read_records(path, Example)
     ]
     known = read([(e.prompt, e.response) for e in gathered])
     examples, dropped = distinct_examples(gathered, known)
     learned = {
         tokens.prompt
         for example, tokens in zip(gathered, known, strict=True)
-        if example.split in ("train", "validation")
+        if example.split in LEARNED_SPLITS
     }
     asked = read_records(CORPORA / REQUESTS.name, Request)
     prompts = [text.prompt for text in read([(request.prompt, "") for request in asked])]
@@ -48,12 +51,13 @@ def main() -> None:
         dropped["requests_of_same_tokens"] = len(asked) - len(requests)
     manifest = read_json(CORPORA / MANIFEST.name)
     several = [example for example in examples if example.also]
+    learned_from = [e for e in examples if e.split in LEARNED_SPLITS]
     examples = [example for example in examples if not example.also]
     check_enough(manifest["concepts"], examples)
     with whole(TEXTS) as draft:
         write_records(draft / EXAMPLES.name, (e for e in examples if not is_of_set(e.split)))
         write_records(draft / SHIFTED.name, (e for e in examples if is_of_set(e.split)))
-        write_records(draft / SEVERAL.name, several)
+        write_records(draft / LEARNED.name, learned_from)
         write_records(draft / REQUESTS.name, requests)
         write_records(draft / READ_WORDS.name, read_words(encoder, examples, requests))
         written = {file.name: sha256_of(file) for file in draft.iterdir()}

@@ -5,12 +5,15 @@ from pathlib import Path
 SCHEMA = Path("data/params.schema.json")
 SOURCES_LOCK = Path("sources.lock.json")  # what was first seen of files without a known digest
 CORPORA = Path("data/corpora")
+SEVERAL = CORPORA / "several.jsonl"
 DESCRIBED = CORPORA / "described.jsonl"
 DOCUMENTS = CORPORA / "documents.jsonl"
 # In `data/corpora`, these five are as they were gathered; here, as the model can tell texts apart.
 TEXTS = Path("data/texts")
 EXAMPLES = TEXTS / "examples.jsonl"
-SEVERAL = TEXTS / "several.jsonl"  # of several concepts: trained on, and scored by nothing
+# Training and validation texts, with those of several concepts, which are scored by nothing: all
+# labelled texts that a finetune reads.
+LEARNED = TEXTS / "learned.jsonl"
 SHIFTED = TEXTS / "shifted.jsonl"  # scored, never learned from: what trains does not read it
 REQUESTS = TEXTS / "requests.jsonl"
 MANIFEST = TEXTS / "manifest.json"

@@ -51,8 +51,7 @@ class Example:
     corpus', only ever scored, and may have concepts of its own and no response; `described` ones
     teach an embedded base model what concepts are called. `safe_response` is what a careful model
     would answer: a refusal where the concept is harmful, else the response itself. `also` are
-    further concepts, of texts in `several.jsonl` alone: these are trained on, and scored by
-    nothing.
+    further concepts, of texts that are trained on, and scored by nothing.
     """
 
     id: str

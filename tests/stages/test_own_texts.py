@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline.core.files import read_json
 from pipeline.core.params import load_params
-from pipeline.core.paths import BASE_MODEL, EXAMPLES, MANIFEST, PAIRS, REQUESTS, SEVERAL
+from pipeline.core.paths import BASE_MODEL, EXAMPLES, LEARNED, MANIFEST, PAIRS, REQUESTS
 from pipeline.core.records import Example, Pair, Request, read_records
 from pipeline.core.sections import CsvCorpora
 from pipeline.models.building import train_tokenizer
@@ -30,11 +30,13 @@ def test_real_tables_become_texts_and_pairs(
     train_tokenizer(["how do I find my card?"], 400).save_pretrained(BASE_MODEL)
     texts.main()
     pairs.main()
-    examples, several = read_records(EXAMPLES, Example), read_records(SEVERAL, Example)
+    examples, learned = read_records(EXAMPLES, Example), read_records(LEARNED, Example)
+    several = [example for example in learned if example.also]
+    assert [e for e in learned if not e.also] == [e for e in examples if e.split != "test"]
     manifest = read_json(MANIFEST)
     assert len(manifest["concepts"]) == concepts
     assert manifest.get("of_several_concepts", 0) == len(several)
-    own = {e.id: {*e.concepts} for e in (*examples, *several)}
+    own = {e.id: {*e.concepts} for e in learned}
     drawn = read_records(PAIRS / "given-balanced.jsonl", Pair)
     assert {pair.concept for pair in drawn} >= {*manifest["concepts"]} or len(drawn) < concepts
     for pair in drawn:
