@@ -139,9 +139,18 @@ def _check_command(program: str, rest: list[str]) -> None:
         assert program in ("git", "source", "pip", "pytest", "cd"), program
     for word in rest:
         if word.startswith("--") and code:
-            assert f'"{word}"' in code.read_text(encoding="utf-8"), word
+            assert f'"{word}"' in _options_of(code), word
         if re.fullmatch(r"[\w./-]+", word) and word.endswith(ENDINGS):
             assert is_there(word), word
+
+
+def _options_of(code: Path) -> str:
+    """A module, with those beside it from which it takes what it imports."""
+    own = code.read_text(encoding="utf-8")
+    found = map(module_of, re.findall(r"^from ([\w.]+) import", own, re.M))
+    return own + "".join(
+        path.read_text(encoding="utf-8") for path in found if path and path.parent == code.parent
+    )
 
 
 def _set(tree: Any, path: str, value: str) -> None:
