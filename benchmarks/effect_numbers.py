@@ -13,6 +13,7 @@ SAMPLINGS = {  # each loss, and the same loss with pairs drawn the other way
     "infonce": "infonce_balanced", "nt_xent": "nt_xent_balanced", "supcon": "supcon_random",
     OURS: f"{OURS}_random", **{loss: f"{loss}_random" for loss in FIXED},
 }  # fmt: skip
+FEWEST = 2  # seeds of a mean: one alone has no interval
 SPLITS = ("test", "novel", "shifted")
 LED = ("probe_accuracy", "best_probe", "centroid_accuracy", "silhouette")
 AS_IT_IS, MATCHED = "own", "equal_kl"
@@ -58,8 +59,10 @@ def gain(runs: Sequence[Run], variant: str, rival: str, number: str) -> Estimate
 
 
 def having(runs: Sequence[Run], *variants: str) -> list[Run]:
-    """The seeds that have all these variants: a run may not be finished, and a KL not reached."""
-    return [run for run in runs if {*variants} <= run.keys()]
+    """The seeds that have all these variants: a run may not be finished, and a KL not reached.
+    None where there are fewer than FEWEST."""
+    found = [run for run in runs if {*variants} <= run.keys()]
+    return found if len(found) >= FEWEST else []
 
 
 def mean(runs: Sequence[Run], variant: str, number: str) -> Estimate:

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.effect_numbers import (
     AS_IT_IS,
+    FEWEST,
     FIXED,
     LED,
     MATCHED,
@@ -62,7 +63,9 @@ def renew(folder: Path) -> None:
 
 def page(found: Mapping[str, Any]) -> str:
     """found: the commit that was run, the command, and every seed's numbers by corpus."""
-    report: Mapping[str, Mapping[str, Seed]] = found["corpora"]
+    report: dict[str, Mapping[str, Seed]] = {
+        name: seeds for name, seeds in found["corpora"].items() if len(seeds) >= FEWEST
+    }
     runs = {
         (corpus, split, how): [run_of(seed, split, how) for seed in seeds.values()]
         for corpus, seeds in report.items()
@@ -83,7 +86,8 @@ def page(found: Mapping[str, Any]) -> str:
         "seeds); every seed's own numbers are in effect.json. At equal KL, every variant's change "
         f"of the weights is multiplied by the scale, from {LEAST:g} to {MOST:g}, at which its "
         f"mean KL per token from the untouched model is that of {OURS} on the same seed; a seed "
-        "of a variant that does not reach it is left out. p of a lead is corrected by Holm for all "
+        "of a variant that does not reach it is left out, and so is what fewer than "
+        f"{FEWEST} seeds have. p of a lead is corrected by Holm for all "
         f"{len(judged)} leads of this page. Made by `{found['command']}`, with the pipeline of "
         f"commit {found['commit']}.",
         *("", *(f"- `{number}`: {meaning}." for number, meaning in MEANINGS.items())),
@@ -203,6 +207,7 @@ def _table(runs: Sequence[Run], numbers: Sequence[str]) -> str:
     rows = [
         [name, str(len(having(runs, name))), *(said(mean(runs, name, n)) for n in numbers)]
         for name in dict.fromkeys(name for run in runs for name in run)
+        if having(runs, name)
     ]
     return drawn(["variant", "seeds", *numbers], rows)
 

@@ -1,5 +1,6 @@
 """The page of the effect over seeds: what is paired, what is corrected, what a claim needs."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -175,8 +176,12 @@ def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
 
 
 def test_a_page_of_what_is_finished_so_far(tmp_path: Path) -> None:
-    """Corpora without a seed are left out; one seed has no interval."""
-    write(tmp_path, {"topics": seeds_of(0.1, count=1), "safety": {}}, "abc")
+    """What has no second seed has no interval, and stands in effect.json alone."""
+    two = seeds_of(0.1, count=2)
+    del two["seed_1"]["variants"]["supcon"]
+    write(tmp_path, {"topics": two, "safety": seeds_of(0.1, count=1), "real": {}}, "abc")
     text = (tmp_path / "effect.md").read_text(encoding="utf-8")
     assert "## topics, shifted texts, at equal KL" in text
-    assert "safety" not in text
+    assert "| infonce | 2 |" in text
+    assert not re.search("safety|real|supcon [|]", text)
+    assert {*read_json(tmp_path / "effect.json")["corpora"]} == {"topics", "safety"}
