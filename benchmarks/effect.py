@@ -73,14 +73,21 @@ def main() -> None:
         (name, seed, first) for first in (True, False) for seed in options.seeds for name in corpora
     ]
 
-    def run(unit: tuple[str, int, bool]) -> None:
+    def run(unit: tuple[str, int, bool]) -> bool:
+        """Whether it failed, which is said at once and stops no other."""
         name, seed, first = unit
         variants = [v for v in corpora[name].variants if (v in FIRST) == first]
-        run_unit(options.work / _unit(name, seed), found, seed, corpora[name], variants)
+        try:
+            run_unit(options.work / _unit(name, seed), found, seed, corpora[name], variants)
+        except SystemExit as failure:
+            print(failure, file=sys.stderr, flush=True)
+            return True
+        return False
 
+    failed = 0
     if not options.collect:
         with ThreadPoolExecutor(options.workers) as pool:
-            list(pool.map(run, units))
+            failed = sum(pool.map(run, units))
     report = {
         name: {f"seed_{seed}": own for seed in options.seeds
                if (own := collected(found / _unit(name, seed), corpora[name]))}
@@ -88,6 +95,8 @@ def main() -> None:
     }  # fmt: skip
     write(options.out, report, commit)
     print((options.out / "effect.md").read_text(encoding="utf-8"))
+    if failed:
+        sys.exit(f"{failed} of {len(units)} parts failed; the same command runs them again")
 
 
 def _unit(name: str, seed: int) -> str:

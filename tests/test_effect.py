@@ -1,6 +1,7 @@
 """The page of the effect over seeds: what is paired, what is corrected, what a claim needs."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,26 @@ def test_what_is_finished_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     own = collected(kept, corpus)
     assert own
     assert {*own["variants"]} == {"base", OURS}
+
+
+def test_a_part_that_fails_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+
+    def unit(folder: Path, *_: object) -> None:
+        if folder.name == "topics-20":
+            sys.exit("no room")
+        made.append(folder.name)
+
+    monkeypatch.setattr(effect, "run_unit", unit)
+    line = f"effect --work {tmp_path} --out {tmp_path} --corpora topics --workers 1 --commit abc"
+    monkeypatch.setattr(sys, "argv", line.split())
+    with pytest.raises(SystemExit, match="2 of 10 parts failed"):
+        effect.main()
+    assert made == [f"topics-{seed}" for _ in range(2) for seed in SEEDS[1:]]
+    assert capsys.readouterr().err.count("no room") == 2
+    assert read_json(tmp_path / "effect.json")["corpora"] == {}
 
 
 def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
