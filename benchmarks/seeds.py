@@ -4,6 +4,10 @@ Each seed runs in a clone of the last commit with a DVC cache of its own. A fini
 are kept, with the commit that they belong to, so that a run that was cut short goes on from there.
 
     .venv/bin/python -m benchmarks.seeds --work work/seeds
+
+A knob that was added since changes the params, but perhaps no number. `--keep` runs nothing: it
+keeps the values of every number that the present run gives as its seed gave it then, and drops the
+others.
 """
 
 import argparse
@@ -31,10 +35,20 @@ Metrics = Mapping[str, Mapping[str, Any]]  # trees by file
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--work", type=Path, required=True, help="folder that keeps seeds")
+    parser.add_argument("--work", type=Path, default=Path("work/seeds"), help="keeps seeds")
     parser.add_argument("--workers", type=int, default=2, help="seeds at a time, one thread each")
+    parser.add_argument("--keep", action="store_true", help="keep what the present run still gives")
     options = parser.parse_args()
-    params, commit = load_params(), commit_of_clean(Path.cwd(), but=SEED_VALUES)
+    params = load_params()
+    if options.keep:
+        held = read_json(SEED_VALUES)
+        header = {**held, "params": params_digest(dict(params))}
+        numbers = header.pop("numbers")
+        own = kept(numbers, held["seeds"].index(params.seed), read_metrics(Path()))
+        write_seed_values(SEED_VALUES, header, own)
+        print(f"kept {count(own)} of {count(numbers)} numbers of {held['commit']}")
+        return
+    commit = commit_of_clean(Path.cwd(), but=SEED_VALUES)
     with ThreadPoolExecutor(options.workers) as pool:
         runs = list(pool.map(partial(_run_seed, options.work, commit), params.seeds))
     header = {"commit": commit, "params": params_digest(dict(params)), "seeds": [*params.seeds]}
@@ -56,6 +70,29 @@ def by_seed(runs: Sequence[Metrics]) -> dict[str, SeedNumbers]:
     return found
 
 
+def kept(
+    numbers: Mapping[str, SeedNumbers], index: int, present: Metrics
+) -> dict[str, SeedNumbers]:
+    """The values of numbers that the present run gives as the seed at the index gave them."""
+    found: dict[str, SeedNumbers] = {}
+    for file, rows in numbers.items():
+        own = dict(numbers_of(present.get(file, {})))
+        same = {name: row for name, row in rows.items() if name in own and own[name] == row[index]}
+        if same:
+            found[file] = same
+    return found
+
+
+def count(numbers: Mapping[str, SeedNumbers]) -> int:
+    return sum(map(len, numbers.values()))
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """Every tree of metrics below a project's folder, by its path there."""
+    paths = sorted((folder / METRICS).rglob("*.json"))
+    return {path.relative_to(folder).as_posix(): read_json(path) for path in paths}
+
+
 def write_seed_values(
     path: Path, header: Mapping[str, Any], numbers: Mapping[str, SeedNumbers]
 ) -> None:
@@ -74,18 +111,17 @@ def write_seed_values(
 
 def _run_seed(work: Path, commit: str, seed: int) -> Metrics:
     """The metrics of one seed, run now or kept from before."""
-    kept, of = work / str(seed), Path("commit.txt")
-    if not kept.is_dir() or (kept / of).read_text(encoding="utf-8") != commit:
+    done, of = work / str(seed), Path("commit.txt")
+    if not done.is_dir() or (done / of).read_text(encoding="utf-8") != commit:
         work.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=work, prefix=f"{seed}-") as folder, whole(kept) as draft:
+        with TemporaryDirectory(dir=work, prefix=f"{seed}-") as folder, whole(done) as draft:
             clone = clone_without_results(Path(folder) / "clone")
             set_seed(clone, seed)
             repro(clone, _measuring(clone))
             shutil.copytree(clone / METRICS, draft / METRICS)
             (draft / of).write_text(commit, encoding="utf-8")
         print(f"seed {seed}: finished", flush=True)
-    paths = sorted((kept / METRICS).rglob("*.json"))
-    return {path.relative_to(kept).as_posix(): read_json(path) for path in paths}
+    return read_metrics(done)
 
 
 def _measuring(clone: Path) -> list[str]:

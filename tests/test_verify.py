@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.comparing import SHARE, allowed_share, compare, unit
-from benchmarks.seeds import by_seed, write_seed_values
+from benchmarks.seeds import by_seed, kept, write_seed_values
 from pipeline.core.files import read_json
 from pipeline.reporting.seed_band import tolerance
 from tests.support.toy_project import benchmark, commit, new_project
@@ -189,3 +189,13 @@ def test_work_that_is_not_committed_is_refused_in_one_line(project: Path, tmp_pa
         assert done.stdout == ""
         assert done.stderr.startswith("error: noise differs from the last commit")
         assert done.stderr.count("\n") == 1
+
+
+def test_values_are_kept_of_numbers_that_the_seed_still_gives() -> None:
+    held = {
+        "a.json": {"x": [1.0, 2.0], "y.z": [3.0, None], "gone": [0.0, 0.0]},
+        "b.json": {"x": [5, 6]},
+    }
+    now = {"a.json": {"x": {"value": 2.0, "low": 0.0, "high": 9.0}, "y": {"z": 3.0}, "new": 1.0}}
+    assert kept(held, 1, now) == {"a.json": {"x": [1.0, 2.0]}}
+    assert kept(held, 0, now) == {"a.json": {"y.z": [3.0, None]}}
