@@ -14,7 +14,7 @@ from pipeline.corpora import embedded_corpus, lexicon
 from pipeline.corpora.corpus import Corpus, check_corpus
 from pipeline.corpora.grammar import CONCEPTS, PHRASES, Grammar
 from pipeline.corpora.registers import DIRECT, REPORTED, Register
-from pipeline.evaluation.refusals import opens_with_refusal
+from pipeline.evaluation.refusal_rule import opens_with_refusal
 
 
 @pytest.fixture(params=["safety", "topics"])

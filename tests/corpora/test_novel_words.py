@@ -19,7 +19,7 @@ from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import embedded_corpus, lexicon
 from pipeline.corpora.grammar import CONCEPTS, PHRASES, Grammar
 from pipeline.corpora.novel_words import content_words, novel_phrases, words_of_sentences
-from pipeline.evaluation.refusals import opens_with_refusal
+from pipeline.evaluation.refusal_rule import opens_with_refusal
 
 SEEDS = range(3)
 MARGIN = 0.05

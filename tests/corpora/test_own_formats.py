@@ -22,6 +22,7 @@ from tests.support.own_texts import csv_corpora
 
 DATA = ROOT.parent / "shared" / "data"
 COLUMNS = ("prompt", "response", "concept")
+TORN = gzip.compress(b"prompt,response,concept\na,b,c\n" * 99, mtime=0)[:60]
 ROWS = [
     {"prompt": f"ask é {n}", "response": f'say "{n}"\n', "concept": ("safe", "harm")[n % 2]}
     for n in range(60)
@@ -101,7 +102,7 @@ def test_every_split_of_a_saved_dict_is_read(tmp_path: Path) -> None:
         ("t.parquet", b"PAR1", "t.parquet cannot be read .*; write it again"),
         ("t.arrow", b"", "t.arrow cannot be read .*; write it again"),
         ("t.csv.gz", b"prompt", "t.csv.gz is no whole gzip file; compress it again"),
-        ("t.csv.gz", gzip.compress(b"prompt,response,concept\na,b,c\n" * 99)[:60], "no whole gzip"),
+        ("t.csv.gz", TORN, "no whole gzip"),
         ("t.json", b"[{]", "t.json is not JSON: .* at column 3"),
         ("t.json", b"[]", "t.json is empty; remove it or fill it"),
     ],
