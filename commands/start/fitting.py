@@ -179,12 +179,13 @@ def passes_of(
 @dataclass(frozen=True)
 class Plan:
     """A short run that fits: the cut of texts, how pairs are passed, steps of each variant, and
-    about how many seconds that takes."""
+    about how many seconds that takes, of those at hand."""
 
     cut: Mapping[str, int]
     passes: Mapping[str, Any]
     steps: int
     seconds: float
+    at_hand: float
 
     def lines(self, texts: TextSize, machine: Machine) -> list[str]:
         """What was decided and why, a line each."""
@@ -195,7 +196,8 @@ class Plan:
             f"{self.passes['pairs_per_pass']}, checkpointing "
             f"{'true' if self.passes['checkpointing'] else 'false'}",
             f"time: {self.steps} steps for each of {' and '.join(VARIANTS[1:])}, about "
-            f"{math.ceil(self.seconds / 60)} minutes at this machine's speed",
+            f"{math.ceil(self.seconds / 60)} minutes at this machine's speed"
+            + (", more than is at hand" if self.seconds > self.at_hand else ""),
         ]
 
 
@@ -217,7 +219,7 @@ def planned(
     reading, a_step = seconds_of(model, machine, tokens, texts.count, PAIRS_PER_STEP)
     steps = min(max(int((seconds - reading) / 2 / a_step), FEWEST_STEPS), MOST_STEPS)
     passes = passes_of(model, dtype, tokens, PAIRS_PER_STEP, machine.memory)
-    return Plan(cut, passes, steps, reading + 2 * a_step * steps)
+    return Plan(cut, passes, steps, reading + 2 * a_step * steps, seconds)
 
 
 def seconds_of(

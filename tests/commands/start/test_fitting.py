@@ -102,6 +102,12 @@ def test_the_rate_of_small_models_is_not_that_of_large_ones() -> None:
     assert fitting.rate_of(LLAMA) == paper["finetune"]["learning_rate"]
 
 
+def test_too_little_time_is_said() -> None:
+    for seconds, is_said in ((1, True), (36000, False)):
+        (line,) = planned(SMOLLM, "float32", TEXTS, LAPTOP, seconds).lines(TEXTS, LAPTOP)[-1:]
+        assert line.endswith("more than is at hand") == is_said
+
+
 def test_texts_without_a_response_need_no_room_for_one() -> None:
     alone = planned(SMOLLM, "float32", TextSize(2000, 40, 0), LAPTOP, 3600)
     assert alone.steps > planned(SMOLLM, "float32", TEXTS, LAPTOP, 3600).steps
