@@ -144,7 +144,9 @@ def test_numbers_are_those_of_the_stage_separation() -> None:
         values.astype(np.float32), (0, 1), ("last",), ids, (*concepts,), (*splits,)
     )
     prompts = {name: f"prompt {name}" for name in ids}
-    reading = Reading(layer=1, position="last", neighbours=3, resamples=RESAMPLES)
+    reading = Reading(
+        layer=1, position="last", neighbours=3, resamples=RESAMPLES, false_alarms=(0.05,)
+    )
     found = separated(stored, prompts, reading, 0)
     tree = separation_by_layer(stored, prompts, reading, 0).resampled
     assert found.keys() == {"test", "novel", "shifted"}

@@ -76,7 +76,7 @@ def test_tuples_come_back_rounded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["", "{", "[]", '{"request": "r"}', '{"a": 1}'])
 def test_a_broken_record_is_named(tmp_path: Path, line: str) -> None:
-    write_records(tmp_path / "v.jsonl", [Verdict("r", 0, True)])
+    write_records(tmp_path / "v.jsonl", [Verdict("r", 0, "rule", True, True, None)])
     with (tmp_path / "v.jsonl").open("a", encoding="utf-8") as out:
         out.write(line + "\n")
     with pytest.raises(InputError, match=r"v\.jsonl line 2 is no Verdict; run the stage"):
