@@ -26,11 +26,7 @@ def layer_curves(curves: pd.DataFrame, styles: Mapping[str, Look], read_layer: i
             axis.axvline(read_layer, color=LIGHT.quiet, linewidth=0.8, linestyle=":")
             some = curves[(curves["metric"] == metric) & (curves["position"] == position)]
             for variant, line in some.groupby("variant", sort=False):
-                _line(axis, line["layer"], line["value"], styles[str(variant)], str(variant))
-                axis.fill_between(
-                    line["layer"], line["low"], line["high"], color=styles[str(variant)].colour,
-                    alpha=0.18, linewidth=0,
-                )  # fmt: skip
+                _banded(axis, line, "layer", styles[str(variant)], str(variant))
             axis.set(title=position, xticks=sorted(some["layer"].unique()))
         row[0].set_ylabel(metric)
     for axis in panels[-1]:
@@ -58,10 +54,7 @@ def moved_curves(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
     for axis, direction in zip(panels[0], directions, strict=True):
         some = points[points["direction"] == direction]
         for variant, line in some.groupby("variant", sort=False):
-            look = styles[str(variant)]
-            _line(axis, line["per cent"], line["value"], look, str(variant))
-            axis.fill_between(line["per cent"], line["low"], line["high"], color=look.colour,
-                              alpha=0.18, linewidth=0)  # fmt: skip
+            _banded(axis, line, "per cent", styles[str(variant)], str(variant))
         axis.set(title=direction, xlabel="per cent of the way", ylim=(-0.02, 1.02))
     panels[0][0].set_ylabel("read as the other concept")
     legend_below(figure, panels)
@@ -88,10 +81,7 @@ def cascade_curves(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
         for axis, group in zip(row, groups, strict=True):
             some = points[(points["measure"] == measure) & (points["group"] == group)]
             for variant, line in some.groupby("variant", sort=False):
-                look = styles[str(variant)]
-                _line(axis, line["sent"], line["value"], look, str(variant))
-                axis.fill_between(line["sent"], line["low"], line["high"], color=look.colour,
-                                  alpha=0.18, linewidth=0)  # fmt: skip
+                _banded(axis, line, "sent", styles[str(variant)], str(variant))
             axis.set(title=group, xlim=(-0.02, 1.02))
         row[0].set_ylabel(measure)
     for axis in panels[-1]:
@@ -198,6 +188,14 @@ def _panels(
     size = max(4.4, width * columns), height * rows + 0.6
     figure = Figure(size, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+
+
+def _banded(axis: Any, line: pd.DataFrame, x: str, look: Look, name: str) -> None:
+    """A line of values over a column, and the band from `low` to `high` around it."""
+    _line(axis, line[x], line["value"], look, name)
+    axis.fill_between(
+        line[x], line["low"], line["high"], color=look.colour, alpha=0.18, linewidth=0
+    )
 
 
 def _line(axis: Any, x: Any, y: Any, look: Look, label: str, every: float | None = None) -> None:
