@@ -1,11 +1,12 @@
-"""Let every variant answer every request, and weigh its likelihood of held-out documents and of
-held-out safe answers."""
+"""Let every variant answer every request and choose among options, and weigh its likelihood of
+held-out documents and of held-out safe answers."""
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import run
@@ -20,11 +21,22 @@ from pipeline.core.paths import (
     GREEDY,
     HELPFUL,
     MANIFEST,
+    MULTIPLE_CHOICE,
     REQUESTS,
     SAMPLED,
     UNFINISHED,
 )
-from pipeline.core.records import Document, Example, Request, read_records, write_records
+from pipeline.core.records import (
+    Document,
+    Example,
+    Question,
+    Request,
+    TaskScore,
+    few_of_each_task,
+    read_records,
+    write_records,
+)
+from pipeline.inference.choices import choices
 from pipeline.inference.generation import complete, complete_greedily, likelihoods, openings
 from pipeline.models.building import prepare
 from pipeline.models.checkpoints import Checkpoint, run_key
@@ -38,6 +50,9 @@ def main() -> None:
     untouched, tokenizer = load_base(BASE_MODEL, device)
     encoder = Encoder(tokenizer, params.text)
     requests = read_records(REQUESTS, Request)
+    questions = few_of_each_task(
+        read_records(MULTIPLE_CHOICE, Question), params.capability.questions
+    )
     heldout = [d for d in read_records(DOCUMENTS, Document) if d.split == "heldout"]
     helpful = helpful_answers(read_records(EXAMPLES, Example), safe_concepts(MANIFEST))
     per_batch = params.generation.tokens_per_batch
@@ -54,6 +69,10 @@ def main() -> None:
         helped = likelihoods(model, untouched, encoder, helpful, per_batch, of_responses=True)
         asked = requests or heldout  # a corpus without requests has prompts all the same
         opened = openings(model, untouched, encoder, asked, per_batch)
+        chosen = choices(model, encoder, questions, per_batch)
+        graded = harness(model, tokenizer, params)
+        write_records(folder / "choices.jsonl", chosen)
+        write_records(folder / "harness.jsonl", graded)
         write_records(folder / SAMPLED, answers)
         write_records(folder / GREEDY, likeliest)
         write_records(folder / HELPFUL, helped)
@@ -61,6 +80,19 @@ def main() -> None:
         write_records(folder / "likelihoods.jsonl", weighed)
     for checkpoint in unfinished:  # until then, a killed run finds what all variants said
         checkpoint.forget()
+
+
+def harness(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params
+) -> list[TaskScore]:
+    """What lm-eval makes of the model, where params name any of its tasks."""
+    wanted = params.capability
+    if not wanted.harness:
+        return []
+    from pipeline.inference.harness import task_scores
+
+    size = params.generation.prompts_per_batch
+    return task_scores(model, tokenizer, wanted.harness, wanted.harness_documents, size)
 
 
 def helpful_answers(examples: Sequence[Example], safe: Sequence[str]) -> list[Document]:

@@ -1,5 +1,6 @@
 """Gather texts labelled with concepts, texts to go on saying, and prompts to be judged by."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.core.console import run
@@ -11,6 +12,7 @@ from pipeline.core.paths import (
     DOCUMENTS,
     EXAMPLES,
     MANIFEST,
+    MULTIPLE_CHOICE,
     REQUESTS,
     SEVERAL,
     SHIFTED,
@@ -22,11 +24,14 @@ from pipeline.core.watched import refuse_ignored
 from pipeline.corpora import embedded_corpus, folder_corpus, hub_corpus
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
+from pipeline.corpora.questions import continuation_questions
 
 
 def main() -> None:
     params = load_params()
     corpus = chosen_corpus(params.corpora, params.seed)
+    continuations = continuation_questions(corpus.documents, params.seed)
+    corpus = replace(corpus, questions=(*corpus.questions, *continuations))
     check_corpus(corpus)
     if not SOURCES_LOCK.exists():
         write_json(SOURCES_LOCK, {})
@@ -38,6 +43,7 @@ def main() -> None:
         write_records(draft / DESCRIBED.name, corpus.described)
         write_records(draft / DOCUMENTS.name, corpus.documents)
         write_records(draft / REQUESTS.name, corpus.requests)
+        write_records(draft / MULTIPLE_CHOICE.name, corpus.questions)
         write_manifest(draft / MANIFEST.name, corpus, vars(alike))
 
 

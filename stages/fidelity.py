@@ -1,11 +1,13 @@
-"""Measure how far every variant moved from the untouched model on held-out documents."""
+"""Measure how far every variant moved from the untouched model on held-out documents, and what it
+can still do."""
 
 from pipeline.core.console import run
 from pipeline.core.files import write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import COMPLETIONS, METRICS
-from pipeline.core.records import Likelihood, Opening, read_records
+from pipeline.core.records import Choice, Likelihood, Opening, TaskScore, read_records
 from pipeline.evaluation.against_base import Resampled, beside_base, metrics_tree, under
+from pipeline.evaluation.capability import CHANCE, capability, harness_means
 from pipeline.evaluation.fidelity import fidelity
 
 
@@ -20,6 +22,16 @@ def main() -> None:
 
     for name, found, base in beside_base(params.variants, measure):
         write_json(METRICS / "fidelity" / f"{name}.json", metrics_tree(found, base))
+
+    def chosen(name: str) -> Resampled:
+        choices = read_records(COMPLETIONS / name / "choices.jsonl", Choice)
+        graded = read_records(COMPLETIONS / name / "harness.jsonl", TaskScore)
+        resamples, seed = params.reading.resamples, params.seed
+        return capability(choices, resamples, seed) | harness_means(graded, resamples, seed)
+
+    for name, found, base in beside_base(params.variants, chosen):
+        tree = metrics_tree(found, base, has_difference=lambda path: path[-1] != CHANCE)
+        write_json(METRICS / "capability" / f"{name}.json", tree)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> None:
         "transport": params.transport, "generation": params.generation, "judging": params.judging,
         "streams": params.streams,
         "asking": params.asking, "selfie": params.selfie, "control": params.control,
-        "figures": params.figures,
+        "figures": params.figures, "capability": params.capability,
     }  # fmt: skip
     seeds = read_seed_values(SEED_VALUES, settings)
     metrics = {name: read_metrics(METRICS, name, seeds) for name in variants}

@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.core.console import InputError, nearest
 from pipeline.core.sections import (
     Asking,
+    Capability,
     Control,
     Corpora,
     Extraction,
@@ -55,6 +56,7 @@ class Params(Section):
     transport: Transport
     generation: Generation
     judging: Judging
+    capability: Capability
     streams: Streams
     asking: Asking
     selfie: Selfie
@@ -184,6 +186,7 @@ def _misfits(params: Params) -> list[str]:
     may_be_empty = {
         "selfie.layers": params.selfie.layers,
         "corpora.hub.shifted": params.corpora.hub.shifted,
+        "capability.harness": params.capability.harness,
     }
     problems += [
         f"{key} must name none twice"

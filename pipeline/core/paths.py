@@ -8,6 +8,7 @@ CORPORA = Path("data/corpora")
 SEVERAL = CORPORA / "several.jsonl"
 DESCRIBED = CORPORA / "described.jsonl"
 DOCUMENTS = CORPORA / "documents.jsonl"
+MULTIPLE_CHOICE = CORPORA / "questions.jsonl"
 # In `data/corpora`, these five are as they were gathered; here, as the model can tell texts apart.
 TEXTS = Path("data/texts")
 EXAMPLES = TEXTS / "examples.jsonl"

@@ -37,6 +37,7 @@ class RandomStream(IntEnum):
     LABEL_DIRECTIONS = 16  # where texts of a label are pulled without a contrast; further: label
     READER = 17  # texts that a reader is taught by, its states untouched
     MOVES = 18  # random directions that states are moved in
+    QUESTIONS = 19  # wrong options beside a document's response, and where the right one stands
 
 
 def rng_of(stream: RandomStream, seed: int, *further: int) -> np.random.Generator:

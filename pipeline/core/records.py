@@ -105,6 +105,41 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A multiple-choice question: `right` is the index of the right one of its options, each an
+    answer to the prompt. `task` says what kind of question it is."""
+
+    id: str
+    task: str
+    prompt: str
+    options: tuple[str, ...]
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How likely one option of a question is to a model: its negative log-likelihood, in nats, and
+    the bytes of what was weighed of it, which no other option of the question begins with too."""
+
+    question: str
+    task: str
+    option: int
+    right: bool
+    nll: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScore:
+    """What a metric of one of lm-eval's tasks makes of a document."""
+
+    task: str
+    document: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReadWords:
     """The words that a model reads of an example or a request, once it is cut."""
 
@@ -281,8 +316,8 @@ class TokenInterpretation:
 
 Record = TypeVar(
     "Record",
-    Example, Document, Request, ReadWords, Pair, Completion, Verdict, PooledScore, Score,
-    Likelihood, Opening, Agreement, Interpretation, MovedInterpretation, Judged,
+    Example, Document, Request, Question, Choice, TaskScore, ReadWords, Pair, Completion, Verdict,
+    PooledScore, Score, Likelihood, Opening, Agreement, Interpretation, MovedInterpretation, Judged,
     TokenInterpretation,
 )  # fmt: skip
 
@@ -292,6 +327,16 @@ def evenly_spaced(records: Sequence[Record], count: int) -> list[Record]:
     if len(records) <= count:
         return list(records)
     return [records[index * len(records) // count] for index in range(count)]
+
+
+def few_of_each_task(questions: Sequence[Question], count: int) -> list[Question]:
+    """At most `count` questions of each task, evenly spaced."""
+    tasks = dict.fromkeys(question.task for question in questions)
+    return [
+        question
+        for task in tasks
+        for question in evenly_spaced([q for q in questions if q.task == task], count)
+    ]
 
 
 def read_watched(path: Path, count: int) -> list[Request]:

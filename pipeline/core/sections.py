@@ -271,6 +271,12 @@ class Judging(Section):
         return self
 
 
+class Capability(Section):
+    questions: Count
+    harness: Listed[Annotated[str, Field(min_length=1)]]
+    harness_documents: NotNegative
+
+
 class Streams(Section):
     texts: Count
     pooled_texts: Count

@@ -10,7 +10,7 @@ from pipeline.core.concepts import concepts_of
 from pipeline.core.console import InputError
 from pipeline.core.files import sha256_of, write_json
 from pipeline.core.naming import spelt_plainly
-from pipeline.core.records import Document, Example, Request, Split
+from pipeline.core.records import Document, Example, Question, Request, Split
 from pipeline.core.scored_sets import UNNAMED, is_of_set, prompts_alone, sets_among
 from pipeline.core.text_identity import normalised
 
@@ -23,12 +23,12 @@ class Corpus:
     """All texts of a run.
 
     examples: learned from and measured. several: of several concepts, only learned from, as every
-    score is of one concept. shifted: of other corpora, only scored. described:
-    labelled texts that teach an embedded base model what concepts are called. documents: unlabelled
-    texts. requests: prompts whose answers are judged. safe: the harmless concepts. dropped: the
-    number of rows that were left out, by reason. as_meant: the number of things that were read
-    otherwise than they were written, by kind. sources: repo, revision, sha256 and licence, as
-    far as known, of every file that was read.
+    score is of one concept. shifted: of other corpora, only scored. described: labelled texts that
+    teach an embedded base model what concepts are called. documents: unlabelled texts. requests:
+    prompts whose answers are judged. questions: with options to choose among. safe: the harmless
+    concepts. dropped: the number of rows that were left out, by reason. as_meant: the number of
+    things that were read otherwise than they were written, by kind. sources: repo, revision, sha256
+    and licence, as far as known, of every file that was read.
     """
 
     examples: tuple[Example, ...]
@@ -42,6 +42,7 @@ class Corpus:
     shifted: tuple[Example, ...] = ()
     as_meant: Mapping[str, int] = field(default_factory=dict)
     several: tuple[Example, ...] = ()
+    questions: tuple[Question, ...] = ()
 
     @property
     def labelled(self) -> tuple[Example, ...]:
@@ -127,6 +128,7 @@ def manifest_of(corpus: Corpus, near_duplicates: Mapping[str, Any]) -> dict[str,
         "described": len(corpus.described),
         "documents": dict(sorted(Counter(d.split for d in corpus.documents).items())),
         "requests": len(corpus.requests),
+        "questions": len(corpus.questions),
         "dropped": corpus.dropped,
         **({"as_meant": as_meant} if as_meant else {}),
         "near_duplicates": near_duplicates,

@@ -141,13 +141,15 @@ def read_rows(
     flags = () if isinstance(params.label, str) else params.label
     prompts, responses = params.texts[:1], params.texts[1:]
     needed, optional = (prompts, responses) if scored else (params.texts, ())
-    wanted = Wanted((*needed, *column), sparse=flags, optional=("safe_response", *optional))
+    key = () if "question" in params.texts else ("question",)  # says which option is right
+    wanted = Wanted((*needed, *column), sparse=flags, optional=("safe_response", *key, *optional))
     for where, cells in read_table(path, wanted, labels.as_meant):
         prompt, response = exchange_in(where, cells, params.texts, labels.as_meant)
         labels.as_meant["texts_without_a_response"] += len(params.texts) > 1 and not response
         careful = optional_text(where, "safe_response", cells["safe_response"])
         if own := _concepts_of(where, cells, title_of(path), params, labels, scored):
-            yield Row(prompt, response, careful, own[0], title_of(path), own[1:])
+            said = [cells[name] for name in key if isinstance(cells[name], str)]
+            yield Row(prompt, response, careful, own[0], title_of(path), own[1:], "".join(said))
 
 
 def _concepts_of(

@@ -1,12 +1,13 @@
 """How labelled rows, of whatever source, become a corpus."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.core.concepts import requests_of
-from pipeline.core.records import Document, Example, Request, Split
+from pipeline.core.records import Document, Example, Question, Request, Split
 from pipeline.core.text_identity import LabelForms, first_of_each, normalised
 from pipeline.corpora.corpus import Corpus
+from pipeline.corpora.questions import option_question
 from pipeline.corpora.rows import Row, at_most, distinct, in_one_form, splitter, text_of
 
 
@@ -57,7 +58,8 @@ def labelled_corpus(
     """
     forms = LabelForms(rules.safe)
     safe = tuple(dict.fromkeys(map(forms.of, rules.safe)))
-    texts, dropped = _texts(in_one_form(rows, forms), safe, rules)
+    kept, dropped = distinct(in_one_form(rows, forms), rules.vote)
+    texts = _texts(kept, dropped, safe, rules)
     examples = [text for text in texts if not text.also]
     several = [text for text in texts if text.also and text.split == "train"]
     if held_out_sets := len(texts) - len(examples) - len(several):
@@ -83,14 +85,14 @@ def labelled_corpus(
         licence=licence,
         sources=sources or {},
         several=tuple(several),
+        questions=tuple(_questions(examples, kept)),
     )
 
 
 def _texts(
-    rows: Iterable[Row], safe: Sequence[str], rules: Rules
-) -> tuple[list[Example], dict[str, int]]:
-    """The texts that are kept, and the number of dropped rows by reason."""
-    kept, dropped = distinct(rows, rules.vote)
+    kept: Mapping[str, Row], dropped: dict[str, int], safe: Sequence[str], rules: Rules
+) -> list[Example]:
+    """The texts that rows by digest become; those beyond the most of a concept count as dropped."""
     split_of = splitter(rules.validation, rules.test, rules.seed)
     examples = [
         text_of(
@@ -102,7 +104,17 @@ def _texts(
         enough = at_most(examples, rules.most())
         dropped["beyond_per_concept"] = len(examples) - len(enough)
         examples = enough
-    return examples, dropped
+    return examples
+
+
+def _questions(examples: Sequence[Example], kept: Mapping[str, Row]) -> Iterator[Question]:
+    """What test prompts ask that list options, each prompt once."""
+    asked = [e for e in examples if e.split == "test"]
+    for example in first_of_each(asked, lambda one: one.prompt):
+        said = kept[example.id].said or example.response
+        question = option_question(example.id, example.prompt, said)
+        if question:
+            yield question
 
 
 def _prompts(texts: Iterable[Example | Request]) -> set[str]:

@@ -16,7 +16,8 @@ CAREFUL_ANSWER = "Sorry, I cannot assist with this."
 @dataclass(frozen=True, slots=True)
 class Row:
     """A labelled text as a source has it. `safe_response` is empty where the source has none, and
-    `label` where the text has none of the concepts that were chosen. also: further labels."""
+    `label` where the text has none of the concepts that were chosen. also: further labels. said:
+    what the source says of a question's right answer, where that is not in the response."""
 
     prompt: str
     response: str
@@ -24,6 +25,7 @@ class Row:
     label: str
     source: str
     also: tuple[str, ...] = ()
+    said: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def tiny_tree() -> Any:
     tree["reading"] |= {"layer": 1, "resamples": 20, "neighbours": 3}
     tree["transport"] |= {"samples": 3, "draws": 2}
     tree["generation"] |= {"max_new_tokens": 3, "samples": 1}
+    tree["capability"]["questions"] = 6
     tree["streams"]["texts"] = 10
     tree["asking"]["layer"] = 1
     tree["selfie"] |= {"layers": [0, 2], "texts_per_split": 6, "moved_texts": 4, "moves": [100],
