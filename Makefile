@@ -27,13 +27,13 @@ lock: $(VENV)/installed
 
 # What is stale, and why, stage by stage.
 status: $(VENV)/installed
-	@python -m benchmarks.status
+	@python -m commands.review.status
 
 # One comment in Markdown on what differs from a base: make review BASE=main
 BASE ?= main
 review: export BASE := $(BASE)
 review: $(VENV)/installed
-	@python -m benchmarks.review --base="$$BASE"
+	@python -m commands.review.comment --base="$$BASE"
 
 # Experiments, one a row: the short headline and the params that differ. What stages read is left out.
 experiments: $(VENV)/installed

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from commands.git import output_of
 from pipeline.core.console import InputError
 
 
@@ -32,7 +33,7 @@ def clone(folder: Path) -> Path:
 
 
 def commit_of(folder: Path) -> str:
-    return output_of(folder, "git", "rev-parse", "--short", "HEAD").strip()
+    return output_of(folder, "rev-parse", "--short", "HEAD").strip()
 
 
 def set_params(folder: Path, seed: int, corpus: Corpus) -> None:
@@ -61,7 +62,7 @@ def commit_of_clean(folder: Path, but: Path) -> str:
 
     but: a file that may. Raises InputError with the first other one that does.
     """
-    command = ("git", "status", "--porcelain", "-uno", "--", ".", f":!{but}")
+    command = ("status", "--porcelain", "-uno", "--", ".", f":!{but}")
     for line in output_of(folder, *command).splitlines():
         raise InputError(
             f"{line[3:]} differs from the last commit, which is what is run; commit it, or put it "
@@ -83,12 +84,6 @@ def set_seed(folder: Path, seed: int) -> None:
     params["seed"] = seed
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(params, out)
-
-
-def output_of(folder: Path, *command: str) -> str:
-    """What a command prints. Raises CalledProcessError where it fails."""
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return done.stdout.decode("utf-8")
 
 
 def repro(folder: Path, targets: Sequence[str]) -> None:

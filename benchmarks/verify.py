@@ -24,7 +24,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.comparing import Difference, allowed_share, compare
-from benchmarks.runs import clone_without_results, commit_of_clean, environment_of, output_of
+from benchmarks.runs import clone_without_results, commit_of_clean, environment_of
+from commands.git import output_of
 from pipeline.core.console import InputError, run
 from pipeline.core.params import load_params
 from pipeline.core.paths import METRICS, SEED_VALUES
@@ -98,9 +99,9 @@ def page(commit: str, seeds: SeedValues, verdicts: Sequence[Verdict]) -> str:
 
 def compare_stages(clone: Path, seeds: SeedValues) -> list[Verdict]:
     """Every stage of a clone that has been run, beside the commit that it is of."""
-    tracked = output_of(clone, "git", "ls-tree", "-rz", "--name-only", "HEAD").split("\0")
-    new = output_of(clone, "git", "ls-files", "-oz", "--exclude-standard").split("\0")
-    touched = output_of(clone, "git", "diff", "-z", "--name-only", "HEAD").split("\0")
+    tracked = output_of(clone, "ls-tree", "-rz", "--name-only", "HEAD").split("\0")
+    new = output_of(clone, "ls-files", "-oz", "--exclude-standard").split("\0")
+    touched = output_of(clone, "diff", "-z", "--name-only", "HEAD").split("\0")
     changed = {*filter(None, (*touched, *new))}
     before = _digests(_committed(clone, "dvc.lock") if "dvc.lock" in tracked else "")
     after = _digests((clone / "dvc.lock").read_text(encoding="utf-8"))

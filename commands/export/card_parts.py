@@ -65,7 +65,7 @@ def about_finetune(run: RunFiles) -> str:
 
 def how_to_load(run: RunFiles, *, merged: bool) -> str:
     if merged:
-        return in_code(
+        return fenced(
             "python",
             "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
             'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
@@ -73,7 +73,7 @@ def how_to_load(run: RunFiles, *, merged: bool) -> str:
         )
     hub = run.base["source"] == "hub"
     base = f'"{run.base["origin"]}", revision="{run.base["revision"]}"' if hub else '"BASE"'
-    code = in_code(
+    code = fenced(
         "python",
         "from peft import PeftModel\n"
         "from transformers import AutoModelForCausalLM\n\n"
@@ -196,7 +196,7 @@ def texts_of(run: RunFiles, split: str) -> int:
     return sum(counts.get(split, 0) for counts in run.manifest["rows"].values())
 
 
-def in_code(language: str, text: str) -> str:
+def fenced(language: str, text: str) -> str:
     return f"```{language}\n{text}\n```\n\n"
 
 

@@ -14,11 +14,11 @@ from ruamel.yaml import YAML
 from commands.export.card_parts import (
     GROUPS,
     about_finetune,
+    fenced,
     how_to_load,
     how_trained,
     how_well,
     how_well_monitored,
-    in_code,
     licence_of,
     limits_of,
     of_which_texts,
@@ -88,7 +88,7 @@ def monitor_card(run: RunFiles, positions: Sequence[str]) -> str:
             f"texts; one for each position: {', '.join(f'`{name}`' for name in positions)}. "
             "`NAME.json` says what a monitor is, with its threshold and the digests of its model; "
             "`NAME.safetensors` holds its numbers. No code is in them.",
-            "How to use them": in_code(
+            "How to use them": fenced(
                 "sh", f"legible-monitor {positions[0]}.json prompts.txt --model FOLDER"
             )
             + "FOLDER holds the model that they were fitted on: `legible-export merged "
@@ -107,7 +107,7 @@ def direction_card(run: RunFiles, about: Mapping[str, Any], auroc: Mapping[str, 
     for_llama_cpp = (
         f"`direction.gguf` is the same for llama.cpp, which adds it to the output of block {block}:"
         "\n\n"
-        + in_code(
+        + fenced(
             "sh", "llama-cli --model MODEL.gguf --control-vector-scaled direction.gguf:1.0 ..."
         )
         if about["gguf"]
@@ -126,7 +126,7 @@ def direction_card(run: RunFiles, about: Mapping[str, Any], auroc: Mapping[str, 
             f"`{about['position']}`, over {about['texts']} training texts. Its length is how far "
             f"the two means are apart, {about['length']:.4g}: added once to a state of that layer, "
             "it carries one mean to the other.",
-            "How to use it": in_code(
+            "How to use it": fenced(
                 "python",
                 "from safetensors.numpy import load_file\n\n"
                 f"# [D], to be added to the output of block {block}; blocks count from 0\n"

@@ -61,8 +61,13 @@ def commit(folder: Path) -> None:
 
 def benchmark(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """`python -m benchmarks.NAME` of this code, in the project."""
+    return module(folder, f"benchmarks.{command[0]}", *command[1:])
+
+
+def module(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """`python -m NAME` of this code, in the project."""
     return subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]],
+        [sys.executable, "-m", *command],
         cwd=folder, env=os.environ | {"PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip

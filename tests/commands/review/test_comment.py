@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks.judging import judged, reach_of_seeds
-from benchmarks.review import comment
+from commands.review.comment import comment
+from commands.review.judging import judged, reach_of_seeds
 from pipeline.core.console import InputError
 from pipeline.core.params import load_params
 from pipeline.reporting.seed_band import band, params_digest, tolerance

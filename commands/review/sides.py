@@ -12,22 +12,22 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs import output_of
+from commands.git import output_of
 from pipeline.core.console import InputError
 from pipeline.core.params import Params, load_params
 from pipeline.core.paths import FIGURES, METRICS, SEED_VALUES
+from pipeline.core.presets import PARAMS
 from pipeline.core.reproduce import LOCK
 from pipeline.reporting.headline import Headline, headline, read_metrics
 from pipeline.reporting.seed_band import SeedValues, read_seed_values
 from pipeline.reporting.short_headline import BASE, short_headline, shown_variant
 
-PARAMS = Path("params.yaml")
 READ = (PARAMS, LOCK, METRICS, SEED_VALUES)
 DRAWN = FIGURES / "light"  # the dark ones are the same in other inks
 
 
 @dataclass(frozen=True)
-class Side:
+class Version:
     """A version of the project. short: the numbers of `variant`, beside the untouched model;
     rows: the headline of every variant. Empty where it has no results."""
 
@@ -36,7 +36,7 @@ class Side:
     rows: Mapping[str, Headline]
 
 
-def side_of(folder: Path, params: Params, seeds: SeedValues) -> Side:
+def side_of(folder: Path, params: Params, seeds: SeedValues) -> Version:
     """The numbers of a version of the project, as far as it has results of today's form."""
     reading, asking = params.reading, params.asking
     variant = shown_variant(params.figures.compared)
@@ -48,7 +48,7 @@ def side_of(folder: Path, params: Params, seeds: SeedValues) -> Side:
     short: Headline = {}
     if variant in rows and BASE in rows:
         short = short_headline(trees[BASE], trees[variant], reading, asking)
-    return Side(variant, short, rows)
+    return Version(variant, short, rows)
 
 
 def known_seeds(folder: Path, then: Path, params: Sequence[Params]) -> SeedValues:
@@ -83,10 +83,10 @@ def common_commit(folder: Path, base: str) -> str:
     return found.stdout.strip()
 
 
-def extract(folder: Path, commit: str, into: Path) -> None:
+def extract_commit(folder: Path, commit: str, into: Path) -> None:
     """What is compared, as it was at a commit."""
     paths = [str(path) for path in READ]
-    known = output_of(folder, "git", "ls-tree", "-z", "--name-only", commit, "--", *paths)
+    known = output_of(folder, "ls-tree", "-z", "--name-only", commit, "--", *paths)
     there = [path for path in known.split("\0") if path]
     if there:
         packed = subprocess.run(
@@ -98,15 +98,15 @@ def extract(folder: Path, commit: str, into: Path) -> None:
 
 def changed_files(folder: Path, commit: str) -> list[str]:
     """All files that differ from a commit, committed or not."""
-    differ = output_of(folder, "git", "diff", "-z", "--name-only", "--no-renames", commit)
+    differ = output_of(folder, "diff", "-z", "--name-only", "--no-renames", commit)
     return [path for path in differ.split("\0") if path]
 
 
 def pictures(folder: Path, commit: str) -> dict[str, list[str]]:
     """The pictures that changed, are new or are gone since a commit, committed or not."""
-    lines = output_of(folder, "git", "diff", "-z", "--name-status", "--no-renames", commit, "--",
+    lines = output_of(folder, "diff", "-z", "--name-status", "--no-renames", commit, "--",
                       str(DRAWN)).split("\0")  # fmt: skip
-    new = output_of(folder, "git", "ls-files", "-oz", "--exclude-standard", "--", str(DRAWN))
+    new = output_of(folder, "ls-files", "-oz", "--exclude-standard", "--", str(DRAWN))
     found: dict[str, list[str]] = {"changed": [], "new": [], "gone": []}
     kinds = {"M": "changed", "A": "new", "D": "gone"}
     for how, path in zip(lines[::2], lines[1::2], strict=False):

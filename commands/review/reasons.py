@@ -43,7 +43,7 @@ def _reasons(before: Stage, after: Stage, makers: Mapping[str, str], files: Sequ
         then, now = digests(before, "outs"), digests(after, "outs")
         if then != now and before.get("cmd") == after.get("cmd"):
             other = [path for path in now if then.get(path) != now[path]]
-            yield f"no input changed, and yet other bytes in {listed(other)}"
+            yield f"no input changed, and yet other bytes in {first_few(other)}"
 
 
 def of_params(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
@@ -70,11 +70,11 @@ def of_inputs(paths: Iterable[str], makers: Mapping[str, str], files: Sequence[s
         else:
             other.append(path)
     if code:
-        yield f"code: {listed(dict.fromkeys(code))}"
+        yield f"code: {first_few(dict.fromkeys(code))}"
     if made:
-        yield f"new from {listed(dict.fromkeys(made))}"
+        yield f"new from {first_few(dict.fromkeys(made))}"
     if other:
-        yield f"changed: {listed(other)}"
+        yield f"changed: {first_few(other)}"
 
 
 def sources_of(path: str, makers: Mapping[str, str]) -> list[str]:
@@ -122,7 +122,7 @@ def in_code(text: str) -> str:
     return f"`{plain}`"
 
 
-def listed(names: Iterable[str]) -> str:
+def first_few(names: Iterable[str]) -> str:
     return some([in_code(name) for name in names])
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.status import page, states_of
+from commands.review.status import page, stage_states
 from tests.support.clones import dvc, git
-from tests.support.toy_project import benchmark, commit, new_project
+from tests.support.toy_project import commit, module, new_project
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def project(finished: Path, tmp_path: Path) -> Path:
 
 
 def said(folder: Path) -> dict[str, str]:
-    return {name: state.line() for name, state in states_of(folder).items()}
+    return {name: state.line() for name, state in stage_states(folder).items()}
 
 
 FOLLOWS = "follows `toy`: runs if that gives something else"
@@ -37,7 +37,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_a_finished_run_is_up_to_date(project: Path) -> None:
     assert said(project) == {"toy": "up to date", "after": "up to date"}
-    assert page(states_of(project)).endswith("All 2 stages are up to date.")
+    assert page(stage_states(project)).endswith("All 2 stages are up to date.")
 
 
 def test_a_param_is_named_with_both_values_and_what_comes_after_follows(project: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_clone_without_a_cache_is_not_stale_for_that(project: Path, tmp_path: 
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(project), str(clone)], check=True)
     assert said(clone) == {"toy": "up to date", "after": "up to date"}
-    shown = benchmark(clone, "status")
+    shown = module(clone, "commands.review.status")
     assert shown.returncode == 0, shown.stderr
     assert "not on this machine: data/states;" in shown.stdout
     edit(clone / "params.yaml", "seed: 0", "seed: 7")
@@ -87,7 +87,7 @@ def test_a_clone_without_a_cache_is_not_stale_for_that(project: Path, tmp_path: 
 def test_faults_dvc_yaml_that_cannot_be_read_is_one_line(project: Path) -> None:
     edit(project / "dvc.yaml", "stages:", "stages: [")
     commit(project)
-    done = benchmark(project, "status")
+    done = module(project, "commands.review.status")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: DVC cannot read this project")

@@ -5,15 +5,15 @@ seeds is known.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-Marks = Mapping[str, float]
+from pipeline.reporting.comparison import Marks
+
 UNIT = 5e-7  # half of the sixth digit after the point
 
 
 @dataclass(frozen=True)
-class Judgement:
+class JudgedChange:
     """change: None where one of the runs has no such number. over_seeds, over_texts: in words,
     empty where nothing is known; clear: beyond both, as far as they are known."""
 
@@ -24,14 +24,14 @@ class Judgement:
     clear: bool
 
 
-def judged(before: Marks | None, after: Marks | None, better: str, seeds: int) -> Judgement:
+def judged(before: Marks | None, after: Marks | None, better: str, seeds: int) -> JudgedChange:
     """From one run to another. better: `higher`, `lower` or `none`; seeds: how many the bands are
     of."""
     if not before or not after:
-        return Judgement(None, "", "", "new" if after else "gone", False)
+        return JudgedChange(None, "", "", "new" if after else "gone", False)
     change = after["value"] - before["value"]
     if abs(change) < UNIT:
-        return Judgement(0.0, "", "", "same", False)
+        return JudgedChange(0.0, "", "", "same", False)
     reach = reach_of_seeds(after, seeds)
     texts = apart(before, after)
     over_seeds = (
@@ -41,7 +41,7 @@ def judged(before: Marks | None, after: Marks | None, better: str, seeds: int) -
     known = texts is not None or reach is not None
     mark = direction(change, better) if clear and known else "not clear"
     over_texts = "" if texts is None else "apart" if texts else "overlap"
-    return Judgement(change, over_seeds, over_texts, mark, clear and known)
+    return JudgedChange(change, over_seeds, over_texts, mark, clear and known)
 
 
 def reach_of_seeds(marks: Marks, seeds: int) -> float | None:

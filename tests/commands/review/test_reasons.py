@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.reasons import MOST_NAMED, grouped, in_code, some, sources_of, value, why_again
+from commands.review.reasons import MOST_NAMED, grouped, in_code, some, sources_of, value, why_again
 
 
 def stage(deps: dict[str, str], outs: dict[str, str], cmd: str = "run", **params: Any

@@ -3,10 +3,9 @@
 Reads dvc.lock, the working tree and what DVC says of both; runs nothing. In a clone without a
 cache, outputs that are not on this machine make no stage stale: they are named at the end.
 
-    .venv/bin/python -m benchmarks.status
+    .venv/bin/python -m commands.review.status
 """
 
-import subprocess
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir
@@ -16,11 +15,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.reasons import (
+from commands.git import lines_of
+from commands.review.reasons import (
     Stages,
     digests,
+    first_few,
     grouped,
-    listed,
     makers_of,
     of_inputs,
     of_params,
@@ -49,13 +49,13 @@ class State:
         if self.reasons:
             return f"stale: {'; '.join(self.reasons)}"
         if self.follows:
-            return f"follows {listed(self.follows)}: runs if that gives something else"
+            return f"follows {first_few(self.follows)}: runs if that gives something else"
         return FRESH
 
 
 def main() -> None:
     check_lock(LOCK)
-    print(page(states_of(Path.cwd())))
+    print(page(stage_states(Path.cwd())))
 
 
 def page(states: Mapping[str, State]) -> str:
@@ -65,20 +65,20 @@ def page(states: Mapping[str, State]) -> str:
     shown = [f"{name:<{width}}  {text}" for name, text in lines.items()]
     absent = [out for state in states.values() for out in state.absent]
     if absent:
-        shown += ["", f"not on this machine: {listed(absent)}; `dvc pull` fetches what a remote "
+        shown += ["", f"not on this machine: {first_few(absent)}; `dvc pull` fetches what a remote "
                   "has, `make repro` makes the rest"]  # fmt: skip
     stale = sum(state.stale for state in states.values())
-    text = "\n".join([*shown, "", said(stale, len(states))])
+    text = "\n".join([*shown, "", how_many_stale(stale, len(states))])
     return text.replace("`", "")  # which Markdown needs, and a terminal does not
 
 
-def said(stale: int, stages: int) -> str:
+def how_many_stale(stale: int, stages: int) -> str:
     if not stale:
         return f"All {stages} stages are up to date."
     return f"{stale} of {stages} stages are stale, or follow one that is; `make repro` runs them."
 
 
-def states_of(folder: Path) -> dict[str, State]:
+def stage_states(folder: Path) -> dict[str, State]:
     """Every stage of a project, in the order of dvc.yaml; last, those that dvc.lock alone knows.
 
     Raises InputError where DVC cannot read dvc.yaml.
@@ -146,11 +146,11 @@ def _of_paths(
     outs = changed.get("changed outs", {})
     edited = [path for path, how in outs.items() if how in ("modified", "new")]
     if edited:
-        yield f"edited by hand, or made by another run: {listed(edited)}"
+        yield f"edited by hand, or made by another run: {first_few(edited)}"
     missing = [path for path in outs if path not in edited]
     lost = [path for path in missing if path not in cached]
     if lost:
-        yield f"missing: {listed(lost)}"
+        yield f"missing: {first_few(lost)}"
     state.absent += [path for path in missing if path not in lost]
 
 
@@ -178,17 +178,9 @@ def read_lock(path: Path) -> dict[str, Any]:
 def files_since_lock(folder: Path) -> list[str]:
     """The files that changed since dvc.lock was last committed, committed or not; those that git
     does not know yet too."""
-    last = git(folder, "log", "-1", "--format=%H", "--", str(LOCK))
-    changed = git(folder, "diff", "--name-only", "--no-renames", last[0]) if last else []
-    return [*changed, *git(folder, "ls-files", "-o", "--exclude-standard")]
-
-
-def git(folder: Path, *command: str) -> list[str]:
-    """The lines that git prints; none where it fails, as without a repository."""
-    done = subprocess.run(
-        ["git", "-c", "core.quotepath=off", *command], cwd=folder, capture_output=True, check=False
-    )
-    return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
+    last = lines_of(folder, "log", "-1", "--format=%H", "--", str(LOCK))
+    changed = lines_of(folder, "diff", "--name-only", "--no-renames", last[0]) if last else []
+    return [*changed, *lines_of(folder, "ls-files", "-o", "--exclude-standard")]
 
 
 if __name__ == "__main__":

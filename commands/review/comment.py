@@ -15,24 +15,23 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.judging import Judgement, judged
-from benchmarks.reasons import grouped, in_code, leaves, listed, value, why_again
-from benchmarks.sides import (
-    PARAMS,
-    Side,
+from commands.review.judging import JudgedChange, judged
+from commands.review.reasons import first_few, grouped, in_code, leaves, value, why_again
+from commands.review.sides import (
+    Version,
     changed_files,
     common_commit,
-    extract,
+    extract_commit,
     known_seeds,
     pictures,
     read_params,
     side_of,
 )
-from benchmarks.status import read_lock, states_of
-from benchmarks.status import said as said_of_states
+from commands.review.status import how_many_stale, read_lock, stage_states
 from pipeline.core.console import run
 from pipeline.core.params import load_params
 from pipeline.core.paths import SEED_VALUES
+from pipeline.core.presets import PARAMS
 from pipeline.core.reproduce import LOCK
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.markdown import drawn
@@ -50,7 +49,7 @@ def comment(folder: Path, base: str) -> str:
     """The comment on a project's working tree. Raises InputError where git knows no such base."""
     commit = common_commit(folder, base)
     with TemporaryDirectory(prefix="review-") as then:
-        extract(folder, commit, Path(then))
+        extract_commit(folder, commit, Path(then))
         params, former = load_params(folder / PARAMS), read_params(Path(then) / PARAMS)
         seeds = known_seeds(folder, Path(then), [params, former or params])
         before, after = (
@@ -80,7 +79,7 @@ def params_part(moved: Mapping[str, tuple[object, object]]) -> Iterator[str]:
     yield drawn(["param", "before", "after"], rows)
 
 
-def headline_part(before: Side, after: Side, seeds: SeedValues) -> Iterator[str]:
+def headline_part(before: Version, after: Version, seeds: SeedValues) -> Iterator[str]:
     """The short headline, and below it, folded, every other number that clearly moved."""
     variants = [f"`{side.variant}`" for side in (before, after) if side.variant]
     if not variants:
@@ -107,7 +106,7 @@ def headline_part(before: Side, after: Side, seeds: SeedValues) -> Iterator[str]
         )
 
 
-def cells(old: Mapping[str, float] | None, new: Mapping[str, float] | None, found: Judgement
+def cells(old: Mapping[str, float] | None, new: Mapping[str, float] | None, found: JudgedChange
           ) -> list[str]:  # fmt: skip
     return [
         f"{old['value']:.3f}" if old else "none",
@@ -129,7 +128,7 @@ def explained(seeds: SeedValues) -> str:
     return f"{known} *texts*: whether the two 95 % intervals over texts are apart."
 
 
-def other_numbers(before: Side, after: Side, seeds: SeedValues) -> Iterator[list[str]]:
+def other_numbers(before: Version, after: Version, seeds: SeedValues) -> Iterator[list[str]]:
     for variant, row in after.rows.items():
         for number, new in row.items():
             old = before.rows.get(variant, {}).get(number)
@@ -149,13 +148,13 @@ def stages_part(again: Mapping[str, Sequence[str]], stale: str) -> Iterator[str]
 
 
 def stale_line(folder: Path) -> str:
-    states = states_of(folder)
+    states = stage_states(folder)
     stale = [name for name, state in states.items() if state.stale]
     if not stale:
         return "`dvc.lock` belongs to this code and these params."
-    first = listed(name for name, state in states.items() if state.reasons)
+    first = first_few(name for name, state in states.items() if state.reasons)
     return (
-        f"**Results are stale.** {said_of_states(len(stale), len(states))} First of all {first}; "
+        f"**Results are stale.** {how_many_stale(len(stale), len(states))} First of all {first}; "
         "`make status` says why."
     )
 
