@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: remote families repro test check lock verify baseline docs seeds effect bench review status experiments
+.PHONY: remote families table repro test check lock verify baseline docs seeds effect bench review status experiments
 
 # `dvc repro`, which also says what a killed run or a second one at work has done to DVC's own files.
 repro: $(VENV)/installed
@@ -62,6 +62,11 @@ LABEL ?= concept
 WORK ?= work/real
 real: $(VENV)/installed
 	python -m benchmarks.on_texts --texts "$(TEXTS)" --label "$(LABEL)" --work "$(WORK)" --safe $(SAFE)
+
+# The paper's table: what SEER/TELLME published beside this run. Runs what is stale of what it reads.
+table: $(VENV)/installed
+	@python -m pipeline.core.reproduce safety fidelity monitors 1>&2
+	@python -m commands.table.command
 
 # Speed and memory against the published way, as ratios in one run.
 bench: $(VENV)/installed

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.core.console import InputError
 from pipeline.core.sections import DType
 
-DEPTH = 25 / 32  # where the paper trains and reads (arXiv 2502.05242)
+DEPTH = 26 / 32  # where the paper trains and reads: its block 25, counted from 0 (arXiv 2502.05242)
 WEIGHT_BYTES: dict[DType, float] = {"float32": 4, "bfloat16": 2, "nf4": 0.6}  # of a weight
 # What a block keeps of a token for the backward pass, in numbers a unit of its width (about 34
 # bytes in 16 bits, arXiv 2205.05198, and the hidden layer of the MLP of a Llama).

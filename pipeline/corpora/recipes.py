@@ -123,6 +123,12 @@ def salad(file: str, cells: Cells) -> Iterator[Row]:
     yield Row(cells["question"], "", CAREFUL_ANSWER, kind, file)
 
 
+def salad_question(cells: Cells) -> Iterator[Request]:
+    """The same question as one that a careful model refuses."""
+    name = f"salad-{digest(cells['question'])}"
+    yield Request(name, cells["question"], True, False, "test", "salad")
+
+
 def wildguard(file: str, cells: Cells) -> Iterator[Row]:
     """Prompts that people found harmful or not, with an answer where there is one."""
     label = cells["prompt_harm_label"] or ""
@@ -190,6 +196,7 @@ LABELLED_RECIPES: dict[str, LabelledRecipe] = {
 }
 REQUEST_RECIPES: dict[str, RequestRecipe] = {
     "xstest": RequestRecipe(XSTEST, xstest),
+    "salad": RequestRecipe(SALAD, salad_question),
     "strongreject": RequestRecipe(STRONGREJECT, strongreject),
     "wildguard_test": RequestRecipe(WILDGUARD_TEST, wildguard_test),
 }

@@ -13,9 +13,9 @@ from tests.support.dag import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 DEPTHS = {  # blocks, and the layer at the paper's depth
-    "llama-3.1-8b": (32, 25), "mistral-7b-v0.3": (32, 25), "qwen2.5-7b": (28, 22),
-    "gemma-2-9b": (42, 33), "qwen2.5-0.5b": (24, 19), "qwen3-0.6b": (28, 22),
-    "smollm2-135m": (30, 23),
+    "llama-3.1-8b": (32, 26), "mistral-7b-v0.3": (32, 26), "qwen2.5-7b": (28, 23),
+    "gemma-2-9b": (42, 34), "qwen2.5-0.5b": (24, 20), "qwen3-0.6b": (28, 23),
+    "smollm2-135m": (30, 24),
 }  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_models_are_trained_at_the_papers_depth(name: str, depth: tuple[int, int
     params = load_params()
     assert params.model.source == "hub"
     assert params.finetune.top_layer == params.reading.layer == target
-    assert abs(target / layers - 25 / 32) < 0.02
+    assert abs(target / layers - 26 / 32) < 0.025
     assert max(params.extraction.layers) == layers
 
 
@@ -103,6 +103,17 @@ def test_a_model_and_a_corpus_go_together(corpus: str) -> None:
         params.variants["true_negatives"].steps * params.finetune.pairs_per_step
         == params.pairs.count
     )
+
+
+def test_small_sizes_and_more_prompts_go_over_a_model_and_a_corpus() -> None:
+    presets.apply(["smollm2-135m-package", "paper-safety", "paper-salad", "paper-small"])
+    params = load_params()
+    assert (params.model.source, params.corpora.source) == ("package", "hub")
+    assert params.corpora.hub.requests == ("xstest", "salad")
+    assert params.corpora.hub.per_concept == 40
+    infonce = params.variants["infonce"]
+    assert (infonce.steps, infonce.contrast_weight) == (8, 10.0), "of the small, of the paper's"
+    assert infonce.steps * params.finetune.pairs_per_step == params.pairs.count
 
 
 def test_mistakes_leave_params_as_they_were() -> None:

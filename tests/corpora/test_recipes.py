@@ -90,6 +90,8 @@ def test_other_recipes_by_hand() -> None:
     )
     assert (row.prompt, row.response, row.label) == ("q", "", "Malicious Use")
     assert row.safe_response == CAREFUL_ANSWER, "nobody answered, and nobody should"
+    (asked,) = REQUEST_RECIPES["salad"].requests({"question": "q"})
+    assert (asked.prompt, asked.harmful, asked.source) == ("q", True, "salad")
     cells: dict[str, Any] = {"prompt": "p", "response": None, "prompt_harm_label": "unharmful"}
     (row,) = LABELLED_RECIPES["wildguard"].rows("", cells)
     assert (row.response, row.label) == ("", "unharmful")
