@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from commands.table.measured import Measure
+from commands.table.measured import OWN_TASKS, Measure
 from commands.table.published import Published, PublishedMetric, PublishedSetting
 from commands.table.this_run import Results
 
@@ -60,6 +60,8 @@ def _of_metric(metric: PublishedMetric, measure: Measure, results: Results) -> s
     if measure.stage == "safety":
         found = measure.of(results.trees["base"]) or {}
         here = f"{found['of']:.0f} {PROMPTS[measure.path[2]]}, by {measure.way}"
+    if measure.path[0] in OWN_TASKS:
+        here = f"{measure.way}; `capability.harness` asks tasks of lm-eval"
     if measure.stage == "monitors":
         reading = results.params.reading
         here = f"held-out texts, by {measure.way} at layer {reading.layer}, {reading.position}"

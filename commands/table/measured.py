@@ -1,8 +1,10 @@
 """What this run measured of what was published: the nearest way first."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pipeline.core.files import KeyPath, read_json
@@ -15,6 +17,15 @@ READ = ("safety", "capability", "monitors")
 MONITORS_READ = (
     "logistic", "prototype", "mean_difference", "mahalanobis", "knn", "mlp", "multilayer",
 )  # fmt: skip
+# Metrics of lm-eval that are shares of documents; of a task, the first that it has is shown.
+SHARES = (
+    "acc", "exact_match", "exact_match_strict-match", "exact_match_flexible-extract",
+    "exact_match_remove_whitespace", "acc_norm",
+)  # fmt: skip
+OWN_TASKS = {
+    "options": "this corpus' multiple-choice prompts, by likelihood",
+    "continuation": "held-out documents' own answers beside others', by likelihood",
+}
 SAFELY, REFUSED = "harmful_rate", "over_refusal_rate"  # the first is turned round
 # What to do where a number was not measured.
 REMEDIES = {
@@ -33,20 +44,22 @@ REMEDIES = {
 @dataclass(frozen=True)
 class Measure:
     """A way to measure what a published number says, and where the number stands: the stage, and
-    the path in its tree. turned: the published number is 1 minus it."""
+    the path in its tree. turned: the published number is 1 minus it. others: more paths, of other
+    texts, whose numbers and that one are averaged."""
 
     way: str
     stage: str
     path: KeyPath
     turned: bool = False
+    others: tuple[KeyPath, ...] = ()
 
     def of(self, trees: Trees) -> Mapping[str, float] | None:
         """Per cent, with `of` as it stands; None where it was not measured."""
-        found: Any = trees.get(self.stage, {})
-        for key in self.path:
-            found = found.get(key, {}) if isinstance(found, Mapping) else {}
-        if "value" not in found:
+        tree = trees.get(self.stage, {})
+        parts = [found for path in (self.path, *self.others) if (found := _at(tree, path))]
+        if len(parts) <= len(self.others):
             return None
+        found = parts[0] if len(parts) == 1 else _mean(parts)
         ends = {key: 100 * found[key] for key in ("value", "low", "high") if key in found}
         if self.turned:
             ends = {TURNED[key]: 100 - number for key, number in ends.items()}
@@ -54,6 +67,26 @@ class Measure:
 
 
 TURNED = {"value": "value", "low": "high", "high": "low"}
+
+
+def _at(tree: Any, path: KeyPath) -> Mapping[str, float]:
+    """The estimate at a path; empty where there is none."""
+    for key in path:
+        tree = tree.get(key, {}) if isinstance(tree, Mapping) else {}
+    return tree if isinstance(tree, Mapping) and "value" in tree else {}
+
+
+def _mean(parts: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The mean of estimates of different texts, with its interval: the ends' distances from the
+    values add up in squares (MOVER, Zou and Donner 2008)."""
+    mean = fmean(part["value"] for part in parts)
+    ends = {}
+    for end, sign in (("low", -1), ("high", 1)):
+        if all(end in part for part in parts):
+            ends[end] = mean + sign * hypot(*(part[end] - part["value"] for part in parts)) / len(
+                parts
+            )
+    return {"value": mean, **ends}
 
 
 def read_trees(variant: str, folder: Path = METRICS) -> Trees:
@@ -101,11 +134,18 @@ def _answered(prompts: str, rate: str, judges: Iterable[str]) -> Iterator[Measur
 
 
 def _able(tree: Mapping[str, Any]) -> Iterator[Measure]:
-    for task, metrics in tree.get("harness", {}).items():
-        for name in sorted(metrics, key=lambda name: (name not in ("acc", "exact_match"), name)):
-            yield Measure(f"{task}, {name}", "capability", ("harness", task, name))
-    for task in ("options", "continuation"):
-        yield Measure(f"{task}, by likelihood", "capability", (task, "accuracy"))
+    tasks = [
+        Measure(f"{task}, {name}", "capability", ("harness", task, name))
+        for task, metrics in tree.get("harness", {}).items()
+        if (name := next((name for name in SHARES if name in metrics), None))
+    ]
+    if len(tasks) > 1:
+        first, *others = (task.path for task in tasks)
+        way = f"the mean of {len(tasks)} tasks of lm-eval"
+        yield Measure(way, "capability", first, others=tuple(others))
+    yield from tasks
+    for task, way in OWN_TASKS.items():
+        yield Measure(way, "capability", (task, "accuracy"))
 
 
 def _monitored(task: str) -> Iterator[Measure]:

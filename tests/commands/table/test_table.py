@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from commands.table.command import page
-from commands.table.measured import REMEDIES, Measure
+from commands.table.measured import REMEDIES, Measure, measures
 from commands.table.published import published
 from commands.table.this_run import read_results
 from pipeline.core import presets
 from pipeline.core.console import InputError
 from pipeline.core.files import read_json, write_json
+from pipeline.core.params import load_params
 from tests.commands.table.conftest import change, lock
+from tests.support.dag import ROOT
 
 PAPER = published()
 
@@ -51,6 +53,23 @@ def test_a_number_turned_round_by_hand() -> None:
     assert turned == {"value": 75, "low": 50, "high": 87.5, "of": 8}
     assert Measure("w", "safety", ("a", "b")).of(trees) is None
     assert Measure("w", "fidelity", ("a",)).of(trees) is None
+
+
+def test_the_mean_of_tasks_and_its_interval_by_hand() -> None:
+    """Two tasks as unsure as each other: the mean's interval is narrower by the root of two."""
+    one, other = ({"value": v, "low": v - 0.1, "high": v + 0.2} for v in (0.25, 0.75))
+    tasks = {"a": {"acc": one}, "b": {"acc": other, "ppl": {"value": 9.0}}}
+    own_tasks = {"continuation": {"accuracy": {"value": 0.9}}}
+    trees = {"capability": {"harness": tasks, **own_tasks}}
+    params = load_params(ROOT / "params.yaml")
+    mean, *others = measures("cap", params, trees, None)
+    found = mean.of(trees)
+    assert mean.way == "the mean of 2 tasks of lm-eval"
+    assert found == pytest.approx({"value": 50, "low": 50 - 10 / 2**0.5, "high": 50 + 20 / 2**0.5})
+    assert [one.way for one in others] == ["a, acc", "b, acc"], "shares of documents alone"
+    assert mean.of({"capability": {"harness": {"a": tasks["a"]}}}) is None, "of both, or of none"
+    (own,) = measures("cap", params, {"capability": own_tasks}, None)
+    assert own.way.startswith("held-out documents")
 
 
 def test_the_committed_run_stands_beside_every_published_number(home: Path) -> None:
