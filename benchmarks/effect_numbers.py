@@ -76,7 +76,7 @@ def leads(runs: Sequence[Run]) -> dict[str, Estimate]:
     return {
         claim_of(rival, number, sampling): gain(runs, ours, other, number)
         for rival in RIVALS[1:]
-        for sampling, ours, other in _alike(rival)
+        for sampling, ours, other in alike(rival)
         if having(runs, ours, other)
         for number in LED
     }
@@ -86,7 +86,7 @@ def claim_of(rival: str, number: str, sampling: str = "balanced") -> str:
     return f"{OURS} above {rival}, {sampling}, {number}"
 
 
-def _alike(rival: str) -> list[tuple[str, str, str]]:
+def alike(rival: str) -> list[tuple[str, str, str]]:
     """Our loss and a rival on pairs that were drawn alike, balanced and at random."""
     balanced, random = drawn_both_ways(rival)
     return [("balanced", OURS, balanced), ("random", SAMPLINGS[OURS], random)]

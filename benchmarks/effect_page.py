@@ -9,21 +9,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.effect_comparisons import (
+    gains,
+    holds,
+    other_contrasts,
+    other_pairs,
+    samplings,
+    without_a_contrast,
+)
 from benchmarks.effect_numbers import (
     AS_IT_IS,
     FEWEST,
     FIXED,
-    LED,
     MATCHED,
     OURS,
-    RIVALS,
-    SAMPLINGS,
     SPLITS,
-    Estimate,
     Run,
     Seed,
-    drawn_both_ways,
-    gain,
     gates,
     having,
     leads,
@@ -34,7 +36,7 @@ from benchmarks.effect_numbers import (
 )
 from benchmarks.equal_kl import LEAST, MOST
 from pipeline.core.files import read_json, whole
-from pipeline.reporting.comparison import corrected, is_clear
+from pipeline.reporting.comparison import corrected
 from pipeline.reporting.markdown import drawn
 from pipeline.reporting.markdown import said as in_short
 
@@ -93,7 +95,9 @@ def page(found: Mapping[str, Any]) -> str:
         *("", *(f"- `{number}`: {meaning}." for number, meaning in MEANINGS.items())),
         *("", "## In short", "", *_short(report, compared)),
         *("", "## Above the best frozen probe", "", _headline(report)),
-        *("", "## Is contrast needed?", "", *_contrast(runs, judged)),
+        *("", "## Is contrast needed?", "", *without_a_contrast(runs, judged)),
+        *("", "## Which contrast?", "", *other_contrasts(runs)),
+        *("", "## Which pairs?", "", *other_pairs(runs)),
     ]  # fmt: skip
     for (corpus, split, how), own in runs.items():
         if how == MATCHED and (corpus, split, how) not in compared:
@@ -102,12 +106,12 @@ def page(found: Mapping[str, Any]) -> str:
         lines += ["", f"## {corpus}, {split} texts{at}", "", _table(own, PROBES)]
         lines += ["", _table(own, [n for n in SHOWN if n not in PROBES] + [*COSTS])]
         if (corpus, split, how) in compared:
-            lines += ["", *_gains(own)]
+            lines += ["", *gains(own)]
         claims = (
             gates(own) if split == "novel" and (corpus, split, how) in compared and not at else {}
         )
         claims |= {
-            claim: (f"{said(lead, '+')}, p {lead['p']:.3f}", _holds(lead))
+            claim: (f"{said(lead, '+')}, p {lead['p']:.3f}", holds(lead))
             for (*key, claim), lead in judged.items()
             if (*key,) == (corpus, split, how)
         }
@@ -115,7 +119,7 @@ def page(found: Mapping[str, Any]) -> str:
             rows = [[claim, found, "yes" if holds else "no"]
                     for claim, (found, holds) in claims.items()]  # fmt: skip
             lines += ["", drawn(["claim", "found", "holds"], rows)]
-        lines += _samplings(own)
+        lines += samplings(own)
     return "\n".join(lines) + "\n"
 
 
@@ -165,44 +169,6 @@ def _headline(report: Mapping[str, Mapping[str, Seed]]) -> str:
     return drawn(header, rows)
 
 
-def _contrast(
-    runs: Mapping[Key, Sequence[Run]], judged: Mapping[tuple[str, ...], Estimate]
-) -> list[str]:
-    """Our loss minus those without a contrast, at equal KL, the same pairs; and how many leads
-    hold."""
-    shown = corrected({
-        (corpus, split, rival, number): gain(own, OURS, rival, number)
-        for (corpus, split, how), own in runs.items()
-        for rival in FIXED
-        if how == MATCHED and having(own, OURS, rival)
-        for number in LED
-    })  # fmt: skip
-    rows = [
-        [*key, *(_bold(shown[*key, number]) for number in LED)]
-        for key in dict.fromkeys(key[:3] for key in shown)
-    ]
-    held = [key[-1] for key, lead in judged.items() if _holds(lead)]
-    behind = [key[-1] for key, lead in judged.items() if lead["value"] < 0 and is_clear(lead)]
-    return [
-        f"{OURS} minus a loss without a contrast, both with balanced pairs and at equal KL; bold "
-        f"where it is clear after Holm's correction for these {len(shown)}. Of all {len(judged)} "
-        f"leads over other losses, corrected together, this many hold: {len(held)}; and this many "
-        f"are clearly on the other side: {len(behind)}.",
-        "",
-        drawn(["concepts", "texts", "minus", *LED], rows),
-    ]
-
-
-def _holds(lead: Estimate) -> bool:
-    return lead["value"] > 0 and is_clear(lead)
-
-
-def _bold(change: Estimate) -> str:
-    """A change, in bold where it is clear."""
-    value, _, rest = said(change, "+").partition(" ")
-    return f"**{value}** {rest}" if is_clear(change) else f"{value} {rest}"
-
-
 def _table(runs: Sequence[Run], numbers: Sequence[str]) -> str:
     rows = [
         [name, str(len(having(runs, name))), *(said(mean(runs, name, n)) for n in numbers)]
@@ -210,30 +176,6 @@ def _table(runs: Sequence[Run], numbers: Sequence[str]) -> str:
         if having(runs, name)
     ]
     return drawn(["variant", "seeds", *numbers], rows)
-
-
-def _gains(runs: Sequence[Run]) -> list[str]:
-    """The label-aware losses against the others and the untouched model, seed by seed."""
-    lines = list[str]()
-    numbers = (*LED, "kl_to_base", "kl_of_openings")
-    for variant in (name for name in ("supcon", OURS) if having(runs, name)):
-        rows = [
-            [rival, *(said(gain(runs, variant, rival, number), "+") for number in numbers)]
-            for rival in RIVALS
-            if rival != variant and having(runs, variant, rival)
-        ]
-        lines += ["", drawn([f"{variant} minus", *numbers], rows)]
-    return lines[1:]
-
-
-def _samplings(runs: Sequence[Run]) -> list[str]:
-    """What the sampling does to every loss, seed by seed."""
-    rows = [
-        [loss, *(said(gain(runs, *drawn_both_ways(loss), number), "+") for number in LED)]
-        for loss in SAMPLINGS
-        if having(runs, *drawn_both_ways(loss))
-    ]
-    return ["", drawn(["balanced minus random", *LED], rows)] if rows else []
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from scipy import stats
 
 from benchmarks import effect
 from benchmarks.effect import CORPORA, FIRST, LOSSES, ROWS, SEEDS, collected, run_unit, write
+from benchmarks.effect_comparisons import CONTRASTS
 from benchmarks.effect_numbers import (
     FIXED,
     LED,
@@ -145,6 +146,29 @@ def test_what_a_contrast_gains_is_bold_where_it_is_clear(ours: float, marks: str
     assert f"corrected together, this many hold: {120 * (ours > 0.1)};" in section
 
 
+@pytest.mark.parametrize(("ours", "marks"), [(0.3, "**+0."), (0.0, "+0.0")])
+def test_contrasts_are_compared_on_pairs_drawn_alike(ours: float, marks: str) -> None:
+    """Ours under either sampling is above every other contrast under the same one, or none is."""
+    text = page(found({"topics": seeds_of(ours)}))
+    section = text.partition("## Which contrast?")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[3:] for line in section.splitlines() if line.startswith("| topics |")]
+    assert len(rows) == len(SPLITS) * len(CONTRASTS)
+    assert all(("**" in cell) == (ours > 0) for row in rows for cell in row)
+    assert any(marks in cell for row in rows for cell in row)
+
+
+def test_a_sampling_that_gains_is_bold_and_one_that_does_not_is_not() -> None:
+    seeds = seeds_of(0.0)
+    for seed in seeds.values():
+        for split in SPLITS:
+            seed["variants"]["supcon"]["equal_kl"]["splits"][split]["silhouette"] += 0.3
+    text = page(found({"topics": seeds}))
+    section = text.partition("## Which pairs?")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| topics |")]
+    bold = [(row[2], n) for row in rows for n in (3, 4) if "**" in row[n]]
+    assert bold == [("supcon", 4)] * len(SPLITS)
+
+
 def test_what_is_finished_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variant is measured once; the rest of its unit waits for it."""
     made: list[str] = []
@@ -199,7 +223,8 @@ def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
 def test_a_page_of_what_is_finished_so_far(tmp_path: Path) -> None:
     """What has no second seed has no interval, and stands in effect.json alone."""
     two = seeds_of(0.1, count=2)
-    del two["seed_1"]["variants"]["supcon"]
+    for name in ("supcon", "supcon_random"):
+        del two["seed_1"]["variants"][name]
     write(tmp_path, {"topics": two, "safety": seeds_of(0.1, count=1), "real": {}}, "abc")
     text = (tmp_path / "effect.md").read_text(encoding="utf-8")
     assert "## topics, shifted texts, at equal KL" in text
