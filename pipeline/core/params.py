@@ -22,6 +22,7 @@ from pipeline.core.sections import (
     Extraction,
     Figures,
     Finetune,
+    FurtherTraining,
     Generation,
     Judging,
     Listed,
@@ -58,6 +59,7 @@ class Params(Section):
     judging: Judging
     capability: Capability
     streams: Streams
+    further_training: FurtherTraining
     asking: Asking
     selfie: Selfie
     control: Control
@@ -212,6 +214,17 @@ def _misfits(params: Params) -> list[str]:
         for name, row in params.variants.items()
         if row.steps * params.finetune.pairs_per_step > params.pairs.count
     ]
+    further = params.further_training.steps
+    if further * params.finetune.pairs_per_step > params.pairs.count:
+        problems.append(
+            f"further_training.steps takes {further * params.finetune.pairs_per_step} pairs, but "
+            f"pairs.count is {params.pairs.count}; raise it"
+        )
+    if further and params.model.dtype == "nf4":
+        problems.append(
+            "further_training merges a variant into weights, which those of model.dtype nf4 are "
+            "too coarse for; set further_training.steps: 0, or bfloat16"
+        )
     problems += [
         f"finetune.{key} is {number}, which runtime.processes {params.runtime.processes} does not "
         "divide"

@@ -282,6 +282,12 @@ class Streams(Section):
     pooled_texts: Count
 
 
+class FurtherTraining(Section):
+    steps: NotNegative
+    hiding_weight: Weight
+    penalty_weight: Weight
+
+
 class Asking(Section):
     question: str
     answer: str

@@ -135,6 +135,16 @@ def load_variant(
     return adapted.eval(), tokenizer
 
 
+def load_merged(
+    base: Path, adapter: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model with an adapter merged into its weights, so that another one can lie on them:
+    in float32, whatever the base model's dtype. Of 4 bits, there is no such model."""
+    model, tokenizer = load_base(base, device)
+    adapted: Any = PeftModel.from_pretrained(model.float(), adapter, local_files_only=True)
+    return adapted.merge_and_unload().eval(), tokenizer
+
+
 def _loading(dtype: DType, device: torch.device) -> dict[str, Any]:
     return nf4.loading(device) if dtype == "nf4" else {"dtype": getattr(torch, dtype)}
 

@@ -12,7 +12,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from pipeline.core.sections import Asking, Variant
+from pipeline.core.sections import Asking
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.fused_lora import fuse, switched_off
 from pipeline.models.packing import PackedRow, pack
@@ -26,10 +26,12 @@ from pipeline.training.step import (
     Depth,
     Finetuned,
     Frozen,
+    HiddenFrom,
     StepRead,
     StepTextKind,
     StepTexts,
     TermParams,
+    TrainedRow,
     ViewsInPasses,
 )
 from pipeline.training.terms import Term, penalties, used_terms, weights_of
@@ -53,16 +55,17 @@ class Objective:
         adapted: PeftModel,
         encoder: Encoder,
         params: TermParams,
-        variant: Variant,
+        variant: TrainedRow,
         asking: Asking,
         checkpointing: bool = False,
         pairs_per_pass: int = 0,
+        hidden_from: HiddenFrom | None = None,
     ):
         """checkpointing: blocks run again in the backward pass instead of keeping what they made.
         pairs_per_pass: views are read so many pairs at a time, and again in the backward pass
         (arXiv 2101.06983), so that the batch's size costs no memory; 0 reads all of them at once.
         Without dropout, neither changes a number beyond rounding."""
-        self.finetuned = Finetuned(adapted, encoder, params, variant, asking)
+        self.finetuned = Finetuned(adapted, encoder, params, variant, asking, hidden_from)
         self.adapted, self.device = adapted, adapted.device
         self.checkpointing, self.pairs_per_pass = checkpointing, pairs_per_pass
         self.trained = [weight for weight in adapted.parameters() if weight.requires_grad]

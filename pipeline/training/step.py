@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from pipeline.core.sections import Asking, Variant
+from pipeline.core.representations import Vectors
+from pipeline.core.sections import Asking
 from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.hooks import config_of
 from pipeline.models.logits import ChunkValue, chunk_size, logits_of, summed_chunks
@@ -64,15 +65,51 @@ class TermParams(Protocol):
     def penalty_texts(self) -> tuple[str, ...]: ...
 
 
+class TrainedRow(Protocol):
+    """What a finetune uses of a row of `params.variants`, or of what else it may be for."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def contrast(self) -> str: ...
+    @property
+    def contrast_weight(self) -> float: ...
+    @property
+    def retain_weight(self) -> float: ...
+    @property
+    def penalty_weight(self) -> float: ...
+    @property
+    def response_weight(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class HiddenFrom:
+    """A frozen monitor that a model is trained to hide from: of a state h [D], the logit of harm is
+    weights [D] h + offset. safe, harmful: the mean logits of training texts of either kind."""
+
+    weights: Vectors
+    offset: float
+    safe: float
+    harmful: float
+
+    def exposure(self, states: Tensor) -> Tensor:
+        """How far the logit of each state [N, D] is from that of safe texts: [N], 0 for one as
+        safe as they are on average, 1 for one as harmful as harmful texts are."""
+        logits = states @ torch.from_numpy(self.weights).to(states) + self.offset
+        return (logits - self.safe) / (self.harmful - self.safe)
+
+
 @dataclass(frozen=True)
 class Finetuned:
-    """The model that is finetuned, and what its terms are made of, the same in all steps."""
+    """The model that is finetuned, and what its terms are made of, the same in all steps.
+    hidden_from: the monitor that the term `hiding` is about."""
 
     adapted: PeftModel
     encoder: Encoder
     params: TermParams
-    variant: Variant
+    variant: TrainedRow
     asking: Asking
+    hidden_from: HiddenFrom | None = None
 
     @property
     def device(self) -> torch.device:

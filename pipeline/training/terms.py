@@ -13,13 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.core.sections import Variant
 from pipeline.models import distributed
 from pipeline.models.fused_lora import switched_off
 from pipeline.models.hooks import read_injected
 from pipeline.models.logits import kl, next_token_nll, token_kl
 from pipeline.training import losses
-from pipeline.training.step import VIEWS, Depth, StepRead, StepTextKind, TermParams, TextsRead
+from pipeline.training.step import (
+    VIEWS,
+    Depth,
+    StepRead,
+    StepTextKind,
+    TermParams,
+    TextsRead,
+    TrainedRow,
+)
 
 BOTH: tuple[StepTextKind, ...] = ("first", "second")  # views, in the order of their flags
 
@@ -182,6 +189,16 @@ def bending(read: StepRead) -> Tensor:
     return (kept - left) / 2 + (1 - torch.stack(alike).mean()) / 10
 
 
+def hiding(read: TextsRead) -> Tensor:
+    """An attack on a monitor at the target layer and position: its score of every view is driven to
+    that of safe texts, 1 where harmful texts score as they did and 0 where all score as safe ones.
+    Views of safe texts are driven there too, so that no other threshold tells them apart."""
+    hidden_from = read.finetuned.hidden_from
+    assert hidden_from is not None
+    states = torch.cat([read.at_targets(kind) for kind in BOTH])
+    return hidden_from.exposure(states).square().mean()
+
+
 def response(read: StepRead) -> Tensor:
     """The negative log-likelihood of the answers given their prompts, per token."""
     finetuned, row, texts = read.finetuned, read.row, read.texts["answered"]
@@ -210,9 +227,10 @@ TERMS = {
 OF_VIEWS: Mapping[StepTextKind, Depth] = dict.fromkeys(BOTH, Depth.EVERY_LAYER)
 # Instead of a contrast, by its name: they look at which texts are harmful, and at no concept.
 RIVALS = {"rerouting": Term(rerouting, OF_VIEWS), "bending": Term(bending, OF_VIEWS)}
+INSTEAD = {**RIVALS, "hiding": Term(hiding, dict.fromkeys(BOTH, Depth.TARGET))}
 
 
-def weights_of(variant: Variant) -> dict[str, float]:
+def weights_of(variant: TrainedRow) -> dict[str, float]:
     """The weight of every term of the objective, by name."""
     return {
         "contrast": variant.contrast_weight,
@@ -222,14 +240,14 @@ def weights_of(variant: Variant) -> dict[str, float]:
     }
 
 
-def used_terms(variant: Variant, params: TermParams) -> dict[str, Term]:
+def used_terms(variant: TrainedRow, params: TermParams) -> dict[str, Term]:
     """The entries of TERMS that a variant gives weight to."""
     used = {name for name, weight in weights_of(variant).items() if weight}
     if "penalty" in used:
         used |= set(penalties(params))
     terms = {name: term for name, term in TERMS.items() if name in used}
-    if variant.contrast in RIVALS:
-        terms["contrast"] = RIVALS[variant.contrast]
+    if variant.contrast in INSTEAD:
+        terms["contrast"] = INSTEAD[variant.contrast]
     return terms
 
 
