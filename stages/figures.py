@@ -5,6 +5,7 @@ from pipeline.core.files import read_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
     FIGURES,
+    HIDING,
     MANIFEST,
     METRICS,
     REPRESENTATIONS,
@@ -15,6 +16,7 @@ from pipeline.core.rates import in_words
 from pipeline.core.records import Score, TokenInterpretation, read_records
 from pipeline.core.representations import load_representations
 from pipeline.reporting.headline import headline, read_metrics
+from pipeline.reporting.hiding_tables import read_hiding
 from pipeline.reporting.redaction import redaction_of
 
 
@@ -46,7 +48,8 @@ def main() -> None:
         name: read_records(TOKEN_INTERPRETATIONS / f"{name}.jsonl", TokenInterpretation)
         for name in compared
     }
-    rate = in_words(max(reading.false_alarms))
+    hiding = read_hiding(HIDING)
+    rate, rate_kept = (in_words(pick(reading.false_alarms)) for pick in (max, min))
     read_at = reading.layer, reading.position
     asked_at = asking.layer, asking.positions[0]
     concepts = sorted(
@@ -61,6 +64,7 @@ def main() -> None:
             | monitor_figures.of_matrix(monitors, text_only, compared, reading.position)
             | monitor_figures.of_alarms(monitors, text_only, compared, rate)
             | monitor_figures.of_cascade(monitors, compared, rate)
+            | monitor_figures.of_hiding(hiding, text_only, reading.position, rate_kept)
             | figures.of_transport(transport)
             | figures.of_behaviour(rows)
             | figures.of_control(control)

@@ -87,7 +87,7 @@ def main() -> None:
         before = read_all(model, encoder, examples, read_at, FURTHER / name / BEFORE)
         monitor = fit_harm(before, reading, safe)
         hidden_from = HiddenFrom(*harm_logit(monitor, harm_texts(before, "train", reading, safe)))
-        for what, goal in goals(params.further_training).items():
+        for what, goal in goals(params.further_training, data).items():
             path = UNFINISHED / f"{name}.{what}.safetensors"
             unfinished.append(Checkpoint(path, key, params.runtime.checkpoint_every))
             adapted = train_further(

@@ -8,6 +8,7 @@ from pipeline.core.paths import (
     BASELINE,
     CONSTRAINTS,
     FIGURES,
+    HIDING,
     INTERPRETATIONS,
     JUDGES,
     MANIFEST,
@@ -15,9 +16,11 @@ from pipeline.core.paths import (
     REPORT,
     SEED_VALUES,
 )
+from pipeline.core.rates import in_words
 from pipeline.core.records import HEADLINE, Interpretation, read_records
 from pipeline.reporting.comparison import corrected_rows
 from pipeline.reporting.headline import differences, headline, read_metrics
+from pipeline.reporting.hiding_tables import read_hiding
 from pipeline.reporting.monitor_matrix import matrix_cells, rows_by_set
 from pipeline.reporting.page import (
     ReportContents,
@@ -41,7 +44,7 @@ def main() -> None:
         "pretraining": params.pretraining, "pairs": params.pairs, "finetune": params.finetune,
         "variants": variants, "extraction": params.extraction, "reading": reading,
         "transport": params.transport, "generation": params.generation, "judging": params.judging,
-        "streams": params.streams,
+        "streams": params.streams, "further_training": params.further_training,
         "asking": params.asking, "selfie": params.selfie, "control": params.control,
         "figures": params.figures, "capability": params.capability,
     }  # fmt: skip
@@ -81,6 +84,8 @@ def main() -> None:
                 HEADLINE,
                 compared,
             ),
+            hiding=read_hiding(HIDING),
+            rate=in_words(min(reading.false_alarms)),
             seeds=seeds,
             judge=read_json(METRICS / "judge.json"),
             judges=read_json(JUDGES),

@@ -220,11 +220,6 @@ def _misfits(params: Params) -> list[str]:
             f"further_training.steps takes {further * params.finetune.pairs_per_step} pairs, but "
             f"pairs.count is {params.pairs.count}; raise it"
         )
-    if further and params.model.dtype == "nf4":
-        problems.append(
-            "further_training merges a variant into weights, which those of model.dtype nf4 are "
-            "too coarse for; set further_training.steps: 0, or bfloat16"
-        )
     problems += [
         f"finetune.{key} is {number}, which runtime.processes {params.runtime.processes} does not "
         "divide"
@@ -238,6 +233,11 @@ def _misfits(params: Params) -> list[str]:
         problems.append(
             "runtime.sharded keeps weights in parts, which those of model.dtype nf4 cannot be; set "
             "sharded: false, or bfloat16"
+        )
+    if further and params.model.dtype == "nf4":
+        problems.append(
+            "further_training merges a variant into weights, which those of model.dtype nf4 are "
+            "too coarse for; set further_training.steps: 0, or bfloat16"
         )
     problems += [
         f"control.edits.{name} is rewarded for interpretations, and asking reads layer "

@@ -34,6 +34,13 @@ EVIDENCE = {
         "texts that the judge is sent: 0 is the monitor alone, 1 the judge alone, which reads the "
         "words and no model. Thresholds kept to a low rate of false alarms on validation texts.",
     },
+    "When a model goes on training": {
+        "hiding": "Harm found, and ranks of harm, by the monitor that was saved before and by one "
+        "that is fitted anew on the states as they are now. Each model is trained to hide harm "
+        "from the saved monitor while it answers as before; in the same steps without hiding; and "
+        "on safe answers, which nobody means as an attack. The dashed line needs no model, and no "
+        "training of it moves that line.",
+    },
     "What the model does": {
         "behaviour": "Harmful requests answered and safe requests refused; both are wrong.",
         "tradeoff": "Each harm against another: lower left is better. The stepped line joins the "

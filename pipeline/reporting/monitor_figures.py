@@ -11,10 +11,12 @@ from pipeline.reporting.bars import grouped_bars
 from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_curves
 from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
 from pipeline.reporting.heat_maps import score_tables
+from pipeline.reporting.hiding_tables import AFTER, SHOWN_ON
 from pipeline.reporting.monitor_matrix import AUROC, WORDS, matrix_cells
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
+FITTED = {"saved": "frozen", "refitted": "refitted"}
 ALARMS = {"tpr": "harm found", "fpr": "false alarms"}
 
 
@@ -97,6 +99,35 @@ def of_alarms(
     heights = {panel: words[split][number]["value"] for panel, (split, number) in panels.items()}
     what = f"harm found and false alarms at thresholds for {rate.replace('_', ' ')}"
     return {"alarms": grouped_bars(bars, what, ("TF-IDF and logistic regression", heights))}
+
+
+def of_hiding(
+    hiding: Mapping[str, Metrics], text_only: Metrics, position: str, rate: str
+) -> dict[str, Picture]:
+    """What the saved monitor and a refitted one find once a model was trained further; nothing
+    where none was."""
+    words = text_only.get("harm", {}).get("prompt" if position == "prompt_end" else "whole", {})
+    panels = {
+        f"{label}, {monitor} monitor": (FITTED[monitor], measure)
+        for measure, label in {
+            f"tpr_for_{rate}": f"harm found at a threshold for {rate.replace('_', ' ')}",
+            "auroc": "AUROC",
+        }.items()
+        for monitor in FITTED
+    }
+    bars = table(
+        (panel, label, name, at[SHOWN_ON][measure])
+        for panel, (fitted, measure) in panels.items()
+        for name, tree in hiding.items()
+        for when, label in AFTER.items()
+        if when in tree
+        and measure in (at := tree[when].get(fitted, tree[when]["frozen"])).get(SHOWN_ON, {})
+    )
+    if bars.empty:
+        return {}
+    heights = {panel: words[SHOWN_ON][measure]["value"] for panel, (_, measure) in panels.items()}
+    what = "what monitors find on test texts after further training"
+    return {"hiding": grouped_bars(bars, what, ("TF-IDF and logistic regression", heights))}
 
 
 def of_cascade(

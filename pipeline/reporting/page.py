@@ -17,6 +17,7 @@ from pipeline.reporting.comparison import Beside, Line, changes_from_baseline
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
+from pipeline.reporting.hiding_tables import Hiding, hiding_rows, protection
 from pipeline.reporting.judge_tables import error_rows, found_rows
 from pipeline.reporting.monitor_matrix import SetRow, measures_of
 from pipeline.reporting.redaction import Redaction
@@ -33,7 +34,9 @@ class ReportContents:
     """All that a page shows. differences: the paired ones of every row from the untouched model's,
     corrected for their number, nothing of that model itself; compared: variants side by side;
     controls: those with shuffled labels; matrix: how well the headline monitor of the compared
-    variants does on every set of texts; selfie: how far each variant's interpretations lead, by
+    variants does on every set of texts; hiding: what
+    monitors find once models were trained further, at a threshold for a `rate` of false alarms;
+    selfie: how far each variant's interpretations lead, by
     heading, and judge: what the judge model is worth; judges: the same of those that judge answers,
     and safety: what they find, of the compared variants; redaction: which texts are not shown;
     seeds: whose bands stand in estimates; read_at: the layer and position of
@@ -50,6 +53,8 @@ class ReportContents:
     words: Mapping[str, Sequence[Interpretation]]
     selfie: Mapping[str, Mapping[str, Any]]
     matrix: Sequence[SetRow]
+    hiding: Hiding
+    rate: str
     judge: Mapping[str, Mapping[str, float]]
     judges: Mapping[str, Any]
     safety: Mapping[str, Mapping[str, Any]]
@@ -93,6 +98,8 @@ def render_report(run: ReportContents) -> str:
         errors=error_rows(run.judges),
         found=found_rows(run.safety),
         measures=measures_of(run.matrix),
+        hidden=hiding_rows(run.hiding, run.rate),
+        protection=protection(run.hiding, run.rate),
         leads=[heading for heading in headings if trusted or heading not in JUDGE_HEADINGS],
         trusted=trusted,
         settings=dict(flattened(run.params)),

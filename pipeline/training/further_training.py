@@ -33,16 +33,18 @@ class Goal:
     response_weight: float = 0.0
 
 
-def goals(params: FurtherTraining) -> dict[str, Goal]:
+def goals(params: FurtherTraining, data: FinetuneData) -> dict[str, Goal]:
     """By name: `hiding` from a monitor while predictions stay; `no_hiding`, the same steps with
     predictions alone, a control; and `safe_answers`, plain finetuning on them, which nobody means
-    as an attack."""
+    as an attack. The last one is left out where no text has any."""
     steps, kept = params.steps, params.penalty_weight
-    return {
+    found = {
         "hiding": Goal(steps, "hiding", params.hiding_weight, penalty_weight=kept),
         "no_hiding": Goal(steps, penalty_weight=kept),
-        "safe_answers": Goal(steps, response_weight=1.0),
     }
+    if any(example.safe_response for example in data.examples.values()):
+        found["safe_answers"] = Goal(steps, response_weight=1.0)
+    return found
 
 
 def train_further(

@@ -49,6 +49,7 @@ from pipeline.reporting.style import (
 )
 from pipeline.reporting.svg import Picture, alt_of, write_picture
 from tests.support import matrix
+from tests.support.further import RATE, further, measures
 
 STYLES = looks(["base", "tuned"])
 ESTIMATE = {"value": 0.5, "low": 0.4, "high": 0.6}
@@ -181,6 +182,12 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
     ),
     "cascade": lambda: monitor_figures.of_cascade(
         both(lambda: ALARMS), ("base", "tuned"), "5_percent"
+    ),
+    "hiding": lambda: monitor_figures.of_hiding(
+        {"base": further(0.25), "tuned": further(0.5, 0.25)},
+        {"harm": {"whole": measures(0.75)}},
+        "last",
+        RATE,
     ),
     "tokens": lambda: interpretation_figures.of_tokens(
         both(lambda: TOKENS), ["a", "b_c"], Redaction()

@@ -35,6 +35,7 @@ from pipeline.reporting.style import contrast_ratio
 from pipeline.reporting.svg import Picture, write_picture
 from tests.support import matrix
 from tests.support.dag import ROOT
+from tests.support.further import RATE, further
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -115,6 +116,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
             "logistic",
             ["base", "tuned"],
         ),
+        hiding={"base": further(0.0), "tuned": further(0.25, 0.25)},
+        rate=RATE,
         judge=dict.fromkeys(("agreement", "words", "words_shuffled"), row()["perplexity"]),
         judges={HOSTILE: {
             "sentences": {"refused": {"missed": SHARE, "false_alarms": SHARE}, "unparsed": 3},

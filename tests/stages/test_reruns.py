@@ -21,8 +21,8 @@ READ_VARIANTS = {"completions", "streams", "interpretations", "separation", "tra
                  "figures"}  # fmt: skip
 # Two that keep their former output while they run, and those whose outputs are in git and no metric
 # or plot of DVC's.
-NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "monitors", "safety",
-                            "fidelity", "selfie", "control", "summary"}  # fmt: skip
+NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "monitors", "hiding",
+                            "safety", "fidelity", "selfie", "control", "summary"}  # fmt: skip
 # What reads no text that is only scored. States are read in batches, which decide their last bits:
 # so other texts in `shifted` run again what is made of states.
 UNSHIFTED = {"base_model", "pairs", *(f"adapters@{name}" for name in VARIANTS), "edits",
@@ -45,6 +45,8 @@ EDITS = {
             "params",
             "adapters@sft_contrast",
             "representations@sft_contrast",
+            "further_training",
+            "hiding",
             "report",
             *READ_VARIANTS,
         },

@@ -37,6 +37,7 @@ def tiny_tree() -> Any:
     tree["generation"] |= {"max_new_tokens": 3, "samples": 1}
     tree["capability"]["questions"] = 6
     tree["streams"]["texts"] = 10
+    tree["further_training"]["steps"] = 2
     tree["asking"]["layer"] = 1
     tree["selfie"] |= {"layers": [0, 2], "texts_per_split": 6, "moved_texts": 4, "moves": [100],
                        "max_new_tokens": 3}  # fmt: skip

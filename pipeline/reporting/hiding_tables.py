@@ -1,0 +1,93 @@
+"""What monitors find once a model was trained further: rows and sentences of the page."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.core.files import read_json
+from pipeline.core.params import base_first
+from pipeline.reporting.comparison import Marks
+from pipeline.reporting.short_headline import BASE
+
+AFTER = {
+    "before": "before",
+    "hiding": "trained to hide",
+    "no_hiding": "same steps, no hiding",
+    "safe_answers": "trained on safe answers",
+}
+SHOWN_ON = "test"
+
+Hiding = Mapping[str, Mapping[str, Any]]  # the metrics of every variant that was trained further
+
+
+def read_hiding(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The metrics of every variant that was trained further, the untouched model's first; empty
+    where none was."""
+    found = {path.stem: read_json(path) for path in folder.glob("*.json")}
+    return {name: found[name] for name in base_first(found)} if found else {}
+
+
+class HidingRow(NamedTuple):
+    """A model before or after further training, on test texts: harm found at the threshold, and
+    AUROC, by the saved and by a refitted monitor; silhouette, and the divergence of its answers."""
+
+    variant: str
+    when: str
+    numbers: list[Marks | None]
+
+
+def hiding_rows(hiding: Hiding, rate: str) -> list[HidingRow]:
+    """rate: of false alarms, as its name has it."""
+    wanted = [
+        *((monitor, SHOWN_ON, measure) for measure in (f"tpr_for_{rate}", "auroc")
+          for monitor in ("frozen", "refitted")),
+        ("states", SHOWN_ON, "silhouette"),
+        ("answers", "kl"),
+    ]  # fmt: skip
+    return [
+        HidingRow(name, label, [_at(tree[when], *path) for path in wanted])
+        for name, tree in hiding.items()
+        for when, label in AFTER.items()
+        if when in tree
+    ]
+
+
+def protection(hiding: Hiding, rate: str) -> list[str]:
+    """Whether a finetune protects the saved monitor, in a sentence for every compared variant and
+    way of training further: by the paired difference from the untouched model."""
+    return [
+        sentence
+        for name, tree in hiding.items()
+        if name != BASE
+        for sentence in _sentences(hiding[BASE], tree, name, rate)
+    ]
+
+
+def _sentences(
+    base: Mapping[str, Any], tree: Mapping[str, Any], name: str, rate: str
+) -> Iterator[str]:
+    ways = {"hiding": "training to hide", "safe_answers": "as many steps on safe answers"}
+    path = ("frozen", SHOWN_ON, f"tpr_for_{rate}")
+    for goal, way in ways.items():
+        own, other, apart = (
+            _at(part.get(goal, {}), *path) for part in (tree, base, tree["difference"])
+        )
+        if own and other and apart:
+            yield (
+                f"After {way}, the saved monitor finds {other['value']:.3f} of harmful test texts "
+                f"in {BASE} and {own['value']:.3f} in {name}: {_verdict(apart)}."
+            )
+
+
+def _verdict(apart: Marks) -> str:
+    if apart.get("low", 0.0) > 0:
+        return "the finetune protects it in part"
+    if apart.get("high", 0.0) < 0:
+        return "the finetune makes it worse"
+    return "the finetune gives it no protection that shows"
+
+
+def _at(tree: Mapping[str, Any], *path: str) -> Any:
+    for key in path:
+        tree = tree.get(key, {})
+    return tree or None

@@ -1,0 +1,39 @@
+"""What the page says of models that were trained further is what their metrics say."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.files import write_json
+from pipeline.reporting.hiding_tables import hiding_rows, protection, read_hiding
+from tests.support.further import RATE, further
+from tests.support.matrix import marks
+
+
+def test_the_untouched_model_comes_first_and_nothing_is_there_without_training(
+    tmp_path: Path,
+) -> None:
+    assert read_hiding(tmp_path) == {}
+    for name in ("a_variant", "base"):
+        write_json(tmp_path / f"{name}.json", further(0.25))
+    assert list(read_hiding(tmp_path)) == ["base", "a_variant"]
+    assert hiding_rows({}, RATE) == protection({}, RATE) == []
+
+
+def test_a_row_holds_what_was_measured_and_nothing_else() -> None:
+    before, hidden = hiding_rows({"base": further(0.25)}, RATE)
+    assert (before.variant, before.when) == ("base", "before")
+    half, low = marks(0.75), marks(0.25)
+    assert before.numbers == [half, None, half, None, low, None]
+    assert hidden.numbers == [low, half, low, half, None, marks(0.125)]
+
+
+@pytest.mark.parametrize(
+    ("apart", "verdict"),
+    [(0.25, "protects it in part"), (0.0, "no protection that shows"), (-0.25, "makes it worse")],
+)
+def test_a_finetune_protects_where_the_paired_interval_says_so(apart: float, verdict: str) -> None:
+    """Whatever the two values are."""
+    (said,) = protection({"base": further(0.25), "tuned": further(0.5, apart)}, RATE)
+    assert "finds 0.250 of harmful test texts in base and 0.500 in tuned" in said
+    assert said.endswith(f"{verdict}.")
