@@ -17,8 +17,9 @@ def main() -> None:
     from pipeline.monitors.hiding import BEFORE, hiding_measures
 
     reading, safe = params.reading, safe_concepts(MANIFEST)
-    texts = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
-    prompts = {text.id: text.prompt for text in (*texts, *read_records(REQUESTS, Request))}
+    examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
+    prompts = {example.id: example.prompt for example in examples}
+    prompts |= {request.id: request.prompt for request in read_records(REQUESTS, Request)}
 
     def measure(name: str) -> Resampled:
         stored = {

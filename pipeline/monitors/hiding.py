@@ -26,7 +26,7 @@ from pipeline.monitors.metrics import questions_of
 
 BEFORE = "before"
 FROZEN, REFITTED, STATES = "frozen", "refitted", "states"
-KEPT = ("auroc", "tpr_", "fpr_")  # how the measures begin that are kept of a monitor
+OF_HARM = ("auroc", "tpr_", "fpr_")  # how the measures begin that are kept of a monitor
 SEPARATION = ("silhouette", "centroid_accuracy")
 
 
@@ -97,7 +97,7 @@ def hiding_measures(
         for split, own in counts.items():
             texts = harm_texts(stored, split, reading, safe)
             measures = fitted.measure(texts, own)
-            kept = {name: value for name, value in measures.items() if name.startswith(KEPT)}
+            kept = {name: value for name, value in measures.items() if name.startswith(OF_HARM)}
             found.update(under((when, monitor, split), kept))
 
     measure(BEFORE, FROZEN, frozen, before)
