@@ -1,11 +1,13 @@
-"""Tables of interpretations: who reads whose states, what else names their concepts, and what
-follows a state that is moved. Where a run has not measured a number, its cell is empty."""
+"""Tables of interpretations: who reads whose states, what else names their concepts, what reading
+through a scale and a bias gives, how far confidence can be trusted, and what follows a state that
+is moved. Where a run has not measured a number, its cell is empty."""
 
 from typing import Any
 
 from benchmarks.committed import metrics_of
 from pipeline.core.params import load_params
-from pipeline.core.records import BASELINES, CROSSINGS, REFERENCES
+from pipeline.core.records import AFFINE, AFFINE_CONTROLS, BASELINES, CROSSINGS, REFERENCES
+from pipeline.evaluation.confidence import CLOSED, CONFIDENT_READERS, SAID
 from pipeline.evaluation.moved_states import FOLLOWS
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.markdown import drawn, said
@@ -16,12 +18,15 @@ NAMES = {
     "state": "the model, of its own state",
     "base_reader": "the base model, of that state",
     "base_state": "the model, of the base model's state",
+    AFFINE: "the model, of its own state through a trained scale and bias",
     "reader_only": "a reader of the base model's states that was taught the labels",
     "input_only": "the model, of the text in words",
     "logit_lens": "the logit lens of that state",
     "nearest_text": "the nearest training text, in words",
     "probe": "a probe of that state",
 }
+
+OTHERS = (*BASELINES, AFFINE, *REFERENCES)  # that the model's own reading is held against
 
 
 def table_of_crossings() -> str:
@@ -55,7 +60,7 @@ def table_of_namers() -> str:
     layer, position = _asked()
     found = {}
     for number in NAMES:
-        at = "crossed" if number in (*CROSSINGS, *REFERENCES) else layer
+        at = "crossed" if number in (*CROSSINGS, *REFERENCES, AFFINE) else layer
         for name in COMPARED:
             for split in SPLITS:
                 estimate = _at(_selfie(name), at, split, position, number)
@@ -72,13 +77,77 @@ def table_of_leads() -> str:
     columns = {f"`{name}`, {split}": (name, split) for name in COMPARED for split in SPLITS}
     found = {
         (other, column): _at(_selfie(name), "ahead_of", split, position, other)
-        for other in (*BASELINES, *REFERENCES)
+        for other in OTHERS
         for column, (name, split) in columns.items()
     }
     changes = corrected(found)
     rows = [[NAMES[other], *(said(changes[other, column], "+") for column in columns)]
-            for other in (*BASELINES, *REFERENCES)]  # fmt: skip
+            for other in OTHERS]  # fmt: skip
     return drawn(["own reading minus", *columns], rows)
+
+
+READINGS = {
+    "state": "untrained",
+    AFFINE: "a trained scale and bias",
+    "affine_bias": "its bias alone, without the state",
+    "affine_other": "another text's state through it",
+    "affine_shuffled": "a scale and bias that shuffled labels taught",
+    "reader_only": "a LoRA of the reader, base model's states",
+}
+CONFIDENCES = {SAID: "what is said", CLOSED: "the likeliest name"}
+
+
+def table_of_affine() -> str:
+    """Accuracy and topic recall of every way of reading."""
+    layer, position = _asked()
+    crossed = (AFFINE, *AFFINE_CONTROLS, "reader_only")
+    columns = {f"{label}, `{name}`": (label, name)
+               for label in ("accuracy", "topic recall") for name in COMPARED}  # fmt: skip
+    rows = []
+    for way, read_through in READINGS.items():
+        at = {"accuracy": "crossed" if way in crossed else layer, "topic recall": "recall"}
+        for split in SPLITS:
+            cells = [said(_at(_selfie(name), at[label], split, position, way))
+                     for label, name in columns.values()]  # fmt: skip
+            rows.append([f"{read_through}, {split}", *cells])
+    return drawn(["read through", *columns], rows)
+
+
+def table_of_affine_leads() -> str:
+    """How far affine reading is above what it is held against, text by text."""
+    _, position = _asked()
+    columns = {f"`{name}`, {split}": (name, split) for name in COMPARED for split in SPLITS}
+    found = {
+        (other, column): _at(_selfie(name), "affine_ahead_of", split, position, other)
+        for other in ("state", "reader_only", *AFFINE_CONTROLS)
+        for column, (name, split) in columns.items()
+    }
+    changes = corrected(found)
+    rows = [[READINGS[other], *(said(changes[other, column], "+") for column in columns)]
+            for other in dict.fromkeys(other for other, _ in found)]  # fmt: skip
+    return drawn(["a trained scale and bias minus", *columns], rows)
+
+
+def table_of_confidence() -> str:
+    """How sure readings are, how often they are right, and how often the surest are."""
+    _, position = _asked()
+    columns = {
+        "right": "accuracy", "mean confidence": "mean", "calibration error": "calibration_error",
+        "surest 75 %": "accuracy_at_75", "surest half": "accuracy_at_50",
+        "surest 25 %": "accuracy_at_25",
+    }  # fmt: skip
+    rows = [
+        [f"{READINGS[way]}: {label}, `{name}`, {split}",
+         *(said(_at(_selfie(name), "confidence", split, position, way, kind, number))
+           for number in columns.values())]
+        for way in CONFIDENT_READERS
+        for kind, label in CONFIDENCES.items()
+        if (way, kind) != ("reader_only", CLOSED)
+        for name in COMPARED
+        if (way, name) != ("reader_only", COMPARED[1])  # the same for every variant
+        for split in SPLITS
+    ]  # fmt: skip
+    return drawn(["reading", *columns], rows)
 
 
 def table_of_moves() -> str:

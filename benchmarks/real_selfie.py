@@ -22,10 +22,9 @@ from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import hidden_states
 from pipeline.models.loading import load_variant
 from pipeline.selfie.affine_map import fit_affine
+from pipeline.selfie.closed_answers import concept_log_likelihoods
 from pipeline.selfie.controls import control_vectors, logit_lens
 from pipeline.selfie.judge_model import log_likelihoods
-from pipeline.selfie.prompts import state_prompt
-from pipeline.selfie.relevancy import answer_probabilities
 
 SOURCES, BLOCKS = (10, 15, 20, 25), (0, 2, 5)
 MODES: tuple[tuple[Any, float], ...] = (
@@ -58,27 +57,11 @@ class Reader:
     concepts: Sequence[str]
     asking: Asking
 
-    @torch.no_grad()
-    def scores(self, vectors: Tensor | None, asking: Asking, count: int = 1) -> Tensor:
-        """Of every concept's closed answer with vectors [N, D] injected; None: nothing is."""
-        count = count if vectors is None else len(vectors)
-        prompt = state_prompt(self.encoder, asking)
-        targets = self.encoder.answers(
-            [asking.answer.replace("{concept}", spoken(concept)) for concept in self.concepts]
+    def scores(self, vectors: Tensor | None, asking: Asking) -> Tensor:
+        """Of every concept's closed answer with vectors [N, D] injected; None: nothing is, once."""
+        return concept_log_likelihoods(
+            self.model, self.encoder, vectors, self.concepts, asking, AT_ONCE
         )
-        steps = max(map(len, targets))
-        tokens = torch.tensor([[*ids, *[0] * (steps - len(ids))] for ids in targets])
-        real = torch.tensor([[step < len(ids) for step in range(steps)] for ids in targets])
-        pairs = torch.cartesian_prod(torch.arange(count), torch.arange(len(targets)))
-        found = torch.zeros(count, len(targets))
-        for rows, columns in (part.unbind(1) for part in pairs.split(AT_ONCE)):
-            own = None if vectors is None else vectors[rows]
-            probabilities = answer_probabilities(
-                self.model, [prompt] * len(rows), own, asking, tokens[columns]
-            )
-            positive = probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny)
-            found[rows, columns] = (positive.log() * real[columns]).sum(1)
-        return found
 
     def names(self, block: int) -> Tensor:
         """What the concepts' names are at the input of a block, within the question: [C, D]."""

@@ -27,6 +27,9 @@ from benchmarks.claims_over_seeds import table_of_claims_over_seeds
 from benchmarks.committed import metrics_of, seed_values
 from benchmarks.families import table_of_families
 from benchmarks.interpretation_tables import (
+    table_of_affine,
+    table_of_affine_leads,
+    table_of_confidence,
     table_of_crossings,
     table_of_leads,
     table_of_moves,
@@ -262,6 +265,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "crossings": table_of_crossings,
     "namers": table_of_namers,
     "leads": table_of_leads,
+    "affine": table_of_affine,
+    "affine leads": table_of_affine_leads,
+    "confidence": table_of_confidence,
     "moves": table_of_moves,
     "monitors": _monitors,
     "kinds of monitor": table_of_kinds,

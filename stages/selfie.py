@@ -1,13 +1,14 @@
 """Judge every variant's interpretations beside their controls and baselines: by rule, and as the
-judge model chose. Say what that judge is worth."""
+judge model chose. Say what that judge is worth, and how far their confidence can be trusted."""
 
 from itertools import chain
 
 from pipeline.core.concepts import concepts_of
 from pipeline.core.console import run
-from pipeline.core.files import write_json
+from pipeline.core.files import write_json, write_table
 from pipeline.core.params import base_first, load_params
 from pipeline.core.paths import (
+    CLOSED_READINGS,
     EXAMPLES,
     INTERPRETATIONS,
     JUDGED,
@@ -15,6 +16,7 @@ from pipeline.core.paths import (
     MOVED_INTERPRETATIONS,
 )
 from pipeline.core.records import (
+    ClosedReading,
     Example,
     Interpretation,
     Judged,
@@ -22,12 +24,19 @@ from pipeline.core.records import (
     read_records,
 )
 from pipeline.evaluation.against_base import beside_base
+from pipeline.evaluation.confidence import (
+    confidence_shares,
+    confident_answers,
+    reliability_rows,
+)
 from pipeline.evaluation.interpretation_accuracy import (
     RULE,
     Accuracies,
     accuracies_by_judge,
+    asked_layers,
     judge_measures,
     metrics_by_judge,
+    recalls,
     texts_naming_a_concept,
 )
 from pipeline.evaluation.intervals import as_tree
@@ -47,7 +56,12 @@ def main() -> None:
     }
 
     def measure(name: str) -> dict[str, Accuracies]:
-        found = accuracies_by_judge(interpretations[name], concepts, chosen, prompts, *drawn)
+        own = interpretations[name]
+        found = accuracies_by_judge(own, concepts, chosen, prompts, *drawn)
+        closed = read_records(CLOSED_READINGS / f"{name}.jsonl", ClosedReading)
+        sure = confident_answers(own, closed, asked_layers(own), concepts, prompts)
+        write_table(METRICS / "confidence" / f"{name}.csv", reliability_rows(sure, *drawn))
+        found[RULE] |= recalls(own, prompts, *drawn) | confidence_shares(sure, *drawn)
         if name in ("base", *params.figures.compared):
             moved = read_records(MOVED_INTERPRETATIONS / f"{name}.jsonl", MovedInterpretation)
             found[RULE] |= moved_shares(moved, concepts, prompts, *drawn)

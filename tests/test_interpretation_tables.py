@@ -76,3 +76,32 @@ def test_moves_are_told_by_how_far(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [cell.partition(" ")[0] for cell in found["`base`, 100 %"]]
     assert values == ["0.600", "0.200", "**+0.400**", "0.100"]
     assert found["`base`, 50 %"] == [""] * 4
+
+
+def test_affine_reading_stands_beside_its_controls(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = {
+        LAYER: {"test": {POSITION: {"state": estimate(0.2)}}},
+        "crossed": {"test": {POSITION: {"affine": estimate(0.4), "affine_bias": estimate(0.1)}}},
+        "recall": {"test": {POSITION: {"affine": estimate(0.5)}}},
+        "affine_ahead_of": {"test": {POSITION: {"state": estimate(0.2)}}},
+    }
+    found = shown(monkeypatch, tables.table_of_affine, tree)
+    values = {row: [c.partition(" ")[0] for c in cells] for row, cells in found.items()}
+    assert values["untrained, test"] == ["0.200", "0.200", "", ""]
+    assert values["a trained scale and bias, test"] == ["0.400", "0.400", "0.500", "0.500"]
+    assert values["its bias alone, without the state, test"] == ["0.100", "0.100", "", ""]
+    assert values["a trained scale and bias, novel"] == [""] * 4
+    leads = shown(monkeypatch, tables.table_of_affine_leads, tree)
+    assert leads["untrained"][0].startswith("**+0.200**")
+    assert leads["untrained"][1] == ""
+    assert leads["its bias alone, without the state"] == [""] * 4
+
+
+def test_confidence_is_told_by_reading_and_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = {"accuracy": estimate(0.6), "mean": estimate(0.7), "accuracy_at_50": estimate(0.8)}
+    tree = {"confidence": {"novel": {POSITION: {"state": {"closed": marks}}}}}
+    found = shown(monkeypatch, tables.table_of_confidence, tree)
+    values = [c.partition(" ")[0] for c in found["untrained: the likeliest name, `base`, novel"]]
+    assert values == ["0.600", "0.700", "", "", "0.800", ""]
+    assert found["untrained: what is said, `base`, novel"] == [""] * 6
+    assert not any("LoRA" in row and "true_negatives" in row for row in found), "said once"

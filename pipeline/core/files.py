@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and the same numbers give the same bytes."""
 
+import csv
 import hashlib
 import json
 import math
@@ -68,6 +69,18 @@ def write_json(path: Path, tree: Tree, digits: int = 6) -> None:
     text = json.dumps(_rounded(tree, digits, ()), indent=2, sort_keys=True, allow_nan=False)
     with whole(path) as draft:
         draft.write_text(text + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows of the same columns as CSV, floats to six significant digits. Without a row the
+    file is empty."""
+    written = [{key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()}
+               for row in rows]  # fmt: skip
+    with whole(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        if written:
+            table = csv.DictWriter(file, [*written[0]], lineterminator="\n")
+            table.writeheader()
+            table.writerows(written)
 
 
 def read_json(path: Path) -> Any:

@@ -50,10 +50,24 @@ def named_concepts(text: str, concepts: Sequence[str]) -> set[str]:
     return found
 
 
+def share_of_words_said(text: str, concept: str) -> float:
+    """The share of a label's words that a text says, in any order and whatever else it says: in
+    [0, 1]. Unlike `named_concepts`, it hears no "not". "and" and "or" are no words of a label."""
+    parts = [word for part in LISTED.split(normalised(concept)) for word in JOINT.split(part)]
+    words = [word for word in parts if word and word not in ("and", "or")] or [normalised(concept)]
+    said = normalised(text)
+    return sum(_pattern_of(word).search(said) is not None for word in words) / len(words)
+
+
 def spelt_plainly(concept: str) -> str:
     """The same for two concepts whose names no text could tell apart."""
     name = normalised(concept)
     return JOINT.sub("", name) or name
+
+
+@lru_cache(maxsize=256)
+def _pattern_of(word: str) -> Any:
+    return regex.compile(_spelling(word), regex.VERSION1)
 
 
 @lru_cache(maxsize=64)

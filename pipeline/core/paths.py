@@ -36,6 +36,7 @@ INTERPRETATIONS = Path("data/interpretations")
 JUDGED = Path("data/judged.jsonl")  # what is said of states, as the judge model takes it
 TOKEN_INTERPRETATIONS = INTERPRETATIONS / "tokens"
 MOVED_INTERPRETATIONS = INTERPRETATIONS / "moved"
+CLOSED_READINGS = INTERPRETATIONS / "closed"
 EDITS = Path("models/edits")
 CONTROL = Path("data/control")
 VERDICTS = Path("data/verdicts")

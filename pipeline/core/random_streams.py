@@ -38,6 +38,7 @@ class RandomStream(IntEnum):
     READER = 17  # texts that a reader is taught by, its states untouched
     MOVES = 18  # random directions that states are moved in
     QUESTIONS = 19  # wrong options beside a document's response, and where the right one stands
+    AFFINE_LABELS = 20  # permuted labels that an affine map is taught as a control
 
 
 def rng_of(stream: RandomStream, seed: int, *further: int) -> np.random.Generator:

@@ -41,6 +41,10 @@ CROSSINGS = ("base_reader", "base_state")
 # What else names a state's concept, or its text's: a probe of the same state, the nearest training
 # text in words, and the untouched model's states read by a reader that was taught the labels.
 REFERENCES = ("probe", "nearest_text", "reader_only")
+# Affine reading: a state through a trained scale and bias, read by a model that no training moved;
+# and its controls: the bias alone, another text's state, and what shuffled labels taught.
+AFFINE = "affine"
+AFFINE_CONTROLS = ("affine_bias", "affine_other", "affine_shuffled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +259,10 @@ class Interpretation:
     """A hidden state in the model's own words.
 
     `control` says what was injected or asked: the hidden state itself (`state`), one of CONTROLS
-    instead of it, one of BASELINES, one of CROSSINGS, or one of REFERENCES. `relevancy[i]` is
-    P(token i | injected) minus P(token i | not injected), in [-1, 1]; baselines inject nothing.
+    instead of it, one of BASELINES, one of CROSSINGS, one of REFERENCES, or AFFINE or one of
+    AFFINE_CONTROLS. `relevancy[i]` is P(token i | injected) minus P(token i | not injected), in
+    [-1, 1]; baselines inject nothing. `likelihood` is the geometric mean of the answer's token
+    probabilities, its end among them, in [0, 1]; None where no model said it.
     """
 
     example: str
@@ -268,6 +274,7 @@ class Interpretation:
     text: str
     tokens: tuple[str, ...]
     relevancy: tuple[float, ...]
+    likelihood: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +292,22 @@ class MovedInterpretation:
     direction: str
     per_cent: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedReading:
+    """How likely a reader finds the answer that names each concept, of one hidden state.
+
+    `control` is how the state is read: as it is (`state`), or AFFINE. `scores` are the answers'
+    log-probabilities, of the concepts sorted by name, in nats.
+    """
+
+    example: str
+    concept: str
+    split: Split
+    position: str
+    control: str
+    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +340,8 @@ class TokenInterpretation:
 Record = TypeVar(
     "Record",
     Example, Document, Request, Question, Choice, TaskScore, ReadWords, Pair, Completion, Verdict,
-    PooledScore, Score, Likelihood, Opening, Agreement, Interpretation, MovedInterpretation, Judged,
-    TokenInterpretation,
+    PooledScore, Score, Likelihood, Opening, Agreement, Interpretation, MovedInterpretation,
+    ClosedReading, Judged, TokenInterpretation,
 )  # fmt: skip
 
 

@@ -310,6 +310,7 @@ class Selfie(Section):
     texts_per_split: Annotated[int, Field(ge=2)]
     moved_texts: Count
     moves: Annotated[Listed[Count], Field(min_length=1)]
+    affine_learning_rate: Positive
     max_new_tokens: Count
     texts_per_batch: Count
     judge: Literal["none", "base"]

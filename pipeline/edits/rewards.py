@@ -10,6 +10,7 @@ from pipeline.core.naming import named_concepts
 from pipeline.core.records import Example, Interpretation
 from pipeline.core.sections import Asking, Selfie
 from pipeline.models.encoding import Encoder
+from pipeline.selfie.controls import as_records
 from pipeline.selfie.interpret import interpret_states
 
 Reward = Callable[[Tensor, Tensor], Tensor]
@@ -57,20 +58,7 @@ def state_interpretations(
     """The model's interpretations of examples' states [N, D] at asking.layer and the first of
     asking.positions: one record each."""
     answers = interpret_states(model, encoder, states, asking, selfie)
-    return [
-        Interpretation(
-            example=example.id,
-            concept=example.concept,
-            split=example.split,
-            layer=asking.layer,
-            position=asking.positions[0],
-            control="state",
-            text=text,
-            tokens=tokens,
-            relevancy=relevancy,
-        )
-        for example, (text, tokens, relevancy) in zip(examples, answers, strict=True)
-    ]
+    return as_records(examples, answers, asking.layer, asking.positions[0], "state")
 
 
 def _reward(interpretation: Interpretation, concepts: Sequence[str]) -> float:

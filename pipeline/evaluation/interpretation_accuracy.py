@@ -11,7 +11,10 @@ import numpy as np
 
 from pipeline.core.concepts import concept_named, names_concept, speaks_of_concept
 from pipeline.core.files import KeyPath, Tree, branch
+from pipeline.core.naming import share_of_words_said
 from pipeline.core.records import (
+    AFFINE,
+    AFFINE_CONTROLS,
     BASELINES,
     CONTROLS,
     CROSSINGS,
@@ -26,15 +29,16 @@ from pipeline.evaluation.bootstrap import (
     draw_prompts,
     draw_resamples,
 )
+from pipeline.evaluation.confidence import CONFIDENCE
 from pipeline.evaluation.intervals import Estimate, Statistic, estimate_chance, share_of
 from pipeline.evaluation.moved_states import FOLLOWS
 
-# On resamples [1 + R], by layer_<l>, split, position, and what answers for the state. CROSSED and
-# AHEAD stand in the layer's place for what is measured at the asked layer alone.
+# On resamples [1 + R], by layer_<l>, split, position, and what answers for the state. What is
+# measured at the asked layer alone has another word in the layer's place.
 Accuracies = dict[KeyPath, Statistic]
-CROSSED, AHEAD = "crossed", "ahead_of"
+CROSSED, AHEAD, AFFINE_AHEAD, RECALL = "crossed", "ahead_of", "affine_ahead_of", "recall"
 # What is held against the untouched model; what is the same for every variant cannot change.
-CHANGES = ("state", "lead", *BASELINES, *CROSSINGS, "probe")
+CHANGES = ("state", "lead", *BASELINES, *CROSSINGS, "probe", AFFINE)
 RULE, JUDGE = "rule", "judged"  # who says whether an interpretation is right
 
 
@@ -70,14 +74,52 @@ def accuracies(
     vector or another state gives away, what the words say, and what the logit lens sees. `lead` is
     the state's share less that of the best control, which is the one that is right most often.
     Under CROSSED stand who else reads whose states and what else names the concept, and under AHEAD
-    the state's share less that of each of these and of the baselines.
+    the state's share less that of each of these and of the baselines; under AFFINE_AHEAD, the same
+    of affine reading less its controls, and less a reader that was taught the same labels.
     """
+    shares = shares_by_path(
+        ((path_of(record), prompts[record.example], float(found))
+         for record, found in zip(interpretations, right, strict=True)),
+        resamples, seed,
+    )  # fmt: skip
+    branches = dict.fromkeys(path[:-1] for path in shares if path[0] != CROSSED)
+    layers = {f"layer_{layer}" for layer in asked_layers(interpretations)}
+    leads = {(*path, "lead"): lead(shares, path) for path in branches}
+    ahead = {
+        path: values
+        for branch in branches
+        if branch[0] in layers
+        for path, values in _ahead(shares, branch)
+    }
+    return shares | leads | ahead
+
+
+def recalls(
+    interpretations: Sequence[Interpretation],
+    prompts: Mapping[str, str],
+    resamples: int,
+    seed: int,
+) -> Accuracies:
+    """Topic recall: the share of a label's words that is said, whatever else is, at the asked
+    layer. Under RECALL by split, position, and what answers for the state."""
+    layers = asked_layers(interpretations)
+    return shares_by_path(
+        (((RECALL, *path_of(record)[1:]), prompts[record.example],
+          share_of_words_said(record.text, record.concept))
+         for record in interpretations if record.layer in layers),
+        resamples, seed,
+    )  # fmt: skip
+
+
+def shares_by_path(
+    values: Iterable[tuple[KeyPath, str, float]], resamples: int, seed: int
+) -> Accuracies:
+    """The mean at every path of values in [0, 1], each of a prompt, on resamples of prompts."""
     texts: dict[KeyPath, list[str]] = {}
     verdicts: dict[KeyPath, list[float]] = {}
-    for record, found in zip(interpretations, right, strict=True):
-        path = path_of(record)
-        texts.setdefault(path, []).append(prompts[record.example])
-        verdicts.setdefault(path, []).append(float(found))
+    for path, prompt, value in values:
+        texts.setdefault(path, []).append(prompt)
+        verdicts.setdefault(path, []).append(value)
     drawn: dict[tuple[str, ...], Counts] = {}
     shares: Accuracies = {}
     for path, asked in texts.items():
@@ -85,12 +127,12 @@ def accuracies(
             drawn[tuple(asked)] = draw_prompts(asked, resamples, seed)
         counts = drawn[tuple(asked)]
         shares[path] = share_of(np.array(verdicts[path]), counts)
-    branches = dict.fromkeys(path[:-1] for path in shares if path[0] != CROSSED)
-    asked_layers = {record.layer for record in interpretations if _is_crossed(record)}
-    at_asked = [path for path in branches if path[0] in {f"layer_{n}" for n in asked_layers}]
-    leads = {(*path, "lead"): lead(shares, path) for path in branches}
-    ahead = {path: values for branch in at_asked for path, values in _ahead(shares, branch)}
-    return shares | leads | ahead
+    return shares
+
+
+def asked_layers(interpretations: Iterable[Interpretation]) -> set[int]:
+    """The layer whose states others read, too; none where nobody does."""
+    return {record.layer for record in interpretations if _is_crossed(record)}
 
 
 def path_of(record: Interpretation) -> KeyPath:
@@ -100,17 +142,24 @@ def path_of(record: Interpretation) -> KeyPath:
 
 
 def _is_crossed(record: Interpretation) -> bool:
-    return record.control in (*CROSSINGS, *REFERENCES)
+    return record.control in (*CROSSINGS, *REFERENCES, AFFINE, *AFFINE_CONTROLS)
 
 
 def _ahead(shares: Accuracies, branch: KeyPath) -> Iterator[tuple[KeyPath, Statistic]]:
-    """How far the state is above all that can do better than chance, at the asked layer."""
+    """How far the state is above all that can do better than chance, at the asked layer, and
+    affine reading of it above what it is held against."""
     layer, *texts = branch
     others = {other: (layer, *texts, other) for other in BASELINES}
-    others |= {other: (CROSSED, *texts, other) for other in (*CROSSINGS, *REFERENCES)}
+    others |= {other: (CROSSED, *texts, other) for other in (*CROSSINGS, *REFERENCES, AFFINE)}
     for other, path in others.items():
         if path in shares:
             yield (AHEAD, *texts, other), shares[*branch, "state"] - shares[path]
+    if (CROSSED, *texts, AFFINE) in shares:
+        beside = {"state": (*branch, "state")}
+        beside |= {o: (CROSSED, *texts, o) for o in ("reader_only", *AFFINE_CONTROLS)}
+        for other, path in beside.items():
+            ahead = shares[CROSSED, *texts, AFFINE] - shares[path]
+            yield (AFFINE_AHEAD, *texts, other), ahead
 
 
 def lead(shares: Accuracies, branch: KeyPath) -> Statistic:
@@ -133,17 +182,19 @@ def metrics_by_judge(
 def interpretation_metrics(shares: Accuracies, base: Accuracies | None) -> Tree:
     """All shares with intervals, and under `difference` how far those of CHANGES, and how far moved
     states are followed, are above the untouched model's, of the same texts. A control has none:
-    which one is best may differ between the two models. What is a difference itself, under AHEAD
-    and FOLLOWS, has its p value beside it."""
+    which one is best may differ between the two models. What is a difference itself, under AHEAD,
+    AFFINE_AHEAD and FOLLOWS, has its p value beside it."""
     tree = metrics_tree(shares, base, has_difference=_has_difference)
     for path, found in shares.items():
-        if path[0] == AHEAD or FOLLOWS in path:
+        if path[0] in (AHEAD, AFFINE_AHEAD) or FOLLOWS in path:
             branch(tree, path).update(found.as_change())
     return tree
 
 
 def _has_difference(path: KeyPath) -> bool:
-    return FOLLOWS in path or (path[0] != AHEAD and path[-1] in CHANGES)
+    if path[0] == CONFIDENCE:
+        return path[-3] in CHANGES and path[-1] != "mean"
+    return FOLLOWS in path or (path[0] not in (AHEAD, AFFINE_AHEAD) and path[-1] in CHANGES)
 
 
 def texts_naming_a_concept(

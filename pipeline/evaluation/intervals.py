@@ -98,7 +98,8 @@ class Proportion(Statistic):
 
     def interval(self) -> Interval:
         share, error = self.value, self.standard_error()
-        texts = share * (1 - share) / error**2 if error > 0 else max(self.prompts, 1)
+        variance = share * (1 - share)  # 0 where all are right, also where some resample's are not
+        texts = variance / error**2 if variance > 0 and error > 0 else max(self.prompts, 1)
         middle = (share + REACH**2 / (2 * texts)) / (1 + REACH**2 / texts)
         reach = np.sqrt(share * (1 - share) / texts + (REACH / (2 * texts)) ** 2)
         reach = float(reach) * REACH / (1 + REACH**2 / texts)

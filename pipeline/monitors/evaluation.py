@@ -87,7 +87,7 @@ def monitor_metrics(found: MonitorResults, base: MonitorResults | None) -> Tree:
 def write_tables(folder: Path, name: str, found: MonitorResults) -> None:
     """ROC curves (roc/NAME.csv): a column of true positive rates for each kind of monitor, a row
     for each of FALSE_POSITIVE_RATES. Reliability (reliability/NAME.csv): a row for each bin of
-    probabilities that holds texts (pipeline.monitors.calibration)."""
+    probabilities that holds texts (pipeline.evaluation.calibration)."""
     import pandas as pd  # it takes a second to import
 
     tables = {

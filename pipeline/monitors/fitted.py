@@ -11,8 +11,8 @@ from sklearn.metrics import log_loss
 from pipeline.core.records import Score
 from pipeline.core.representations import Flags, Vectors
 from pipeline.evaluation.bootstrap import Counts
+from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.linear_probe import linear_map
-from pipeline.monitors.calibration import reliability
 from pipeline.monitors.classifiers import fit
 from pipeline.monitors.datasets import HARMFUL, SAFE, Texts, VariantTexts
 from pipeline.monitors.metrics import Measures, concept_measures, harm_measures, roc_at

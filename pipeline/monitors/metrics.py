@@ -13,8 +13,8 @@ from sklearn.metrics import roc_curve
 from pipeline.core.rates import in_words
 from pipeline.core.representations import Flags, Labels, Vectors
 from pipeline.evaluation.bootstrap import Counts, prompts_in, resampled_mean
+from pipeline.evaluation.calibration import calibration_error
 from pipeline.evaluation.intervals import Auroc, Proportion, Statistic, share_of
-from pipeline.monitors.calibration import calibration_error
 from pipeline.monitors.thresholds import ROUNDING, Thresholds
 
 Measures = dict[str, Statistic]

@@ -216,4 +216,25 @@ MEANINGS = {
         "none",
         compared=False,
     ),
+    "selfie_affine_accuracy": Meaning(
+        "Self-interpretation",
+        "through a scale and a bias",
+        "The same where the state goes through one scale and one bias vector that the labels "
+        "trained, and no weight of the model moved.",
+        "higher",
+    ),
+    "selfie_calibration_error": Meaning(
+        "Self-interpretation",
+        "calibration error",
+        "Mean gap between how likely the model finds what it says of states, token by token, and "
+        "how often that names their concept.",
+        "lower",
+    ),
+    "selfie_accuracy_of_surest_half": Meaning(
+        "Self-interpretation",
+        "accuracy of the surest half",
+        "Share that names the concept, of the half of the states of whose interpretation the "
+        "model is surest.",
+        "higher",
+    ),
 }

@@ -65,6 +65,7 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
     question = "harm" if "harm" in metrics["monitors"] else "concept"
     monitor, interpreted = ("monitors", question, HEADLINE, "test"), _interpreted(asking)
     crossed = ("selfie", "crossed", *interpreted[2:])
+    sure = ("selfie", "confidence", *interpreted[2:], "state", "said")
     probes = {
         f"{name}{end}": ("separation", "probes", probe, split)
         for name, probe in {"probe_accuracy": "read", "best_probe": "best"}.items()
@@ -91,6 +92,9 @@ def _paths(metrics: Mapping[str, Any], reading: Reading, asking: Asking) -> dict
         "selfie_logit_lens_accuracy": (*interpreted, "logit_lens"),
         "selfie_base_reader_accuracy": (*crossed, "base_reader"),
         "selfie_reader_only_accuracy": (*crossed, "reader_only"),
+        "selfie_affine_accuracy": (*crossed, "affine"),
+        "selfie_calibration_error": (*sure, "calibration_error"),
+        "selfie_accuracy_of_surest_half": (*sure, "accuracy_at_50"),
     }
 
 

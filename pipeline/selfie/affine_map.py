@@ -23,7 +23,8 @@ from pipeline.core.files import whole
 
 @dataclass(frozen=True)
 class AffineMap:
-    """v -> A v + b, with weight A [E, D], or [D] for a diagonal one, and bias b [E].
+    """v -> A v + b, with weight A [E, D], [D] for a diagonal one or [] for one scale, and bias b
+    [E].
 
     Raises InputError for other shapes."""
 
@@ -31,21 +32,22 @@ class AffineMap:
     bias: Tensor
 
     def __post_init__(self) -> None:
-        if self.weight.ndim not in (1, 2) or self.bias.shape != self.weight.shape[:1]:
+        fits = self.weight.ndim == 0 or self.bias.shape == self.weight.shape[:1]
+        if self.weight.ndim > 2 or self.bias.ndim != 1 or not fits:
             raise InputError(
                 f"an affine map of weight {list(self.weight.shape)} and bias "
-                f"{list(self.bias.shape)}; it takes [E, D] or [D], and [E]"
+                f"{list(self.bias.shape)}; it takes [E, D], [D] or [], and [E]"
             )
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Map vectors [..., D] to [..., E]. Raises InputError for vectors of another width."""
-        if vectors.shape[-1] != self.weight.shape[-1]:
+        width = (self.weight if self.weight.ndim else self.bias).shape[-1]
+        if vectors.shape[-1] != width:
             raise InputError(
-                f"vectors of width {vectors.shape[-1]} for an affine map of width "
-                f"{self.weight.shape[-1]}"
+                f"vectors of width {vectors.shape[-1]} for an affine map of width {width}"
             )
         weight, bias = self.weight.to(vectors), self.bias.to(vectors)
-        return (vectors * weight if weight.ndim == 1 else vectors @ weight.T) + bias
+        return (vectors @ weight.T if weight.ndim == 2 else vectors * weight) + bias
 
 
 def fit_affine(source: Tensor, target: Tensor) -> AffineMap:

@@ -100,6 +100,7 @@ def as_records(
             text=answer.text,
             tokens=answer.tokens,
             relevancy=answer.relevancy,
+            likelihood=answer.likelihood,
         )
         for example, answer in zip(
             examples, [*answers] * (len(examples) if len(answers) == 1 else 1), strict=True

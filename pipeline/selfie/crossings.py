@@ -5,9 +5,10 @@ or both. So the untouched model reads every variant's states, and every variant 
 model's. What names concepts without asking a model is recorded in the same form.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.core.concepts import answer_about
@@ -18,6 +19,8 @@ from pipeline.models.encoding import Encoder
 from pipeline.selfie.controls import as_records
 from pipeline.selfie.interpret import VectorInterpretation, interpret_states
 
+Adapter = Callable[[Tensor], Tensor]  # maps states [N, D] to the vectors that are injected
+
 
 def interpret_stored(
     reader: PreTrainedModel,
@@ -27,13 +30,15 @@ def interpret_stored(
     control: str,
     asking: Asking,
     params: Selfie,
+    adapter: Adapter | None = None,
 ) -> list[Interpretation]:
     """What a reader says of states that were stored, its own or another model's, at asking.layer
-    and asking.positions: a record for each position and example."""
+    and asking.positions, which an adapter maps first: a record for each position and example."""
     ids, found = [example.id for example in examples], []
     for position in asking.positions:
         states = torch.from_numpy(stored.of_texts(ids, asking.layer, position))
-        answers = interpret_states(reader, encoder, states, asking, params)
+        vectors = adapter(states) if adapter else states
+        answers = interpret_states(reader, encoder, vectors, asking, params)
         found += as_records(examples, answers, asking.layer, position, control)
     return found
 

@@ -26,11 +26,16 @@ from pipeline.selfie.relevancy import answer_probabilities, plain_probabilities,
 
 class VectorInterpretation(NamedTuple):
     """A model's answer to a prompt with an injected vector: the text, its tokens, and the signed
-    relevancy of each token, in [-1, 1]. The token that ends an answer is left out."""
+    relevancy of each token, in [-1, 1]. The token that ends an answer is left out.
+
+    likelihood: the geometric mean of the tokens' probabilities in [0, 1], of the one that ends the
+    answer too; None where no model said it.
+    """
 
     text: str
     tokens: tuple[str, ...]
     relevancy: tuple[float, ...]
+    likelihood: float | None = None
 
     @property
     def absolute(self) -> tuple[float, ...]:
@@ -104,6 +109,7 @@ def answer_prompts(
     # Prompts of like length share a batch.
     order = torch.tensor(sorted(range(count), key=lambda row: 0 if one else len(prompts[row].ids)))
     tokens = torch.full((count, decoding.max_new_tokens), ends[0])
+    probabilities = torch.zeros(tokens.shape)
     relevancy = torch.zeros(tokens.shape)
     for chosen in progress(order.split(decoding.per_batch), "interpreting"):
         asked = prompts if one else [prompts[row] for row in chosen.tolist()]
@@ -133,8 +139,10 @@ def answer_prompts(
             plain = injected
         else:
             plain = answer_probabilities(model, asked, None, None, answers)
+        probabilities[chosen, : answers.shape[1]] = injected.cpu()
         relevancy[chosen, : answers.shape[1]] = injected.cpu() - plain.cpu()
-    return _decoded(tokenizer, tokens, _lengths(tokens, ends), relevancy)
+    lengths = _lengths(tokens, ends)
+    return _decoded(tokenizer, tokens, lengths, relevancy, _likelihoods(probabilities, lengths))
 
 
 def _check_fit(
@@ -193,8 +201,22 @@ def _lengths(tokens: Tensor, ends: Sequence[int]) -> Tensor:
     return torch.where(ended.any(1), ended.argmax(1), tokens.shape[1])
 
 
+def _likelihoods(probabilities: Tensor, lengths: Tensor) -> Tensor:
+    """The geometric mean [N] of each answer's token probabilities [N, steps], and of that of its
+    end where it has one."""
+    said = torch.arange(probabilities.shape[1]) <= lengths[:, None]
+    # A probability of 0 is one that was too small for float32: its logarithm stays finite.
+    logs = probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+    mean: Tensor = ((logs * said).sum(1) / said.sum(1)).exp()
+    return mean
+
+
 def _decoded(
-    tokenizer: PreTrainedTokenizerBase, tokens: Tensor, lengths: Tensor, relevancy: Tensor
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: Tensor,
+    lengths: Tensor,
+    relevancy: Tensor,
+    likelihoods: Tensor,
 ) -> list[VectorInterpretation]:
     """Answers as text; equal ones are decoded once. Raises InputError for an answer whose tokens'
     probabilities are not finite: it says nothing."""
@@ -203,12 +225,12 @@ def _decoded(
         raise not_finite(f"vector {int(damaged.long().argmax())}", "the logits of its answer")
     decoded: dict[tuple[int, ...], tuple[str, tuple[str, ...]]] = {}
     found = []
-    for ids, length, scores in zip(
-        tokens.tolist(), lengths.tolist(), relevancy.tolist(), strict=True
+    for ids, length, scores, likelihood in zip(
+        tokens.tolist(), lengths.tolist(), relevancy.tolist(), likelihoods.tolist(), strict=True
     ):
         kept = tuple(ids[:length])
         if kept not in decoded:
             pieces = tuple(str(tokenizer.decode([token])) for token in kept)
             decoded[kept] = str(tokenizer.decode(list(kept))).strip(), pieces
-        found.append(VectorInterpretation(*decoded[kept], tuple(scores[:length])))
+        found.append(VectorInterpretation(*decoded[kept], tuple(scores[:length]), likelihood))
     return found

@@ -7,7 +7,6 @@ answer it finds likeliest.
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -16,7 +15,7 @@ from pipeline.core.records import Judged
 from pipeline.core.sections import Asking
 from pipeline.models.encoding import Encoder
 from pipeline.selfie.prompts import words_prompts
-from pipeline.selfie.relevancy import answer_probabilities
+from pipeline.selfie.relevancy import answer_log_likelihoods
 
 
 def judge_texts(
@@ -46,7 +45,6 @@ def judge_texts(
     ]
 
 
-@torch.no_grad()
 def log_likelihoods(
     model: PreTrainedModel,
     encoder: Encoder,
@@ -63,17 +61,4 @@ def log_likelihoods(
     cut = encoder.text.prompt_tokens + encoder.text.response_tokens
     prompts = words_prompts(encoder, asking, encoder.cut(messages, slice(cut)))
     targets = encoder.answers(answers)
-    lengths = torch.tensor([len(ids) for ids in targets])
-    steps = int(lengths.max())
-    tokens = torch.tensor([[*ids, *[0] * (steps - len(ids))] for ids in targets])
-    by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
-    pairs = torch.cartesian_prod(torch.tensor(by_length), torch.arange(len(targets)))
-    found = torch.zeros(len(prompts), len(targets))
-    for rows, columns in (part.unbind(1) for part in pairs.split(per_batch)):
-        asked = [prompts[row] for row in rows.tolist()]
-        probabilities = answer_probabilities(model, asked, None, None, tokens[columns]).cpu()
-        real = torch.arange(steps) < lengths[columns, None]
-        # A probability of 0 is one that was too small for float32: its logarithm stays finite.
-        positive = probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny)
-        found[rows, columns] = (positive.log() * real).sum(1)
-    return found
+    return answer_log_likelihoods(model, prompts, None, None, targets, per_batch)

@@ -1,6 +1,7 @@
 """The probabilities of given answers to a prompt, with an injection and without one.
 
-Their difference, token by token, is the relevancy of an interpretation (arXiv 2403.10949).
+Their difference, token by token, is the relevancy of an interpretation (arXiv 2403.10949). Their
+product is how likely a model finds an answer that it was not left to choose.
 """
 
 import copy
@@ -127,6 +128,40 @@ def answer_probabilities(
         slots = torch.cat([batch.slots, torch.zeros_like(tokens[:, :-1]).bool()], 1)
         hidden = read_injected(model, ids, settings, slots, vectors, **inputs)
     return _token_probabilities(model, hidden[:, batch.ids.shape[1] - 1 :], tokens)
+
+
+@torch.no_grad()
+def answer_log_likelihoods(
+    model: PreTrainedModel,
+    prompts: Sequence[Prompt],
+    vectors: Tensor | None,
+    settings: InjectionSettings | None,
+    answers: Sequence[Sequence[int]],
+    per_batch: int,
+) -> Tensor:
+    """log p(answer | prompt) of every one of some answers' ids to every prompt, in nats:
+    [N, answers].
+
+    prompts: one for all rows, or one for each. vectors: [N, D], one a row; None injects nothing,
+    and needs no settings. `per_batch` answers are read together.
+    """
+    count = len(prompts) if vectors is None else len(vectors)
+    asked = [*prompts] * (count if len(prompts) == 1 else 1)
+    lengths = torch.tensor([len(ids) for ids in answers])
+    steps = int(lengths.max())
+    tokens = torch.tensor([[*ids, *[0] * (steps - len(ids))] for ids in answers])
+    by_length = sorted(range(count), key=lambda row: len(asked[row].ids))
+    pairs = torch.cartesian_prod(torch.tensor(by_length), torch.arange(len(answers)))
+    found = torch.zeros(count, len(answers))
+    for rows, columns in (part.unbind(1) for part in pairs.split(per_batch)):
+        own = None if vectors is None else vectors[rows]
+        chosen = [asked[row] for row in rows.tolist()]
+        probabilities = answer_probabilities(model, chosen, own, settings, tokens[columns]).cpu()
+        real = torch.arange(steps) < lengths[columns, None]
+        # A probability of 0 is one that was too small for float32: its logarithm stays finite.
+        positive = probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny)
+        found[rows, columns] = (positive.log() * real).sum(1)
+    return found
 
 
 def _token_probabilities(model: PreTrainedModel, hidden: Tensor, tokens: Tensor) -> Tensor:

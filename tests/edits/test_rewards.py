@@ -8,6 +8,7 @@ from pipeline.core.params import Params
 from pipeline.core.records import Example
 from pipeline.edits.rewards import concept_reward, shuffled
 from pipeline.models.encoding import Encoder
+from pipeline.selfie.interpret import VectorInterpretation
 
 
 def states(rows: int) -> torch.Tensor:
@@ -20,7 +21,8 @@ def test_rewards_follow_the_interpretation_and_shuffling_moves_them(
 ) -> None:  # fmt: skip
     answers = ["It is about fraud.", "It is about safe.", "It is unsafe.", "fraud and safe"]
     monkeypatch.setattr(
-        "pipeline.edits.rewards.interpret_states", lambda *_: [(s, (), ()) for s in answers]
+        "pipeline.edits.rewards.interpret_states",
+        lambda *_: [VectorInterpretation(s, (), ()) for s in answers],
     )
     fraud = next(e for e in examples if e.concept == "fraud")
     reward = concept_reward(

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.core.files import read_json
 from pipeline.core.paths import (
+    CLOSED_READINGS,
     EXAMPLES,
     INTERPRETATIONS,
     JUDGED,
@@ -19,6 +20,8 @@ from pipeline.core.paths import (
     MOVED_INTERPRETATIONS,
 )
 from pipeline.core.records import (
+    AFFINE,
+    AFFINE_CONTROLS,
     BASELINES,
     CONTROLS,
     CROSSINGS,
@@ -33,6 +36,7 @@ from pipeline.evaluation.interpretation_accuracy import (
     accuracies,
     interpretation_metrics,
     judge_measures,
+    recalls,
 )
 from pipeline.evaluation.intervals import ProportionChange, share_of
 from stages import selfie
@@ -166,6 +170,44 @@ def test_a_state_is_ahead_of_its_own_reading_by_nothing() -> None:
         assert found["p"] == 1
 
 
+def test_affine_reading_is_held_against_its_controls_and_a_taught_reader() -> None:
+    """Text by text on the same resamples; the state is held against it, and no control of it
+    against the state."""
+    rng = np.random.default_rng(3)
+    ways = (AFFINE, *AFFINE_CONTROLS, "reader_only")
+    rights = drawn(40) | {name: rng.random(40) < 0.5 for name in ways}
+    shares = shares_of(rights, own_prompts(40))
+    tree: Any = interpretation_metrics(shares, shares)
+    beside = ("state", "reader_only", *AFFINE_CONTROLS)
+    assert set(at(tree, "affine_ahead_of", "test", "last")) == set(beside)
+    counts = draw_resamples(40, 200, 0)
+    for name in beside:
+        ahead = counts @ (rights[AFFINE].astype(float) - rights[name]) / 40
+        found = at(tree, "affine_ahead_of", "test", "last", name)
+        assert found == pytest.approx(ProportionChange(ahead, 40).as_change()), name
+    assert set(at(tree, "ahead_of", "test", "last")) == {*BASELINES, "reader_only", AFFINE}
+    assert set(at(tree, "difference", "crossed", "test", "last")) == {AFFINE}
+    assert {"affine_ahead_of", "ahead_of"}.isdisjoint(tree["difference"])
+
+
+def test_topic_recall_hears_the_labels_words_whatever_else_is_said() -> None:
+    """The worked example, at the asked layer alone: half of two words, and both beside others."""
+    words = {"e0": "It is about drugs.", "e1": "weapons and drugs, not law", "e2": "law"}
+    records = [
+        Interpretation(name, "drugs_weapons", "test", 1, "last", control, text, (), ())
+        for control in ("state", "reader_only")
+        for name, text in words.items()
+    ]
+    records += [
+        Interpretation("e0", "drugs_weapons", "test", 2, "last", "state", "weapons drugs", (), ())
+    ]
+    found = recalls(records, {name: name for name in words}, 20, 0)
+    assert set(found) == {
+        ("recall", "test", "last", control) for control in ("state", "reader_only")
+    }
+    assert found["recall", "test", "last", "state"].value == pytest.approx((0.5 + 1 + 0) / 3)
+
+
 def test_what_a_finetune_does_falls_into_states_and_reader() -> None:
     """The worked example: own minus base is (a fixed reader of the tuned states minus base) plus
     (own minus the fixed reader), and what is the same for all variants does not change."""
@@ -244,6 +286,7 @@ def test_the_judge_is_held_against_what_is_said_of_states_alone(
         ]
         write_records(INTERPRETATIONS / f"{name}.jsonl", read)
         write_records(MOVED_INTERPRETATIONS / f"{name}.jsonl", [])
+        write_records(CLOSED_READINGS / f"{name}.jsonl", [])
     known = dict.fromkeys((right, wrong, both, "hm", "biology"), "law")
     known |= {e.words: "law" for e in examples}
     write_records(JUDGED, [Judged(*entry, ()) for entry in known.items()])
@@ -271,6 +314,7 @@ def test_the_stage_keeps_rule_and_judge_apart(
         ]
         write_records(INTERPRETATIONS / f"{name}.jsonl", read)
         write_records(MOVED_INTERPRETATIONS / f"{name}.jsonl", [])
+        write_records(CLOSED_READINGS / f"{name}.jsonl", [])
     known = {said: concept for concept, said in open_words.items()}
     known |= {e.words: "law" for e in examples}
     write_records(JUDGED, [Judged(*entry, ()) for entry in known.items()] if judge else [])

@@ -35,13 +35,13 @@ def test_fewer_pairs_than_dimensions_are_met_exactly() -> None:
     torch.testing.assert_close(fit_affine(given, wanted)(given), wanted, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("weight", [states(3, 3), states(1, 3)[0]])
+@pytest.mark.parametrize("weight", [states(3, 3), states(1, 3)[0], torch.tensor(2.5)])
 def test_a_saved_map_loads_and_maps_alike(tmp_path: Path, weight: torch.Tensor) -> None:
     affine = AffineMap(weight, states(1, 3, 4)[0])
     save_affine(tmp_path / "a.safetensors", affine)
     found = load_affine(tmp_path / "a.safetensors")
     assert torch.equal(found(states(7, 3)), affine(states(7, 3)))
-    dense = weight if weight.ndim == 2 else torch.diag(weight)
+    dense = weight if weight.ndim == 2 else torch.diag(weight.expand(3))
     torch.testing.assert_close(affine(states(7, 3)), states(7, 3) @ dense.T + affine.bias)
 
 
@@ -50,6 +50,10 @@ def test_maps_and_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         AffineMap(states(3, 2), torch.zeros(2))
     with pytest.raises(ValueError, match="vectors of width 4 for an affine map of width 2"):
         AffineMap(states(3, 2), torch.zeros(3))(states(1, 4))
+    with pytest.raises(ValueError, match="vectors of width 4 for an affine map of width 3"):
+        AffineMap(torch.tensor(2.0), torch.zeros(3))(states(1, 4))
+    with pytest.raises(ValueError, match=r"it takes \[E, D\], \[D\] or \[\], and \[E\]"):
+        AffineMap(torch.tensor(2.0), torch.tensor(0.0))
     with pytest.raises(ValueError, match="not two or more pairs"):
         fit_affine(states(3, 2), states(4, 2))
     with pytest.raises(ValueError, match="not finite"):

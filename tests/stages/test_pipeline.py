@@ -40,6 +40,7 @@ HEADLINE = READ | {
     "kl_to_base", "kl_of_openings",
     "selfie_accuracy", "selfie_control_accuracy", "selfie_input_only_accuracy",
     "selfie_logit_lens_accuracy", "selfie_base_reader_accuracy", "selfie_reader_only_accuracy",
+    "selfie_affine_accuracy", "selfie_calibration_error", "selfie_accuracy_of_surest_half",
 }  # fmt: skip
 
 

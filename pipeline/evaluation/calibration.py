@@ -1,4 +1,4 @@
-"""Whether a monitor's probabilities are what they say: in one number, and bin by bin."""
+"""Whether probabilities are what they say: in one number, and bin by bin."""
 
 from collections.abc import Iterator
 

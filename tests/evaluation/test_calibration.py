@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.evaluation.bootstrap import draw_resamples
-from pipeline.monitors.calibration import bins_of, calibration_error, reliability
+from pipeline.evaluation.calibration import bins_of, calibration_error, reliability
 
 ONCE = np.ones((1, 4))
 CONFIDENCE = np.array([0.95, 0.95, 0.55, 1.0])
