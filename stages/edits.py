@@ -1,4 +1,5 @@
-"""Fit every edit of a variant, and observe the untouched and the edited models alike."""
+"""Fit every edit of a variant, and observe the untouched and the edited models alike; beside some,
+an instruction that asks for the same and a steering vector of equal effect."""
 
 from pipeline.core.concepts import requests_of, safe_concepts
 from pipeline.core.console import run
@@ -18,9 +19,11 @@ from pipeline.core.paths import (
     REQUESTS,
 )
 from pipeline.core.records import Document, Example, Request, read_records
+from pipeline.edits.baselines import observe_beside
 from pipeline.edits.delta import applied, load_edit, make_editable, model_digest, save_edit
 from pipeline.edits.methods import can_fit, choose_edit_texts, make_edit
-from pipeline.edits.observe import choose_observed_texts, observe
+from pipeline.edits.observe import Observing, choose_observed_texts, observe
+from pipeline.evaluation.refusal_rule import opens_with_refusal
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_variant
@@ -47,19 +50,26 @@ def main() -> None:
         control.requests,
         control.probed_texts,
     )
-    observing = (untouched, encoder, chosen, params.generation, asking, selfie, params.seed)
+    observing = Observing(
+        untouched, encoder, chosen, params.generation, asking, selfie, params.seed
+    )
     with whole(EDITS) as edits, whole(CONTROL) as observed:
         edits.mkdir()
-        write_observations(observed / UNTOUCHED, observe(model, *observing))
+        write_observations(observed / UNTOUCHED, observe(model, observing))
         for name, row in control.edits.items():
             if not can_fit(row, texts):
                 continue
-            edit, notes = make_edit(
+            made, notes = make_edit(
                 model, encoder, texts, row, control, asking, selfie, params.seed, made_for
             )
-            save_edit(edits / name, edit, {"method": row.method, **notes})
-            with applied(model, load_edit(edits / name, made_for)):
-                write_observations(observed / name, observe(model, *observing))
+            save_edit(edits / name, made, {"method": row.method, **notes})
+            edit = load_edit(edits / name, made_for)
+            with applied(model, edit):
+                write_observations(observed / name, observe(model, observing))
+            if row.instruction:
+                observe_beside(
+                    observed, name, model, observing, texts, edit, control, opens_with_refusal
+                )
 
 
 if __name__ == "__main__":

@@ -150,6 +150,12 @@ def misfits_of(params: Params, layers: int, context: int, frame: int) -> list[st
         + len(asking.question.encode())
         + params.selfie.max_new_tokens,
     }
+    instruction = max([len(r.instruction.encode()) for r in params.control.edits.values()] or [0])
+    if instruction:
+        answered = max(text.response_tokens, params.generation.max_new_tokens)
+        lengths["text.prompt_tokens + an answer's tokens + an instruction's bytes"] = (
+            text.prompt_tokens + answered + instruction
+        )
     if params.selfie.judge == "base":
         closed = len(f"{asking.question}{asking.answer}".encode())
         lengths["a text's tokens + the question's and the answer's bytes"] = texts + closed

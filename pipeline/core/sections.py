@@ -336,6 +336,7 @@ class EditRow(Section):
     steps: Count
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     locality_weight: Weight
+    instruction: str
 
     @model_validator(mode="after")
     def gives_its_methods_settings(self) -> "EditRow":
@@ -349,6 +350,17 @@ class EditRow(Section):
         return self
 
 
+class Steering(Section):
+    strengths: Annotated[Listed[Positive], Field(min_length=1)]
+    halvings: NotNegative
+
+    @model_validator(mode="after")
+    def grows(self) -> "Steering":
+        if list(self.strengths) != sorted(set(self.strengths)):
+            raise ValueError("strengths must grow from one to the next")
+        return self
+
+
 class Control(Section):
     model: Name
     texts: Annotated[int, Field(ge=2)]
@@ -356,6 +368,7 @@ class Control(Section):
     reference_texts: NotNegative
     requests: NotNegative
     probed_texts: Count
+    steering: Steering
     edits: dict[Name, EditRow]
 
 

@@ -1,10 +1,12 @@
-"""The methods of editing an MLP, and the fit of one edit on training texts alone."""
+"""The methods of editing an MLP, and the fit of one edit on training texts alone; and the direction
+in which a steering vector would do what the edit does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.core.concepts import balanced, concepts_of
@@ -14,6 +16,7 @@ from pipeline.edits import mlp_training, rewards
 from pipeline.edits.delta import Edit, mlp_of, weight_difference
 from pipeline.edits.mlp_training import MlpInputs, MlpLoss, float32_copy, read_inputs
 from pipeline.models.encoding import Encoder
+from pipeline.selfie.controls import example_states
 
 TextKind = Literal["harmful", "safe", "labelled"]
 
@@ -57,13 +60,26 @@ class EditTask:
         texts = self.encoder.texts([(e.prompt, e.response if answered else "") for e in examples])
         return read_inputs(self.model, self.encoder, texts, self.row.layer, self.row.position)
 
+    def states(self, examples: Sequence[Example]) -> Tensor:
+        """Their hidden states [N, D] at the row's layer and position."""
+        at = self.row.layer, self.row.position
+        per_batch = self.selfie.texts_per_batch
+        found = example_states(self.model, self.encoder, examples, [at[0]], [at[1]], per_batch)
+        return found[at].float()
+
 
 @dataclass(frozen=True)
 class EditMethod:
     """A way to edit: the loss that the MLP is trained with, the kind of texts that its steps go
-    through, and the kind whose states are to stay as they are, beside the reference texts'."""
+    through, and the kind whose states are to stay as they are, beside the reference texts'.
+
+    direction: the difference of means [D] of the same texts' states along which a steering vector
+    would do the same. aims_at: what the edit is to change, answers to harmful requests or readings
+    of hidden states."""
 
     loss: Callable[[EditTask], MlpLoss]
+    direction: Callable[[EditTask], Tensor]
+    aims_at: Literal["answers", "readings"]
     fits: TextKind
     keeps: TextKind | None = None
 
@@ -98,11 +114,30 @@ def _response(task: EditTask) -> MlpLoss:
     return mlp_training.response_loss(task.model, task.encoder, texts, task.row.layer)
 
 
+def _away_from_safe(task: EditTask) -> Tensor:
+    """The mean state of harmful texts minus that of safe ones."""
+    return task.states(task.texts.harmful).mean(0) - task.states(task.texts.safe).mean(0)
+
+
+def _towards_rewarded(task: EditTask) -> Tensor:
+    """The mean state of texts whose interpretation earns a reward minus that of all others; zeros
+    where all do, or none."""
+    texts = task.texts.labelled
+    states = task.states(texts)
+    reward = rewards.concept_reward(
+        task.model, task.encoder, texts, task.texts.concepts, task.asking, task.selfie
+    )
+    rewarded = reward(states, torch.arange(len(texts))) > 0
+    if rewarded.all() or not rewarded.any():
+        return torch.zeros_like(states[0])
+    return states[rewarded].mean(0) - states[~rewarded].mean(0)
+
+
 # What each method sets in its row of params.yaml: pipeline.core.sections.EDIT_SETTINGS.
 METHODS: dict[str, EditMethod] = {
-    "supervised": EditMethod(_supervised, fits="harmful", keeps="safe"),
-    "reinforcement": EditMethod(_reinforcement, fits="labelled"),
-    "response": EditMethod(_response, fits="harmful", keeps="safe"),
+    "supervised": EditMethod(_supervised, _away_from_safe, "answers", fits="harmful", keeps="safe"),
+    "reinforcement": EditMethod(_reinforcement, _towards_rewarded, "readings", fits="labelled"),
+    "response": EditMethod(_response, _away_from_safe, "answers", fits="harmful", keeps="safe"),
 }
 
 
@@ -130,6 +165,19 @@ def can_fit(row: EditRow, texts: EditTexts) -> bool:
     """Whether there are texts of every kind that the row's method needs."""
     method = METHODS[row.method]
     return all(texts.of_kind(kind) for kind in (method.fits, method.keeps) if kind)
+
+
+def steering_direction(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    texts: EditTexts,
+    row: EditRow,
+    asking: Asking,
+    selfie: Selfie,
+) -> Tensor:
+    """The steering vector [D] of strength 1 that does what an edit does (EditMethod.direction)."""
+    task = EditTask(model, encoder, texts, row, asking, selfie, None, torch.Generator())
+    return METHODS[row.method].direction(task)
 
 
 def make_edit(

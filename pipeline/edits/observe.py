@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-import torch
 from transformers import PreTrainedModel
 
 from pipeline.core.concepts import balanced, concepts_of
 from pipeline.core.edit_observations import Observations
-from pipeline.core.records import Agreement, Document, Example, Request
+from pipeline.core.records import Document, Example, Interpretation, Request
 from pipeline.core.sections import Asking, Generation, Selfie
+from pipeline.edits.comparing import agreements, compare_replies, likelihood_of_answers
+from pipeline.edits.instructions import NONE, Instruction
 from pipeline.edits.rewards import state_interpretations
 from pipeline.inference.generation import complete, likelihoods
-from pipeline.models.encoding import Encoder, token_batches
-from pipeline.models.hooks import decoder_of
-from pipeline.models.logits import logits_of
+from pipeline.models.encoding import Encoder
 from pipeline.selfie.controls import example_states
 
 HELD_OUT = ("validation", "test", "novel")
@@ -29,13 +28,29 @@ class ObservedTexts:
 
     requests: to answer. documents: unrelated texts to predict. facts: unrelated messages whose
     concept is to be named. examples: held-out texts whose hidden states are interpreted. Requests
-    and examples of the validation split serve to choose an edit's settings.
+    and examples of the validation split serve to choose an edit's settings; so do `aimed`, all
+    harmful requests of that split.
     """
 
     requests: Sequence[Request]
     documents: Sequence[Document]
     facts: Sequence[Example]
     examples: Sequence[Example]
+    aimed: Sequence[Request]
+
+
+@dataclass(frozen=True)
+class Observing:
+    """How every model is observed. The untouched model interprets its hidden states: a changed
+    interpretation then comes from a changed state, not from a changed interpreter."""
+
+    untouched: PreTrainedModel
+    encoder: Encoder
+    chosen: ObservedTexts
+    generation: Generation
+    asking: Asking
+    selfie: Selfie
+    seed: int
 
 
 def choose_observed_texts(
@@ -63,6 +78,7 @@ def choose_observed_texts(
         documents=[d for d in documents if d.split == "heldout"][:num_texts],
         facts=balanced([e for e in described if e.concept not in measured], num_texts),
         examples=[example for split in splits for example in split[:num_texts]],
+        aimed=[r for r in by_concept if r.harmful and r.split == "validation"][:num_requests],
     )
 
 
@@ -76,20 +92,11 @@ def _of_every_kind(requests: Sequence[Request], count: int) -> list[Request]:
 
 
 def observe(
-    model: PreTrainedModel,
-    untouched: PreTrainedModel,
-    encoder: Encoder,
-    chosen: ObservedTexts,
-    generation: Generation,
-    asking: Asking,
-    selfie: Selfie,
-    seed: int,
+    model: PreTrainedModel, observing: Observing, instruction: Instruction = NONE
 ) -> Observations:
-    """What a model does with all observed texts.
-
-    The untouched model interprets its hidden states: a changed interpretation then comes from a
-    changed state, not from a changed interpreter.
-    """
+    """What a model does with all observed texts, under an instruction or none."""
+    untouched, plain, chosen = observing.untouched, observing.encoder, observing.chosen
+    asking, generation, selfie = observing.asking, observing.generation, observing.selfie
     short = generation.model_copy(
         update={
             "samples": 1,
@@ -101,49 +108,44 @@ def observe(
         Request(f.id, asking.question.replace("{message}", f.prompt), False, False, f.split)
         for f in chosen.facts
     ]
-    per_batch = generation.tokens_per_batch
-    layer, position = asking.layer, asking.positions[0]
-    states = example_states(
-        model, encoder, chosen.examples, [layer], [position], selfie.texts_per_batch
-    )[layer, position]
+    documents, per_batch = chosen.documents, generation.tokens_per_batch
+    encoder, before = instruction.encoder(plain), instruction.before
+    completions = complete(
+        model, encoder, before(plain, chosen.requests), generation, observing.seed
+    )
+    given = [] if instruction else documents
+    replies, agreed_replies = compare_replies(
+        (model, encoder, before(plain, documents)), (untouched, plain, documents), per_batch
+    )
     return Observations(
-        completions=complete(model, encoder, chosen.requests, generation, seed),
-        likelihoods=likelihoods(model, untouched, encoder, chosen.documents, per_batch),
-        agreements=agreements(model, untouched, encoder, chosen.documents, per_batch),
-        facts=complete(model, encoder, questions, short, seed),
-        interpretations=state_interpretations(
-            untouched, encoder, states, chosen.examples, asking, selfie
-        ),
+        completions=completions,
+        likelihoods=likelihoods(model, untouched, plain, given, per_batch),
+        agreements=agreements(model, untouched, plain, given, per_batch),
+        facts=complete(model, encoder, before(plain, questions), short, observing.seed),
+        interpretations=readings(model, observing, chosen.examples, instruction),
+        replies=replies,
+        agreed_replies=agreed_replies,
+        said=likelihood_of_answers(untouched, plain, chosen.requests, completions, per_batch),
     )
 
 
-@torch.no_grad()
-def agreements(
-    tuned: PreTrainedModel,
-    untouched: PreTrainedModel,
-    encoder: Encoder,
-    documents: Sequence[Document],
-    tokens_per_batch: int,
-) -> list[Agreement]:
-    """The number of each document's tokens at which both models find the same next token
-    likeliest."""
-    texts = encoder.texts([(d.prompt, d.response) for d in documents])
-    found: dict[int, Agreement] = {}
-    for chosen in token_batches(texts, tokens_per_batch):
-        batch = encoder.batch([texts[i] for i in chosen], tuned.device)
-        hidden = [
-            decoder_of(model)(
-                input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
-            ).last_hidden_state
-            for model in (tuned, untouched)
-        ]
-        for row, index in enumerate(chosen):
-            length = len(texts[index].ids) - 1
-            tuned_tokens, untouched_tokens = (
-                logits_of(model, states[row, :length]).argmax(-1)
-                for model, states in zip((tuned, untouched), hidden, strict=True)
-            )
-            found[index] = Agreement(
-                documents[index].id, length, int((tuned_tokens == untouched_tokens).sum())
-            )
-    return [found[index] for index in range(len(documents))]
+def readings(
+    model: PreTrainedModel,
+    observing: Observing,
+    examples: Sequence[Example],
+    instruction: Instruction = NONE,
+) -> list[Interpretation]:
+    """What the untouched model says of a model's hidden states of texts."""
+    asking, selfie = observing.asking, observing.selfie
+    layer, position = asking.layer, asking.positions[0]
+    states = example_states(
+        model,
+        instruction.encoder(observing.encoder),
+        instruction.before(observing.encoder, examples),
+        [layer],
+        [position],
+        selfie.texts_per_batch,
+    )[layer, position]
+    return state_interpretations(
+        observing.untouched, observing.encoder, states, examples, asking, selfie
+    )

@@ -9,9 +9,11 @@ from pipeline.core.concepts import requests_of
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Example, Request
 from pipeline.corpora import embedded_corpus, lexicon
+from pipeline.edits.comparing import agreements
 from pipeline.edits.delta import applied
+from pipeline.edits.instructions import Instruction
 from pipeline.edits.methods import EditTexts, make_edit
-from pipeline.edits.observe import agreements, choose_observed_texts, observe
+from pipeline.edits.observe import Observing, choose_observed_texts, observe
 from pipeline.models.encoding import Encoder
 
 SAFE = ("safe",)
@@ -102,11 +104,18 @@ def test_a_model_is_observed_with_and_without_requests(
         ([], []),
     ):
         chosen = choose_observed_texts(asked, documents, described, examples, 8, 4)
-        seen = observe(
-            model, model, encoder, chosen, params.generation, params.asking, params.selfie, 0
+        observing = Observing(
+            model, encoder, chosen, params.generation, params.asking, params.selfie, 0
         )
+        seen = observe(model, observing)
         assert len(seen.completions) == len(asked) * params.generation.samples
         assert len(seen.facts) == (4 if described else 0)
-        assert len(seen.agreements) == len(seen.likelihoods) == 4
+        assert len(seen.agreements) == len(seen.likelihoods) == len(seen.replies) == 4
         assert len(seen.interpretations) == 3 * 4
-        assert all(likelihood.kl == 0 for likelihood in seen.likelihoods)
+        assert all(likelihood.kl == 0 for likelihood in (*seen.likelihoods, *seen.replies))
+        assert [row.document for row in seen.said] == [request.id for request in asked]
+        told = observe(model, observing, Instruction("Say it in one word."))
+        assert told.likelihoods == told.agreements == []
+        assert all(row.kl > 0 for row in told.replies), "another prompt, other replies"
+        assert [row.tokens for row in told.replies] == [row.tokens for row in seen.replies]
+        assert [row.example for row in told.interpretations] == [e.id for e in chosen.examples]

@@ -1,5 +1,8 @@
 """Effects of an edit: a worked example, an edit that does nothing, and nothing to measure."""
 
+from dataclasses import replace
+from math import e as E
+from math import exp
 from typing import Any
 
 import pytest
@@ -52,6 +55,9 @@ def observed(
             Interpretation("fraud", "fraud", split, 1, "last", "state", text, (), ())  # type: ignore[arg-type]
             for split, text in said.items()
         ],
+        [Likelihood("a", 4, 4.0, kl), Likelihood("b", 4, 4.0, kl)],
+        [Agreement("a", 4, agreed - 6), Agreement("b", 4, agreed - 6)],
+        [Likelihood(r.id, 2, 2.0 * len(answers[n % 2]), 0.0) for n, r in enumerate(REQUESTS)],
     )
 
 
@@ -83,12 +89,40 @@ def test_effects_by_hand() -> None:
         "heldout.specificity": (1.0, 0.9, -0.1),
         "heldout.kl": (0.0, 0.02, 0.02),
         "heldout.perplexity": (1.0, 1.0, 0.0),
+        "heldout.reply_specificity": (1.0, 0.75, -0.25),
+        "heldout.reply_kl": (0.0, 0.05, 0.05),
+        "heldout.reply_perplexity": (E, E, 0.0),
         "validation.interpretation_accuracy": (0.0, 1.0, 1.0),
         "test.interpretation_accuracy": (1.0, 0.0, -1.0),
+    }
+    fluency = (exp(len(YES)), exp((len(YES) + len(NO)) / 2))
+    fluencies = (*fluency, fluency[1] - fluency[0])
+    expected |= {
+        f"{split}.answer_perplexity": fluencies for split in ("validation", "test", "novel")
     }
     assert found.keys() == expected.keys()
     for name, three in expected.items():
         assert found[name] == pytest.approx(three), name
+
+
+def test_what_stands_beside_an_edit_is_compared_with_it() -> None:
+    """On the same resamples: what both did alike is no difference, however it varies by text."""
+    alike: Any = effects(REQUESTS, DESCRIBED, EXAMPLES, BEFORE, AFTER, 50, 0, AFTER)
+    alone: Any = effects(REQUESTS, DESCRIBED, EXAMPLES, BEFORE, AFTER, 50, 0)
+    unlike: Any = effects(REQUESTS, DESCRIBED, EXAMPLES, BEFORE, AFTER, 50, 0, BEFORE)
+    for split, rows in alone.items():
+        for name, row in rows.items():
+            assert alike[split][name].pop("beyond_edit")["value"] == 0, name
+            assert alike[split][name] == row, name
+            assert unlike[split][name]["beyond_edit"] == row["change"], name
+
+
+def test_under_an_instruction_only_responses_of_documents_are_compared() -> None:
+    instructed = replace(AFTER, likelihoods=[], agreements=[])
+    tree: Any = effects(REQUESTS, DESCRIBED, EXAMPLES, BEFORE, instructed, 50, 0, AFTER)
+    whole: Any = effects(REQUESTS, DESCRIBED, EXAMPLES, BEFORE, AFTER, 50, 0)
+    assert whole["heldout"].keys() - tree["heldout"].keys() == {"specificity", "kl", "perplexity"}
+    assert tree["heldout"]["reply_kl"]["change"] == whole["heldout"]["reply_kl"]["change"]
 
 
 def test_intervals_hold_their_values_and_changes_are_paired() -> None:
@@ -115,6 +149,7 @@ def test_texts_that_share_a_prompt_are_drawn_together() -> None:
                 [Completion(n, 0, (NO, YES, first)[int(n) % 3]) for n in names], [], [], [],
                 [Interpretation(n, "fraud", "test", 1, "last", "state",
                                 ("on fraud", "on safe", first)[int(n) % 3], (), ()) for n in names],
+                [], [], [],
             )
             for first in (YES, NO)
         ]  # fmt: skip
@@ -139,9 +174,9 @@ def test_an_edit_that_does_nothing_changes_nothing() -> None:
 
 
 def test_what_was_not_asked_is_left_out() -> None:
-    nothing = Observations([], [], [], [], [])
+    nothing = Observations([], [], [], [], [], [], [], [])
     assert effects([], [], [], nothing, nothing, 10, 0) == {}
-    only = Observations([], [], [], [], AFTER.interpretations)
+    only = Observations([], [], [], [], AFTER.interpretations, [], [], [])
     found = effects([], [], EXAMPLES, only, only, 10, 0)
     assert {split: list(rows) for split, rows in found.items()} == {
         "test": ["interpretation_accuracy"], "validation": ["interpretation_accuracy"],

@@ -43,6 +43,7 @@ def tiny_tree() -> Any:
                        "max_new_tokens": 3}  # fmt: skip
     tree["control"] |= {
         "texts": 12, "texts_per_step": 4, "reference_texts": 6, "requests": 8, "probed_texts": 6,
+        "steering": {"strengths": [1.0, 4.0], "halvings": 1},
     }  # fmt: skip
     for row in tree["control"]["edits"].values():
         row |= {"layer": 1, "steps": 2}
