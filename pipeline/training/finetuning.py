@@ -87,7 +87,8 @@ def finetune(
     steps = progress(range(run.done + 1, variant.steps + 1), "finetuning")
     for step in steps:
         torch.manual_seed(seed + step + 1000003 * distributed.rank())  # decides dropout alone
-        terms = objective(step_texts(objective.finetuned.encoder, data, params, seed, step))
+        texts = step_texts(objective.finetuned.encoder, data, params, seed, step)
+        terms = objective(dataclasses.replace(texts, progress=step / variant.steps))
         try:
             steps.say(step=step, loss=run.learn(terms, weights, params))
         except InputError:

@@ -51,12 +51,13 @@ def rerouting(read: StepRead) -> Tensor:
     """A rival: circuit breakers (arXiv 2406.04313, Algorithm 1). States of texts with a harmful
     answer turn away from what they were, and those of the other texts stay.
 
-    The published schedule, which trades the one for the other over the steps, is left out: both
-    weigh the same throughout. Distances are shares of the states' length.
+    As published, turning weighs 1 - t/2 and keeping t/2, with t from 0 to 1 over the finetune. At
+    the start, where both cost next to nothing, keeping would win: it costs in proportion to a
+    movement, and turning a cosine with its square. Distances are shares of the states' length.
     """
-    views = view_states(read)
+    views, kept = view_states(read), read.progress / 2
     turned = views.mean(losses.turned_back(views.tuned, views.frozen), views.harmful)
-    return turned + views.mean(views.moved(), ~views.harmful)
+    return (1 - kept) * turned + kept * views.mean(views.moved(), ~views.harmful)
 
 
 def bending(read: StepRead) -> Tensor:

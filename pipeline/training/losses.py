@@ -109,9 +109,10 @@ def turned_back(tuned: Tensor, frozen: Tensor) -> Tensor:
     """max(0, cos(tuned, frozen)) of each state: [..., D] to [...]. It is 0 where a state points
     nowhere near the frozen model's (circuit breakers, arXiv 2406.04313, Algorithm 1).
 
-    At 1, where every finetune starts, its gradient is 0 but for rounding and dropout.
+    The frozen model's states are rounded to bfloat16, in which the published code runs: a finetune
+    starts where both models are one, the cosine is 1 and its gradient 0 but for that rounding.
     """
-    return F.cosine_similarity(_wide(tuned), _wide(frozen), dim=-1).relu()
+    return F.cosine_similarity(_wide(tuned), _wide(frozen.bfloat16()), dim=-1).relu()
 
 
 def mean_cosine(states: Tensor) -> Tensor:

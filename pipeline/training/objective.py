@@ -84,7 +84,7 @@ class Objective:
         layout = lay_out(texts, rest.values())
         if layout.row:
             measured = any(term.distances for term in rest.values())
-            read = self.read(layout, texts.labels, measured, texts.harmful)
+            read = self.read(layout, texts.labels, measured, texts.harmful, texts.progress)
             values |= {name: term.value(read) for name, term in rest.items()}
         weights = weights_of(self.finetuned.variant)
         if weights["penalty"]:
@@ -161,6 +161,7 @@ class Objective:
         labels: Tensor = NOTHING,
         measured: bool = False,
         harmful: Tensor = NOTHING,
+        progress: float = 0.0,
     ) -> StepRead:
         """Read a row, each text as far as the layout says; measured: with the distances of retained
         texts' states."""
@@ -198,6 +199,7 @@ class Objective:
             frozen=frozen,
             distances=torch.stack(distances) if distances else NOTHING,
             harmful=harmful,
+            progress=progress,
         )
 
     def frozen(self, row: PackedRow, kept: int) -> Frozen:

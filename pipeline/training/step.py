@@ -35,6 +35,7 @@ class StepTexts:
     retained: Sequence[Encoded] = ()
     answered: Sequence[Encoded] = ()
     harmful: Tensor = NOTHING
+    progress: float = 0.0  # of the finetune, from 0 to 1
 
 
 class Depth(IntEnum):
@@ -171,6 +172,7 @@ class StepRead:
     frozen: Frozen
     distances: Tensor
     harmful: Tensor = NOTHING
+    progress: float = 0.0
 
     def tokens(self, kind: StepTextKind) -> slice:
         """Where in the row the tokens of a kind of text stand."""

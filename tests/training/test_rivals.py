@@ -59,7 +59,8 @@ def test_rivals_equal_texts_one_by_one(
     objective = moved_objective(params, encoder, model, target_layers=LAYERS)
     texts = [encoder(e.prompt, e.response) for e in examples[:6]]
     views = StepTexts(texts[:3], texts[3:], torch.arange(3), retained=texts[:2], harmful=HARMFUL)
-    read = objective.read(lay_out(views, [RIVALS[name]]), views.labels, harmful=HARMFUL)
+    layout = lay_out(views, [RIVALS[name]])
+    read = objective.read(layout, views.labels, harmful=HARMFUL, progress=0.5)
     found = RIVALS[name].value(read)
     turned, moved = [], {True: [], False: []}
     ends: list[list[Tensor]] = [[], []]
@@ -70,7 +71,8 @@ def test_rivals_equal_texts_one_by_one(
         )
         moved[harmful].append(distance)
         if harmful:
-            cosines = [torch.cosine_similarity(t, f) for t, f in zip(tuned, frozen, strict=True)]
+            rounded = [states.bfloat16().float() for states in frozen]
+            cosines = [torch.cosine_similarity(t, f) for t, f in zip(tuned, rounded, strict=True)]
             turned.append(torch.stack(cosines).clamp(min=0))
             for at_layer, states in zip(ends, tuned, strict=True):
                 at_layer.append(states[text.prompt_end])
@@ -80,7 +82,7 @@ def test_rivals_equal_texts_one_by_one(
         of_two = [(0, 1), (0, 2), (1, 2)]
         alike += [torch.cosine_similarity(at_layer[i], at_layer[j], dim=0) for i, j in of_two]
     expected = {
-        "rerouting": torch.cat(turned, 1).mean() + kept,
+        "rerouting": 0.75 * torch.cat(turned, 1).mean() + 0.25 * kept,
         "bending": (kept - left) / 2 + (1 - torch.stack(alike).mean()) / 10,
     }[name]
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
@@ -92,11 +94,12 @@ def test_rivals_equal_texts_one_by_one(
 def test_without_a_harmful_text_a_rival_only_keeps(
     name: str, params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
 ) -> None:
+    """With half its weight; rerouting at the end of the finetune."""
     objective = moved_objective(params, encoder, model, target_layers=LAYERS)
     texts = [encoder(e.prompt, e.response) for e in examples[:4]]
     none = torch.zeros(2, 2, dtype=torch.bool)
     views = StepTexts(texts[:2], texts[2:], torch.arange(2), harmful=none)
-    read = objective.read(lay_out(views, [RIVALS[name]]), views.labels, harmful=none)
+    read = objective.read(lay_out(views, [RIVALS[name]]), views.labels, harmful=none, progress=1.0)
     distances = []
     for text in texts:
         tuned, frozen = both_models(objective, text)
@@ -104,8 +107,30 @@ def test_without_a_harmful_text_a_rival_only_keeps(
             (t - f).norm(dim=-1) / f.norm(dim=-1) for t, f in zip(tuned, frozen, strict=True)
         ]
     kept = float(torch.cat(distances).mean().detach())
-    share = {"rerouting": 1.0, "bending": 0.5}[name]
-    assert float(RIVALS[name].value(read).detach()) == pytest.approx(share * kept, rel=1e-4)
+    assert float(RIVALS[name].value(read).detach()) == pytest.approx(kept / 2, rel=1e-4)
+
+
+def test_rerouting_keeps_nothing_at_first_and_leaves_where_both_models_are_one(
+    params: Params, encoder: Encoder, examples: list[Example], model: PreTrainedModel
+) -> None:
+    """The adapter does nothing yet: the cosine is 1, and by the rounding alone has a gradient."""
+    knobs = params.finetune.model_copy(update={"target_layers": LAYERS})
+    variant = params.variants["sft_contrast"].model_copy(update={"contrast": "rerouting"})
+    objective = Objective(with_lora(model, knobs), encoder, knobs, variant, params.asking)
+    texts = [encoder(e.prompt, e.response) for e in examples[:6]]
+    views = StepTexts(texts[:3], texts[3:], torch.arange(3), harmful=HARMFUL)
+    layout = lay_out(views, [RIVALS["rerouting"]])
+    at_first, at_last = (
+        RIVALS["rerouting"].value(
+            objective.read(layout, views.labels, harmful=HARMFUL, progress=progress)
+        )
+        for progress in (0.0, 1.0)
+    )
+    assert float(at_first.detach()) == pytest.approx(1, abs=1e-4)
+    assert float(at_last.detach()) == pytest.approx(0.5, abs=1e-4)
+    at_first.backward()
+    gradients = [w.grad for w in objective.adapted.parameters() if w.grad is not None]
+    assert max(float(gradient.abs().max()) for gradient in gradients) > 1e-6
 
 
 @pytest.mark.parametrize("name", sorted(RIVALS))
