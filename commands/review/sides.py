@@ -83,10 +83,9 @@ def common_commit(folder: Path, base: str) -> str:
     return found.stdout.strip()
 
 
-def extract_commit(folder: Path, commit: str, into: Path) -> None:
-    """What is compared, as it was at a commit."""
-    paths = [str(path) for path in READ]
-    known = output_of(folder, "ls-tree", "-z", "--name-only", commit, "--", *paths)
+def extract_commit(folder: Path, commit: str, into: Path, paths: Sequence[Path] = READ) -> None:
+    """What is compared, as it was at a commit: those of the paths that it has."""
+    known = output_of(folder, "ls-tree", "-z", "--name-only", commit, "--", *map(str, paths))
     there = [path for path in known.split("\0") if path]
     if there:
         packed = subprocess.run(
