@@ -22,7 +22,7 @@ from pipeline.reporting.headline import Headline, headline, read_metrics
 from pipeline.reporting.seed_band import SeedValues, read_seed_values
 from pipeline.reporting.short_headline import BASE, short_headline, shown_variant
 
-READ = (PARAMS, LOCK, METRICS, SEED_VALUES)
+COMPARED = (PARAMS, LOCK, METRICS, SEED_VALUES)
 DRAWN = FIGURES / "light"  # the dark ones are the same in other inks
 
 
@@ -83,7 +83,7 @@ def common_commit(folder: Path, base: str) -> str:
     return found.stdout.strip()
 
 
-def extract_commit(folder: Path, commit: str, into: Path, paths: Sequence[Path] = READ) -> None:
+def extract_commit(folder: Path, commit: str, into: Path, paths: Sequence[Path] = COMPARED) -> None:
     """What is compared, as it was at a commit: those of the paths that it has."""
     known = output_of(folder, "ls-tree", "-z", "--name-only", commit, "--", *map(str, paths))
     there = [path for path in known.split("\0") if path]

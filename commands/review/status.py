@@ -55,10 +55,10 @@ class State:
 
 def main() -> None:
     check_lock(LOCK)
-    print(page(stage_states(Path.cwd())))
+    print(status_page(stage_states(Path.cwd())))
 
 
-def page(states: Mapping[str, State]) -> str:
+def status_page(states: Mapping[str, State]) -> str:
     """A line a stage, and what is not on this machine."""
     lines = grouped({name: state.line() for name, state in states.items()})
     width = max(map(len, lines), default=0)

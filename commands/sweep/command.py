@@ -15,7 +15,7 @@ from pathlib import Path
 from commands.sweep.experiments import Experiment, experiments_of, read_points
 from commands.sweep.page import page_of
 from commands.sweep.picture import sweep_picture
-from commands.sweep.pooling import Setting, settings_of
+from commands.sweep.pooling import Setting, pooled_settings
 from pipeline.core.console import InputError, run
 from pipeline.core.files import whole
 from pipeline.reporting.picture_files import write_figures
@@ -47,7 +47,7 @@ def write_sweep(folder: Path, options: argparse.Namespace) -> str:
     points, left_out = read_points(folder, experiments, options.variants)
     if not points:
         raise InputError(f"no run has results to compare: {'; '.join(left_out)}")
-    settings, doubled = settings_of(points)
+    settings, doubled = pooled_settings(points)
     reference = reference_of(settings, against)
     numbers = [n for n in options.numbers if any(own.estimate(n) for own in settings)]
     if not numbers:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from commands.review.reasons import in_code, value
 from commands.sweep.experiments import FROZEN
-from commands.sweep.pooling import FEWEST, VARIANT, Setting, differences_from
+from commands.sweep.pooling import FEWEST_SEEDS, VARIANT, Setting, differences_from
 from pipeline.reporting.markdown import drawn, said
 from pipeline.reporting.short_headline import MEANT, RATIO
 
@@ -20,7 +20,7 @@ EXPLAINED = (
     "probe of the untouched model reads: the probe's columns say how far the finetune's is above "
     "it."
 )
-PAIRED = (
+SEED_BY_SEED = (
     "Over the seeds that both have; in brackets 95 % by Student's t. Bold: clear, corrected for "
     "all of this table (Holm)."
 )
@@ -53,7 +53,7 @@ def means(settings: Sequence[Setting], titles: dict[str, str], numbers: Sequence
     """A row a setting: its numbers, and the best frozen probe beside those of probes."""
     columns = [column for name in numbers for column in (*_frozen(name), name)]
     rows = [
-        [*cells(own, titles), str(len(own.runs)), *(_cell(own, name) for name in columns)]
+        [*varied_cells(own, titles), str(len(own.runs)), *(_cell(own, name) for name in columns)]
         for own in settings
     ]
     named = {frozen: f"best frozen, `{name}`" for name, frozen in FROZEN.items()}
@@ -77,7 +77,7 @@ def _cell(own: Setting, name: str) -> str:
 
 def remarks(settings: Sequence[Setting]) -> Iterator[str]:
     yield EXPLAINED
-    alone = [len(own.runs) < FEWEST for own in settings]
+    alone = [len(own.runs) < FEWEST_SEEDS for own in settings]
     if any(alone):
         yield ONE_SEED if all(alone) else SOME_ONE_SEED
 
@@ -99,12 +99,12 @@ def paired(
         return
     yield f"### Seed by seed, minus {in_code(label_of(reference, titles))}"
     rows = [
-        [*cells(own, titles), *(said(found.get((index, name), {}), "+", band=False)
+        [*varied_cells(own, titles), *(said(found.get((index, name), {}), "+", band=False)
                                 for name in numbers)]
         for index, own in enumerate(settings) if own is not reference
     ]  # fmt: skip
     yield drawn([*map(in_code, titles.values()), *map(in_code, numbers)], rows)
-    yield PAIRED
+    yield SEED_BY_SEED
 
 
 def titles_of(settings: Sequence[Setting]) -> dict[str, str]:
@@ -114,7 +114,7 @@ def titles_of(settings: Sequence[Setting]) -> dict[str, str]:
     return {n: end if ends[end := n.rpartition(".")[2]] == 1 else n for n in names}
 
 
-def cells(own: Setting, titles: dict[str, str]) -> list[str]:
+def varied_cells(own: Setting, titles: dict[str, str]) -> list[str]:
     return [value(own.values[name]) if name in own.values else "" for name in titles]
 
 

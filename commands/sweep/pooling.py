@@ -18,8 +18,8 @@ from pipeline.reporting.comparison import Marks, corrected
 from pipeline.reporting.seed_band import deviation, quantile
 
 VARIANT = "variant"  # what a row may differ in, beside its params
-DIGITS = 9  # after the point, of a difference: metrics have six significant ones
-FEWEST = 2  # seeds that a mean needs to have an interval
+GAP_DIGITS = 9  # after the point, of a difference: metrics have six significant ones
+FEWEST_SEEDS = 2  # seeds that a mean needs to have an interval
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Setting:
         return [marks["value"] for marks in own if marks]
 
 
-def settings_of(points: Sequence[Point]) -> tuple[list[Setting], list[str]]:
+def pooled_settings(points: Sequence[Point]) -> tuple[list[Setting], list[str]]:
     """The points by what is varied, in its order; and which are left out, as a later run had the
     same params and seed."""
     varied = varied_params(points)
@@ -98,7 +98,7 @@ def _rank(
 def mean_over_seeds(values: Sequence[float]) -> dict[str, float]:
     """The mean, and its interval of two or more."""
     mean = mean_of(values)
-    if len(values) < FEWEST:
+    if len(values) < FEWEST_SEEDS:
         return {"value": mean}
     reach = quantile(len(values) - 1) * deviation(values) / math.sqrt(len(values))
     return {"value": mean, "seeds_low": mean - reach, "seeds_high": mean + reach}
@@ -122,11 +122,11 @@ def differences_from(
                 for seed, run in reference.runs.items() if seed in own.runs
             ]  # fmt: skip
             gaps = [
-                round(mine["value"] - theirs["value"], DIGITS)
+                round(mine["value"] - theirs["value"], GAP_DIGITS)
                 for mine, theirs in pairs
                 if mine and theirs
             ]
-            if len(gaps) >= FEWEST:
+            if len(gaps) >= FEWEST_SEEDS:
                 found[index, number] = gap_over_seeds(gaps)
     return corrected(found)
 

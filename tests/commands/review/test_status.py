@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.review.status import page, stage_states
+from commands.review.status import stage_states, status_page
 from tests.support.clones import dvc, git
 from tests.support.toy_project import commit, module, new_project
 
@@ -37,7 +37,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_a_finished_run_is_up_to_date(project: Path) -> None:
     assert said(project) == {"toy": "up to date", "after": "up to date"}
-    assert page(stage_states(project)).endswith("All 2 stages are up to date.")
+    assert status_page(stage_states(project)).endswith("All 2 stages are up to date.")
 
 
 def test_a_param_is_named_with_both_values_and_what_comes_after_follows(project: Path) -> None:

@@ -192,5 +192,5 @@ def test_experiments_that_dvc_ran_are_compared(tmp_path: Path) -> None:
     done = module(folder, "commands.sweep.command", "--numbers", "probe")
     assert done.returncode == 0, done.stderr
     assert "## Sweep: 1 setting, 2 runs, 2 seeds" in done.stdout
-    assert "| 2 | 0.700 [.68, .72] seeds [.70, .70] | **+0.105** [+.09, +.12]" in done.stdout
+    assert "| 2 | 0.700 [.68, .72] seeds [.70, .70] | **+0.105** [+.08, +.12] seeds" in done.stdout
     assert (folder / "work/sweep/light/sweep.svg").is_file()

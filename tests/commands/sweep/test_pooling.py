@@ -16,7 +16,7 @@ from commands.sweep.pooling import (
     differences_from,
     gap_over_seeds,
     mean_over_seeds,
-    settings_of,
+    pooled_settings,
 )
 
 VALUES = st.lists(st.floats(-1, 1), min_size=2, max_size=8)
@@ -28,7 +28,7 @@ def point(seed: int, value: float, variant: str = "tuned", **params: Any) -> Poi
 
 
 def pooled(*values: float) -> Setting:
-    (found,) = settings_of([point(seed, value) for seed, value in enumerate(values)])[0]
+    (found,) = pooled_settings([point(seed, value) for seed, value in enumerate(values)])[0]
     return found
 
 
@@ -69,7 +69,7 @@ def test_an_interval_over_texts_is_the_mean_of_the_runs() -> None:
 def test_a_number_without_an_interval_in_one_run_has_none_and_an_unknown_one_is_nothing() -> None:
     runs = [point(0, 0.5, rate=1), point(1, 0.7, rate=1)]
     bare = Point(runs[1].experiment, "tuned", 1, runs[1].params, {"probe": {"value": 0.7}})
-    (own,), _ = settings_of([runs[0], bare])
+    (own,), _ = pooled_settings([runs[0], bare])
     assert "low" not in (own.estimate("probe") or {})
     assert own.estimate("novel") is None
 
@@ -77,7 +77,7 @@ def test_a_number_without_an_interval_in_one_run_has_none_and_an_unknown_one_is_
 def test_settings_are_what_differs_but_for_the_seed_in_order_of_size() -> None:
     points = [point(seed, 0.5, rate=rate, layers=[layer], fixed="same")
               for rate in (1e-2, 3e-3) for layer in (10, 2) for seed in (0, 1)]  # fmt: skip
-    settings, left_out = settings_of(points)
+    settings, left_out = pooled_settings(points)
     assert [own.values for own in settings] == [
         {"rate": 3e-3, "layers": [2]}, {"rate": 3e-3, "layers": [10]},
         {"rate": 1e-2, "layers": [2]}, {"rate": 1e-2, "layers": [10]},
@@ -90,17 +90,17 @@ def test_variants_are_settings_in_the_order_asked_and_their_own_rows_are_not() -
     """What differs between two variants is which variant it is."""
     points = [point(seed, 0.5, name, **{f"variants.{name}.steps": steps})
               for name, steps in (("zeta", 60), ("alpha", 5)) for seed in (0, 1)]  # fmt: skip
-    settings, _ = settings_of(points)
+    settings, _ = pooled_settings(points)
     assert [own.values for own in settings] == [{VARIANT: "zeta"}, {VARIANT: "alpha"}]
 
 
 def test_a_param_that_only_some_runs_have_tells_them_apart() -> None:
-    settings, _ = settings_of([point(0, 0.5), point(1, 0.5, new=3)])
+    settings, _ = pooled_settings([point(0, 0.5), point(1, 0.5, new=3)])
     assert [own.values for own in settings] == [{}, {"new": 3}]
 
 
 def test_of_two_runs_of_one_seed_the_later_counts_and_the_former_is_named() -> None:
-    (own,), left_out = settings_of([point(0, 0.1), point(0, 0.9)])
+    (own,), left_out = pooled_settings([point(0, 0.1), point(0, 0.9)])
     assert own.values_of("probe") == [0.9]
     assert left_out == ["tuned-0 has the params and the seed of tuned-0, which is later"]
 
@@ -111,7 +111,7 @@ def test_differences_are_of_shared_seeds_and_corrected_together() -> None:
     higher = [point(seed, 0.1 + 0.01 * seed + run.numbers["probe"]["value"], rate=2)
               for seed, run in enumerate(first[:3])]  # fmt: skip
     alone = [point(0, 0.5, rate=3)]
-    (reference, *others), _ = settings_of([*first, *higher, *alone])
+    (reference, *others), _ = pooled_settings([*first, *higher, *alone])
     found = differences_from(reference, [reference, *others], ["probe"])
     assert [*found] == [(1, "probe")], "one seed is no pair"
     assert found[1, "probe"]["value"] == pytest.approx(0.11)
