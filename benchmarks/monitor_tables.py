@@ -7,7 +7,10 @@ from typing import Any
 from benchmarks.committed import metrics_of
 from pipeline.core.files import read_json
 from pipeline.core.params import load_params
+from pipeline.core.paths import HIDING
 from pipeline.core.rates import in_words
+from pipeline.monitors.hiding import SEPARATION
+from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON, read_hiding
 from pipeline.reporting.markdown import drawn, said
 
 COSTS = Path("benchmarks/results/monitor_kinds.json")
@@ -70,6 +73,34 @@ def table_of_cascade() -> str:
             rows.append([split, share.partition("_")[0], *numbers])
     header = ["scored on", "per cent to be sent", "sent", "found", "false alarms"]
     return drawn(header, rows)
+
+
+def table_of_further_training() -> str:
+    """What the saved and a refitted monitor find before and after further training."""
+    hiding = read_hiding(HIDING)
+    rate = in_words(min(load_params().reading.false_alarms))
+    rows = []
+    for when, label in AFTER.items():
+        for name, tree in hiding.items():
+            if when in tree:
+                found, apart = tree[when], _at(tree, "difference", when)
+                kl = _at(found, "answers", "kl")
+                rows.append(
+                    [
+                        label,
+                        f"`{name}`",
+                        *(_short(_at(found, monitor, SHOWN_ON), measure)
+                          for measure in (f"tpr_for_{rate}", "auroc")
+                          for monitor in ("frozen", "refitted")),
+                        said(_at(apart, "frozen", SHOWN_ON, f"tpr_for_{rate}"), "+", short=True,
+                             band=False),
+                        *(_short(_at(found, "states", SHOWN_ON), number) for number in SEPARATION),
+                        f"{kl['value']:.4f}" if kl else "",
+                    ]
+                )  # fmt: skip
+    measures = [f"{what}, {monitor}" for what in ("found", "AUROC") for monitor in FITTED]
+    after = ["found, saved: difference from `base`", "silhouette", "nearest mean", "KL of answers"]
+    return drawn(["", "model", *measures, *after], rows)
 
 
 def _short(found: Any, number: str) -> str:

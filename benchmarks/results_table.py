@@ -35,7 +35,7 @@ from benchmarks.interpretation_tables import (
     table_of_moves,
     table_of_namers,
 )
-from benchmarks.monitor_tables import table_of_cascade, table_of_kinds
+from benchmarks.monitor_tables import table_of_cascade, table_of_further_training, table_of_kinds
 from benchmarks.params_tables import tables_of_params
 from benchmarks.sources_table import table_of_sources
 from benchmarks.stage_times import table_of_times
@@ -272,6 +272,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "monitors": _monitors,
     "kinds of monitor": table_of_kinds,
     "cascade": table_of_cascade,
+    "further training": table_of_further_training,
     "edits": _edits,
     "others": _others,
     "claims": table_of_claims,

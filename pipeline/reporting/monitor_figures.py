@@ -11,12 +11,11 @@ from pipeline.reporting.bars import grouped_bars
 from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_curves
 from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
 from pipeline.reporting.heat_maps import score_tables
-from pipeline.reporting.hiding_tables import AFTER, SHOWN_ON
+from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON
 from pipeline.reporting.monitor_matrix import AUROC, WORDS, matrix_cells
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
-FITTED = {"saved": "frozen", "refitted": "refitted"}
 ALARMS = {"tpr": "harm found", "fpr": "false alarms"}
 
 

@@ -35,5 +35,6 @@ def test_a_row_holds_what_was_measured_and_nothing_else() -> None:
 def test_a_finetune_protects_where_the_paired_interval_says_so(apart: float, verdict: str) -> None:
     """Whatever the two values are."""
     (said,) = protection({"base": further(0.25), "tuned": further(0.5, apart)}, RATE)
-    assert "finds 0.250 of harmful test texts in base and 0.500 in tuned" in said
+    assert "finds 0.250 of harmful test texts in base and 0.500 in tuned (" in said
+    assert f"({apart:+.3f} [{apart - 0.125:+.3f}, {apart + 0.125:+.3f}])" in said
     assert said.endswith(f"{verdict}.")

@@ -24,6 +24,6 @@ def further(after_hiding: float, apart: float | None = None) -> dict[str, Any]:
         },
     }
     if apart is not None:
-        own = {"test": {f"tpr_for_{RATE}": marks(apart) | {"p": 0.5}}}
+        own = {"test": {f"tpr_for_{RATE}": marks(apart) | {"p": 0.01}}}
         tree["difference"] = {"hiding": {"frozen": own}}
     return tree
