@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from benchmarks.effect_numbers import FIXED, OURS, RIVALS, SAMPLINGS, Seed
 from benchmarks.effect_page import RESULTS, renew
@@ -103,29 +104,45 @@ def _unit(name: str, seed: int) -> str:
     return f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
 
 
-def run_unit(folder: Path, found: Path, seed: int, corpus: Corpus, variants: Sequence[str]) -> None:
+EQUAL_KL = ("benchmarks.equal_kl", "--reference", OURS, "--variants")
+
+
+def run_unit(
+    folder: Path,
+    found: Path,
+    seed: int,
+    corpus: Corpus,
+    variants: Sequence[str],
+    measure: Sequence[str] = EQUAL_KL,
+) -> None:
     """Finetune and measure variants of a corpus with one seed in a clone of its own; those that
-    were kept from before are left."""
+    were kept from before are left.
+
+    measure: the module that measures, and its arguments, to which the variants and `--out` are
+    added.
+    """
     kept = found / folder.name
     missing = [name for name in variants if not (kept / f"{name}.json").is_file()]
     if missing:
         clone(folder)
         set_params(folder, seed, corpus)
         repro(folder, [f"adapters@{name}" for name in (OURS, *missing)])
-        python(
-            folder, "benchmarks.equal_kl", "--reference", OURS, "--variants", *missing,
-            "--out", str(kept),
-        )  # fmt: skip
+        python(folder, *measure, *missing, "--out", str(kept))
         print(f"{folder.name}: {', '.join(missing)}", file=sys.stderr, flush=True)
 
 
 def collected(kept: Path, corpus: Corpus) -> Seed | None:
     """What is finished of a corpus with one seed; nothing before the untouched model is."""
-    files = {name: kept / f"{name}.json" for name in corpus.variants}
-    if not (files["base"].is_file() and (kept / WORDS).is_file()):
+    variants = finished(kept, corpus)
+    if not ("base" in variants and (kept / WORDS).is_file()):
         return None
-    variants = {name: read_json(file) for name, file in files.items() if file.is_file()}
     return {"words": read_json(kept / WORDS), "variants": variants}
+
+
+def finished(kept: Path, corpus: Corpus) -> dict[str, Any]:
+    """What is measured of a corpus with one seed, by variant."""
+    files = {name: kept / f"{name}.json" for name in corpus.variants}
+    return {name: read_json(file) for name, file in files.items() if file.is_file()}
 
 
 def write(out: Path, report: Mapping[str, Mapping[str, Seed]], commit: str) -> None:

@@ -89,7 +89,7 @@ def other_pairs(runs: Runs) -> list[str]:
 def _drawn_changes(third: str, numbers: Sequence[str], changes: Mapping[Change, Estimate]) -> str:
     """A row a corpus, split and loss; a cell is empty where too few seeds are finished."""
     rows = [
-        [*key, *(_bold(changes[*key, n]) if (*key, n) in changes else "" for n in numbers)]
+        [*key, *(bold(changes[*key, n]) if (*key, n) in changes else "" for n in numbers)]
         for key in dict.fromkeys(key[:3] for key in changes)
     ]
     return drawn(["concepts", "texts", third, *numbers], rows)
@@ -99,7 +99,7 @@ def holds(lead: Estimate) -> bool:
     return lead["value"] > 0 and is_clear(lead)
 
 
-def _bold(change: Estimate) -> str:
+def bold(change: Estimate) -> str:
     """A change, in bold where it is clear."""
     value, _, rest = said(change, "+").partition(" ")
     return f"**{value}** {rest}" if is_clear(change) else f"{value} {rest}"

@@ -34,7 +34,7 @@ from benchmarks.effect_numbers import (
     run_of,
     said,
 )
-from benchmarks.equal_kl import LEAST, MOST
+from benchmarks.scaling import LEAST, MOST
 from pipeline.core.files import read_json, whole
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.markdown import drawn

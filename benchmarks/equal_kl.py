@@ -13,19 +13,17 @@ writes a file a variant, and leaves those that are there.
 """
 
 import argparse
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from math import log
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
+from benchmarks.scaling import matching_scale, scaled
 from pipeline.core import paths
 from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import progress, run
@@ -55,58 +53,12 @@ from pipeline.monitors.text_baseline import text_only
 
 SPLITS = ("test", "novel", "shifted")
 GEOMETRY = ("centroid_accuracy", "knn_accuracy", "silhouette")
-LEAST, MOST = 1 / 8, 8.0  # scales that are tried
-TOLERANCE = 0.01  # of the KL that is wanted
-ROUNDS = 12
 WORDS = "words alone.json"  # no variant has such a name
 RESAMPLES = 10  # the fewest there can be: only values are read
 
 Numbers = dict[str, float]  # by name
 Found = dict[str, Any]  # the scale, costs by name, numbers by split
-
-
-@dataclass(frozen=True)
-class Match:
-    """The scale that was found, the KL there, and whether that is the one that is wanted."""
-
-    scale: float
-    kl: float
-    reached: bool
-
-
-def matching_scale(kl_at: Callable[[float], float], wanted: float) -> Match:
-    """The scale of a change of weights at which its KL is the wanted one, within TOLERANCE.
-
-    A divergence grows nearly with the square of a small change. So the first step takes the scale
-    by that rule, and later ones by the power that the last two scales show. A variant that does not
-    reach it between LEAST and MOST, or within ROUNDS, is not matched.
-    """
-    scale, power = 1.0, 2.0
-    kl = kl_at(scale)
-    for _ in range(ROUNDS):
-        if abs(kl / wanted - 1) <= TOLERANCE:
-            return Match(scale, kl, True)
-        if kl <= 0:
-            break
-        moved = min(max(scale * (wanted / kl) ** (1 / power), LEAST), MOST)
-        if moved == scale:
-            break
-        there = kl_at(moved)
-        if there > 0:
-            power = max(log(there / kl) / log(moved / scale), 0.5)
-        scale, kl = moved, there
-    return Match(scale, kl, False)
-
-
-@torch.no_grad()
-def scaled(untouched: PreTrainedModel, tuned: PreTrainedModel, scale: float) -> PreTrainedModel:
-    """A model whose weights are untouched + scale (tuned - untouched): 0 gives the first, 1 the
-    second, bit by bit. With merged adapters that is LoRA's alpha times the scale."""
-    model = copy.deepcopy(tuned)
-    trios = zip(model.parameters(), untouched.parameters(), tuned.parameters(), strict=True)
-    for weight, before, after in trios:
-        weight.copy_(torch.lerp(before, after, scale))
-    return model
+Measure = Callable[["Bench", PreTrainedModel, float], Found]  # of a model at a scale
 
 
 def separated(
@@ -189,16 +141,18 @@ class Bench:
         numbers = separated(self.states(model), prompts, self.params.reading, self.params.seed)
         return {"scale": scale, "costs": self.costs(model), "splits": numbers}
 
-    def both(self, tuned: PreTrainedModel, wanted: float) -> dict[str, Found]:
+    def both(
+        self, tuned: PreTrainedModel, wanted: float, measure: Measure = measured
+    ) -> dict[str, Found]:
         """A variant as it is, and at the wanted KL; nothing there of one that cannot be matched."""
-        own = self.measured(tuned, 1.0)
+        own = measure(self, tuned, 1.0)
         match = matching_scale(lambda scale: self.kl(scaled(self.untouched, tuned, scale)), wanted)
         if not match.reached:
             return {"own": own}
         if match.scale == 1:
             return {"own": own, "equal_kl": own}
         there = scaled(self.untouched, tuned, match.scale)
-        return {"own": own, "equal_kl": self.measured(there, match.scale)}
+        return {"own": own, "equal_kl": measure(self, there, match.scale)}
 
 
 def main() -> None:
@@ -207,6 +161,14 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder")
     options = parser.parse_args()
+    bench = measure_variants(options.reference, options.variants, options.out, Bench.measured)
+    if not (options.out / WORDS).is_file():
+        write_json(options.out / WORDS, words(bench))
+
+
+def measure_variants(reference: str, variants: Sequence[str], out: Path, measure: Measure) -> Bench:
+    """Measure variants of this folder's run as they are and at the reference's KL, a file each;
+    those that are there are left."""
     params = load_params()
     device = prepare(params.runtime)
     untouched, tokenizer = load_base(paths.BASE_MODEL, device)
@@ -224,17 +186,16 @@ def main() -> None:
     def loaded(name: str) -> PreTrainedModel:
         return load_variant(paths.BASE_MODEL, paths.ADAPTERS / name, device)[0]
 
-    wanted = bench.kl(loaded(options.reference))
-    missing = [n for n in options.variants if not (options.out / f"{n}.json").is_file()]
+    wanted = bench.kl(loaded(reference))
+    missing = [n for n in variants if not (out / f"{n}.json").is_file()]
     for name in progress(missing, "measuring"):
         if params.variants[name].steps:
-            found = bench.both(loaded(name), wanted)
+            found = bench.both(loaded(name), wanted, measure)
         else:  # untouched: no scale changes it
-            own = bench.measured(loaded(name), 1.0)
+            own = measure(bench, loaded(name), 1.0)
             found = {"own": own, "equal_kl": own}
-        write_json(options.out / f"{name}.json", found)
-    if not (options.out / WORDS).is_file():
-        write_json(options.out / WORDS, words(bench))
+        write_json(out / f"{name}.json", found)
+    return bench
 
 
 def words(bench: Bench) -> Numbers:

@@ -11,18 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from benchmarks.equal_kl import (
-    GEOMETRY,
-    LEAST,
-    MOST,
-    RESAMPLES,
-    ROUNDS,
-    TOLERANCE,
-    Bench,
-    matching_scale,
-    scaled,
-    separated,
-)
+from benchmarks.equal_kl import GEOMETRY, RESAMPLES, Bench, separated
+from benchmarks.scaling import LEAST, MOST, ROUNDS, TOLERANCE, matching_scale, scaled
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Example
 from pipeline.core.representations import Representations
