@@ -25,6 +25,7 @@ from typing import Any
 from benchmarks.claims import table_of_claims
 from benchmarks.claims_over_seeds import table_of_claims_over_seeds
 from benchmarks.committed import metrics_of, seed_values
+from benchmarks.edit_tables import table_of_edits_beside
 from benchmarks.families import table_of_families
 from benchmarks.interpretation_tables import (
     table_of_affine,
@@ -274,6 +275,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cascade": table_of_cascade,
     "further training": table_of_further_training,
     "edits": _edits,
+    "edits beside": table_of_edits_beside,
     "others": _others,
     "claims": table_of_claims,
     "claims over seeds": table_of_claims_over_seeds,

@@ -90,6 +90,9 @@ def main() -> None:
             judge=read_json(METRICS / "judge.json"),
             judges=read_json(JUDGES),
             safety={name: metrics[name]["safety"] for name in compared},
+            control={
+                path.stem: read_json(path) for path in sorted((METRICS / "control").iterdir())
+            },
             redaction=redaction_of(read_json(MANIFEST), params.figures.redact),
             figures=FIGURES,
             pins=read_pins(CONSTRAINTS, REPORTED_LIBRARIES),

@@ -14,6 +14,7 @@ from pipeline.core.records import Interpretation
 from pipeline.core.sections import Asking, Section
 from pipeline.reporting.answers import ON_FIRST_SCREEN, answers
 from pipeline.reporting.comparison import Beside, Line, changes_from_baseline
+from pipeline.reporting.edit_table import EDIT_HEADINGS, beside_rows, matches
 from pipeline.reporting.evidence import evidence
 from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
@@ -38,7 +39,8 @@ class ReportContents:
     monitors find once models were trained further, at a threshold for a `rate` of false alarms;
     selfie: how far each variant's interpretations lead, by
     heading, and judge: what the judge model is worth; judges: the same of those that judge answers,
-    and safety: what they find, of the compared variants; redaction: which texts are not shown;
+    and safety: what they find, of the compared variants; control: what edits changed, and what
+    stands beside them; redaction: which texts are not shown;
     seeds: whose bands stand in estimates; read_at: the layer and position of
     headline numbers."""
 
@@ -58,6 +60,7 @@ class ReportContents:
     judge: Mapping[str, Mapping[str, float]]
     judges: Mapping[str, Any]
     safety: Mapping[str, Mapping[str, Any]]
+    control: Mapping[str, Mapping[str, Any]]
     redaction: Redaction
     seeds: SeedValues
     figures: Path
@@ -71,7 +74,7 @@ def render_report(run: ReportContents) -> str:
     escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
-    environment.filters |= {"spoken": spoken, "number": rounded, "signed": signed}
+    environment.filters |= {"spoken": spoken, "number": rounded, "signed": signed, "zip": zip}
     beside = {
         name: Beside(run.rows[BASE], row, run.differences[name])
         for name, row in run.rows.items()
@@ -97,6 +100,9 @@ def render_report(run: ReportContents) -> str:
         said=said_of_states(run.words, run.redaction),
         errors=error_rows(run.judges),
         found=found_rows(run.safety),
+        edits=beside_rows(run.control),
+        edit_headings=EDIT_HEADINGS,
+        matches=matches(run.control),
         measures=measures_of(run.matrix),
         hidden=hiding_rows(run.hiding, run.rate),
         protection=protection(run.hiding, run.rate),
