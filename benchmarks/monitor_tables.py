@@ -9,9 +9,11 @@ from pipeline.core.files import read_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import HIDING
 from pipeline.core.rates import in_words
+from pipeline.corpora.embedded_corpus import EVERYDAY
 from pipeline.monitors.hiding import SEPARATION
 from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON, read_hiding
 from pipeline.reporting.markdown import drawn, said
+from pipeline.reporting.short_headline import OF_RECALL
 
 COSTS = Path("benchmarks/results/monitor_kinds.json")
 SPLITS = ("test", "novel", "shifted")
@@ -49,6 +51,7 @@ def table_of_kinds() -> str:
                 f"{cost['fit_seconds']:.2g}" if cost else "",
                 f"{cost['text_microseconds']:.3g}" if cost else "",
                 *(_short(found[split], "auroc") for split in SPLITS),
+                _short(_at(source, "harm", name, EVERYDAY), OF_RECALL),
                 *(_short(found[split], f"{measure}_for_{rate}")
                   for split in ("test", "shifted") for measure in ("tpr", "fpr")),
                 when,
@@ -56,7 +59,7 @@ def table_of_kinds() -> str:
         )  # fmt: skip
     areas = [f"AUROC, {split}" for split in SPLITS]
     alarms = [f"{name}, {split}" for split in ("test", "shifted") for name in ("found", "alarms")]
-    header = ["kind", "fit, s", "a text, µs", *areas, *alarms]
+    header = ["kind", "fit, s", "a text, µs", *areas, "found at 1 %, everyday", *alarms]
     return drawn([*header, "use it when"], rows)
 
 

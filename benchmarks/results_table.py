@@ -44,12 +44,13 @@ from pipeline.core.files import whole
 from pipeline.core.params import load_params
 from pipeline.core.paths import METRICS
 from pipeline.core.records import HEADLINE
+from pipeline.corpora.embedded_corpus import EVERYDAY
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline, differences, headline, read_metrics
 from pipeline.reporting.markdown import drawn, markdown_tables, said
-from pipeline.reporting.short_headline import MEANT
+from pipeline.reporting.short_headline import MEANT, OF_RECALL
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
@@ -193,15 +194,21 @@ def _monitors() -> str:
     words = metrics_of("text_only.json")
     asked = {  # where each row stands in the monitors' metrics, and in those of words alone
         f"harm, AUROC: {label}": (
-            f"{question}.{HEADLINE}.{group}.auroc", f"harm.{shown}.{group}.auroc",
+            f"{question}.{HEADLINE}.{group}.auroc",
+            f"harm.{shown}.{group}.auroc",
         )
         for label, (question, group, shown) in GROUPS.items()
-    } | {
+    }
+    asked[f"harm, found at 1 % false alarms: {EVERYDAY}"] = (
+        f"harm.{HEADLINE}.{EVERYDAY}.{OF_RECALL}", f"harm.whole.{EVERYDAY}.{OF_RECALL}",
+    )  # fmt: skip
+    asked |= {
         f"concept, accuracy: labelled, {group}": (
-            f"concept.{HEADLINE}.{group}.accuracy", f"concept.whole.{group}.accuracy",
+            f"concept.{HEADLINE}.{group}.accuracy",
+            f"concept.whole.{group}.accuracy",
         )
         for group in ("test", "novel", "shifted")
-    }  # fmt: skip
+    }
     base, ours = trees.values()
     changes = corrected(
         {label: _at(ours, f"difference.{path}") for label, (path, _) in asked.items()}

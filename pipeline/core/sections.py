@@ -45,6 +45,7 @@ class EmbeddedCorpora(Section):
     test: Count
     novel: Count
     shifted: Count
+    everyday: Count
     described: Count
     documents: Count
     heldout: Count

@@ -89,11 +89,19 @@ def short_headline(
         found[RATIO] = ratio_of(changed["perplexity"], before["perplexity"]["value"])
     ranked = tuned["monitors"].get("difference", {})
     ranked = ranked.get("harm" if "harm" in ranked else "concept", {}).get(HEADLINE, {})
-    found[RECALL] = ranked.get("test", {}).get(OF_RECALL)
+    found[RECALL] = recall_of(ranked)
     found[AUROC] = None if found[RECALL] else changed.get("monitor_auroc")
     interpreted = tuned["selfie"].get("difference", {}).get(f"layer_{asking.layer}", {})
     found["selfie"] = interpreted.get("test", {}).get(asking.positions[0], {}).get("lead")
     return {name: marks for name in MEANT if (marks := found.get(name))}
+
+
+def recall_of(ranked: Mapping[str, Any]) -> dict[str, float] | None:
+    """The recall at 1 % false alarms: of the first set of texts that resolves it, test texts before
+    others, and those with an interval before those with too few safe texts for one."""
+    known = [(split, own[OF_RECALL]) for split, own in ranked.items() if OF_RECALL in own]
+    known.sort(key=lambda found: ("low" not in found[1], found[0] != "test", found[0]))
+    return known[0][1] if known else None
 
 
 def ratio_of(difference: Mapping[str, float], base: float) -> dict[str, float]:

@@ -9,9 +9,11 @@ import pytest
 
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
+from pipeline.core.scored_sets import UNNAMED
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import embedded_corpus, lexicon
 from pipeline.corpora.corpus import Corpus, check_corpus
+from pipeline.corpora.embedded_corpus import EVERYDAY, SAFE
 from pipeline.corpora.grammar import CONCEPTS, PHRASES, Grammar
 from pipeline.corpora.registers import DIRECT, REPORTED, Register
 from pipeline.evaluation.refusal_rule import opens_with_refusal
@@ -41,17 +43,18 @@ def test_no_prompt_in_two_splits_nor_described(corpora: EmbeddedCorpora) -> None
 def test_shifted_texts_are_worded_in_sentences_of_their_own(corpora: EmbeddedCorpora) -> None:
     """Of every concept as many as asked for, of known words, and of no form that another has."""
     texts = embedded_corpus.draw_corpus(corpora, 0)
-    counts = Counter(e.concept for e in texts.shifted)
+    reworded = [example for example in texts.shifted if example.split == UNNAMED]
+    counts = Counter(e.concept for e in reworded)
     assert counts == dict.fromkeys(CONCEPTS[corpora.concepts], corpora.shifted)
     own, others = (set(map(str, every_form(register))) for register in (REPORTED, DIRECT))
     assert own.isdisjoint(others)
     openings = {form[:12] for form in own if form}
     elsewhere = [d.prompt for d in (*texts.documents, *texts.requests, *texts.described)]
     elsewhere += [e.prompt for e in texts.examples]
-    assert {e.prompt[:12] for e in texts.shifted} <= openings
+    assert {e.prompt[:12] for e in reworded} <= openings
     assert openings.isdisjoint(prompt[:12] for prompt in elsewhere)
     novel = [phrase.lower() for phrase in Grammar(0, 0.0).novel]
-    for example in texts.shifted:
+    for example in reworded:
         said = f"{example.prompt} {example.response}".lower()
         assert not any(re.search(rf"\b{re.escape(phrase)}\b", said) for phrase in novel)
         if corpora.concepts == "safety":
@@ -68,6 +71,21 @@ def every_form(register: Register) -> list[object]:
     names = [f.name for f in fields(register) if f.name not in ("reasons", "greetings", "closings")]
     forms = [form for name in names for form in getattr(register, name) if form]
     return [*forms, *(reason for reasons in register.reasons.values() for reason in reasons)]
+
+
+def test_everyday_texts_are_mostly_harmless_and_worded_like_the_labelled(
+    corpora: EmbeddedCorpora,
+) -> None:
+    """A concept set without harm has none, and no prompt stands in another set."""
+    texts = embedded_corpus.draw_corpus(corpora, 0)
+    everyday = [example for example in texts.shifted if example.split == EVERYDAY]
+    harms = {*CONCEPTS[corpora.concepts]} - {SAFE}
+    counts = {SAFE: corpora.everyday} | dict.fromkeys(harms, corpora.everyday // 25)
+    assert Counter(e.concept for e in everyday) == (counts if texts.safe else {})
+    others = [e for e in (*texts.examples, *texts.shifted) if e.split != EVERYDAY]
+    assert {e.prompt for e in everyday}.isdisjoint(e.prompt for e in others)
+    openings = {form[:12] for form in map(str, every_form(REPORTED)) if form}
+    assert openings.isdisjoint(e.prompt[:12] for e in everyday)
 
 
 def test_shifted_texts_change_no_other(corpora: EmbeddedCorpora) -> None:

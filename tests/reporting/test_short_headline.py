@@ -13,7 +13,9 @@ from pipeline.reporting.headline import read_metrics
 from pipeline.reporting.short_headline import (
     BASE,
     MEANT,
+    OF_RECALL,
     ratio_of,
+    recall_of,
     rounded_values,
     short_headline,
     shown_variant,
@@ -69,14 +71,25 @@ def test_what_a_corpus_does_not_have_is_left_out() -> None:
 def test_recall_at_a_low_rate_of_false_alarms_takes_the_place_of_auroc() -> None:
     """Where a corpus has too few safe texts to resolve the rate, AUROC stands there."""
     tree = json.loads(json.dumps(TREES[TUNED]))
-    scored = tree["monitors"]["difference"]["harm"]["logistic"]["test"]
-    scored.pop("tpr_at_1_percent", None)
-    assert short(tree)["auroc"] == scored["auroc"]
-    scored["tpr_at_1_percent"] = {"value": 0.25}
+    by_set = tree["monitors"]["difference"]["harm"]["logistic"]
+    for measures in by_set.values():
+        measures.pop("tpr_at_1_percent", None)
+    assert short(tree)["auroc"] == by_set["test"]["auroc"]
+    by_set["test"]["tpr_at_1_percent"] = {"value": 0.25}
     found = short(tree)
     assert found["recall"] == {"value": 0.25}, "it may have no interval"
-    assert found.keys() == short(TREES[TUNED]).keys() - {"auroc"} | {"recall"}
+    assert found.keys() & {"auroc"} == set()
     assert len(found) == 8
+
+
+def test_recall_is_of_the_first_set_with_enough_safe_texts_for_an_interval() -> None:
+    """Test texts before others, unless they have too few."""
+    sure, bare = {"value": 0.5, "low": 0.4, "high": 0.6}, {"value": 0.25}
+    of = {"test": bare, "shifted": {}, "shifted/everyday": sure}
+    ranked = {split: {OF_RECALL: recall} if recall else {} for split, recall in of.items()}
+    assert recall_of(ranked) == sure
+    assert recall_of(ranked | {"test": {OF_RECALL: {**sure, "value": 0.45}}})["value"] == 0.45
+    assert recall_of({"test": {}}) is None
 
 
 def test_the_last_finetuned_variant_is_shown() -> None:

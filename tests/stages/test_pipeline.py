@@ -82,7 +82,7 @@ def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
     for position in tree.values():
         assert set(position) == {"prompt_end", "last", "mean"}
     assert set(probes) == {"read", "best", "frozen", "above_frozen"}
-    assert set(probes["best"]) == {"test", "novel", "shifted"}
+    assert set(probes["best"]) == {"test", "novel", "shifted", "shifted/everyday"}
     for name, estimate in tree["layer_1"]["last"]["novel"].items():
         ends = {"low", "high"} if not name.startswith("hausdorff") else set()
         assert set(estimate) == {"value", *ends}

@@ -20,8 +20,8 @@ def tiny_tree() -> Any:
         "vocabulary": 400, "width": 16, "feed_forward": 32, "layers": 2, "heads": 2,
     }  # fmt: skip
     tree["corpora"]["embedded"] |= {
-        "train": 8, "validation": 2, "test": 6, "novel": 6, "shifted": 6, "described": 10,
-        "documents": 120, "heldout": 10, "behaviour": 4,
+        "train": 8, "validation": 2, "test": 6, "novel": 6, "shifted": 6, "everyday": 25,
+        "described": 10, "documents": 120, "heldout": 10, "behaviour": 4,
     }  # fmt: skip
     tree["pretraining"] |= {"steps": 12, "interpretation_after": 3, "warmup_steps": 2}
     tree["pairs"]["count"] = 60
