@@ -8,7 +8,7 @@ from commands.table.published import Published, PublishedMetric, PublishedSettin
 from commands.table.this_run import Results
 
 OF_HUB = "corpora.hub."  # knobs of no consequence where texts come from elsewhere
-PROMPTS = {
+OF_REQUESTS = {
     "own": "harmful test prompts of this corpus",
     "xstest": "safe prompts of XSTest",
     "salad": "questions of Salad-Bench",
@@ -59,7 +59,7 @@ def _of_metric(metric: PublishedMetric, measure: Measure, results: Results) -> s
     here = measure.way
     if measure.stage == "safety":
         found = measure.of(results.trees["base"]) or {}
-        here = f"{found['of']:.0f} {PROMPTS[measure.path[2]]}, by {measure.way}"
+        here = f"{found['of']:.0f} {OF_REQUESTS[measure.path[2]]}, by {measure.way}"
     if measure.path[0] in OWN_TASKS:
         here = f"{measure.way}; `capability.harness` asks tasks of lm-eval"
     if measure.stage == "monitors":

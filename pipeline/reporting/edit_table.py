@@ -19,7 +19,7 @@ EDIT_NUMBERS = (
 )
 
 EDIT_HEADINGS = [heading for *_, heading in EDIT_NUMBERS]
-CHANGES = ("change", "beyond_edit")
+BESIDE_EDIT = ("change", "beyond_edit")
 
 
 class BesideRow(NamedTuple):
@@ -35,7 +35,7 @@ class BesideRow(NamedTuple):
 def beside_rows(control: Mapping[str, Mapping[str, Any]]) -> list[BesideRow]:
     """Of every edit that something stands beside. control: metrics by name of edit and baseline."""
     return [
-        BesideRow(edit, label, *(_parts(control[f"{edit}{kind}"], p) for p in CHANGES))
+        BesideRow(edit, label, *(_parts(control[f"{edit}{kind}"], p) for p in BESIDE_EDIT))
         for edit in control
         if f"{edit}{STEERING}" in control
         for kind, label in BESIDE_EDITS.items()

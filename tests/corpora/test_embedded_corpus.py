@@ -13,7 +13,7 @@ from pipeline.core.scored_sets import UNNAMED
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import embedded_corpus, lexicon
 from pipeline.corpora.corpus import Corpus, check_corpus
-from pipeline.corpora.embedded_corpus import EVERYDAY, SAFE
+from pipeline.corpora.embedded_corpus import EVERYDAY, HARMLESS
 from pipeline.corpora.grammar import CONCEPTS, PHRASES, Grammar
 from pipeline.corpora.registers import DIRECT, REPORTED, Register
 from pipeline.evaluation.refusal_rule import opens_with_refusal
@@ -79,8 +79,8 @@ def test_everyday_texts_are_mostly_harmless_and_worded_like_the_labelled(
     """A concept set without harm has none, and no prompt stands in another set."""
     texts = embedded_corpus.draw_corpus(corpora, 0)
     everyday = [example for example in texts.shifted if example.split == EVERYDAY]
-    harms = {*CONCEPTS[corpora.concepts]} - {SAFE}
-    counts = {SAFE: corpora.everyday} | dict.fromkeys(harms, corpora.everyday // 25)
+    harms = {*CONCEPTS[corpora.concepts]} - {HARMLESS}
+    counts = {HARMLESS: corpora.everyday} | dict.fromkeys(harms, corpora.everyday // 25)
     assert Counter(e.concept for e in everyday) == (counts if texts.safe else {})
     others = [e for e in (*texts.examples, *texts.shifted) if e.split != EVERYDAY]
     assert {e.prompt for e in everyday}.isdisjoint(e.prompt for e in others)

@@ -24,7 +24,7 @@ from pipeline.reporting import figures
 from pipeline.reporting import page as report
 from pipeline.reporting.answers import ON_FIRST_SCREEN, Answer, answers
 from pipeline.reporting.comparison import Beside, Line, change_of, changes_from_baseline
-from pipeline.reporting.edit_table import CHANGES
+from pipeline.reporting.edit_table import BESIDE_EDIT
 from pipeline.reporting.evidence import EVIDENCE, evidence
 from pipeline.reporting.glossary import MEANINGS
 from pipeline.reporting.headline import Headline
@@ -130,7 +130,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
         control={
             "edit": {"heldout": {"reply_kl": {"change": row()["perplexity"]}}},
             "edit.steering": {
-                "heldout": {"reply_kl": dict.fromkeys(CHANGES, row()["perplexity"])},
+                "heldout": {"reply_kl": dict.fromkeys(BESIDE_EDIT, row()["perplexity"])},
                 "match": {"edit_effect": 0.2, "effect": 0.1, "strength": 4.0, "is_reached": False},
             },
         },
