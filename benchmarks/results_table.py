@@ -14,7 +14,8 @@ is below .05 after Holm's correction for all changes of its table.
 Longer than other files, as every table stands here.
 
 NAME is a key of TABLES, or `effect HEADING, N`: the Nth table under that heading of
-benchmarks/results/effect.md. tests/test_docs.py holds every page to its tables.
+benchmarks/results/effect.md, and alike `rivals HEADING, N`. tests/test_docs.py holds every page to
+its tables.
 """
 
 import re
@@ -54,6 +55,7 @@ from pipeline.reporting.short_headline import MEANT, OF_RECALL
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
+PAGES_OF_RESULTS = ("effect", "rivals")  # whose tables are shown by their heading
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FEW = {
     "monitor_auroc": "how well a probe ranks harmful texts above safe ones; chance: 0.5",
@@ -88,9 +90,11 @@ def renewed(text: str) -> str:
 
 
 def table(name: str) -> str:
-    if name.startswith("effect "):
-        heading, _, count = name.removeprefix("effect ").rpartition(", ")
-        section = (RESULTS / "effect.md").read_text(encoding="utf-8").partition(f"## {heading}\n")
+    page, _, rest = name.partition(" ")
+    if page in PAGES_OF_RESULTS:
+        heading, _, count = rest.rpartition(", ")
+        text = (RESULTS / f"{page}.md").read_text(encoding="utf-8")
+        section = text.partition(f"## {heading}\n")
         return markdown_tables(section[2].partition("\n## ")[0])[int(count) - 1]
     return TABLES[name]()
 

@@ -18,7 +18,7 @@ MONITORS_READ = (
     "logistic", "prototype", "mean_difference", "mahalanobis", "knn", "mlp", "multilayer",
 )  # fmt: skip
 # Metrics of lm-eval that are shares of documents; of a task, the first that it has is shown.
-ACCURACIES = (
+TASK_SHARES = (
     "acc", "exact_match", "exact_match_strict-match", "exact_match_flexible-extract",
     "exact_match_remove_whitespace", "acc_norm",
 )  # fmt: skip
@@ -137,7 +137,7 @@ def _able(tree: Mapping[str, Any]) -> Iterator[Measure]:
     tasks = [
         Measure(f"{task}, {name}", "capability", ("harness", task, name))
         for task, metrics in tree.get("harness", {}).items()
-        if (name := next((name for name in ACCURACIES if name in metrics), None))
+        if (name := next((name for name in TASK_SHARES if name in metrics), None))
     ]
     if len(tasks) > 1:
         first, *others = (task.path for task in tasks)
