@@ -16,6 +16,8 @@ from pipeline.core.paths import (
     BASE_CARD,
     BASE_MODEL,
     COMPLETIONS,
+    CONTRASTED,
+    CONTRASTS,
     DOCUMENTS,
     EXAMPLES,
     GREEDY,
@@ -49,7 +51,7 @@ def main() -> None:
     device = prepare(params.runtime)
     untouched, tokenizer = load_base(BASE_MODEL, device)
     encoder = Encoder(tokenizer, params.text)
-    requests = read_records(REQUESTS, Request)
+    requests, contrasts = (read_records(path, Request) for path in (REQUESTS, CONTRASTS))
     questions = few_of_each_task(
         read_records(MULTIPLE_CHOICE, Question), params.capability.questions
     )
@@ -60,11 +62,14 @@ def main() -> None:
     for name in params.variants:
         model, _ = load_variant(BASE_MODEL, ADAPTERS / name, device)
         folder, kept = COMPLETIONS / name, partial(checkpoint_of, params, device, name)
-        sampling, greedy = kept(SAMPLED), kept(GREEDY)
-        unfinished += [sampling, greedy]
+        sampling, greedy, contrasting = kept(SAMPLED), kept(GREEDY), kept(CONTRASTED)
+        unfinished += [sampling, greedy, contrasting]
         asking = (model, encoder, requests, params.generation)
         answers = complete(*asking, params.seed, sampling)
         likeliest = complete_greedily(*asking, greedy) if params.judging.greedy else []
+        contrasted = complete(
+            model, encoder, contrasts, params.generation, params.seed, contrasting
+        )
         weighed = likelihoods(model, untouched, encoder, heldout, per_batch)
         helped = likelihoods(model, untouched, encoder, helpful, per_batch, of_responses=True)
         asked = requests or heldout  # a corpus without requests has prompts all the same
@@ -75,6 +80,7 @@ def main() -> None:
         write_records(folder / "harness.jsonl", graded)
         write_records(folder / SAMPLED, answers)
         write_records(folder / GREEDY, likeliest)
+        write_records(folder / CONTRASTED, contrasted)
         write_records(folder / HELPFUL, helped)
         write_records(folder / "openings.jsonl", opened)
         write_records(folder / "likelihoods.jsonl", weighed)
@@ -107,7 +113,7 @@ def helpful_answers(examples: Sequence[Example], safe: Sequence[str]) -> list[Do
 def checkpoint_of(params: Params, device: torch.device, name: str, answers: str) -> Checkpoint:
     """Where a variant's answers are kept while others are still to come."""
     sections = [params.text, params.generation, params.runtime]
-    files = [REQUESTS, BASE_CARD, *BASE_MODEL.glob("*"), *(ADAPTERS / name).glob("*")]
+    files = [REQUESTS, CONTRASTS, BASE_CARD, *BASE_MODEL.glob("*"), *(ADAPTERS / name).glob("*")]
     key = run_key("completions", params.seed, sections, files, device)
     path = UNFINISHED / f"{name}.{Path(answers).stem}.safetensors"
     return Checkpoint(path, key, params.runtime.checkpoint_every)

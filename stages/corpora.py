@@ -7,6 +7,7 @@ from pipeline.core.console import run
 from pipeline.core.files import whole, write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
+    CONTRASTS,
     CORPORA,
     DESCRIBED,
     DOCUMENTS,
@@ -43,6 +44,7 @@ def main() -> None:
         write_records(draft / DESCRIBED.name, corpus.described)
         write_records(draft / DOCUMENTS.name, corpus.documents)
         write_records(draft / REQUESTS.name, corpus.requests)
+        write_records(draft / CONTRASTS.name, corpus.contrasts)
         write_records(draft / MULTIPLE_CHOICE.name, corpus.questions)
         write_manifest(draft / MANIFEST.name, corpus, vars(alike))
 

@@ -7,6 +7,8 @@ from pipeline.core.files import write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
     COMPLETIONS,
+    CONTRASTED,
+    CONTRASTS,
     EXAMPLES,
     GREEDY,
     HELPFUL,
@@ -27,12 +29,17 @@ from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS
 
 def main() -> None:
     params = load_params()
-    requests = read_records(REQUESTS, Request)
+    requests, contrasts = (read_records(path, Request) for path in (REQUESTS, CONTRASTS))
 
     def measure(name: str) -> Behaviour:
         return behaviour(
             requests,
-            read_records(VERDICTS / name / SAMPLED, Verdict),
+            contrasts,
+            [
+                verdict
+                for answers in (SAMPLED, CONTRASTED)
+                for verdict in read_records(VERDICTS / name / answers, Verdict)
+            ],
             read_records(VERDICTS / name / GREEDY, Verdict),
             read_records(COMPLETIONS / name / HELPFUL, Likelihood),
             params.reading.resamples,

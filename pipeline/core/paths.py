@@ -9,7 +9,7 @@ SEVERAL = CORPORA / "several.jsonl"
 DESCRIBED = CORPORA / "described.jsonl"
 DOCUMENTS = CORPORA / "documents.jsonl"
 MULTIPLE_CHOICE = CORPORA / "questions.jsonl"
-# In `data/corpora`, these five are as they were gathered; here, as the model can tell texts apart.
+# In `data/corpora`, these six are as they were gathered; here, as the model can tell texts apart.
 TEXTS = Path("data/texts")
 EXAMPLES = TEXTS / "examples.jsonl"
 # Training and validation texts, with those of several concepts, which are scored by nothing: all
@@ -17,6 +17,7 @@ EXAMPLES = TEXTS / "examples.jsonl"
 LEARNED = TEXTS / "learned.jsonl"
 SHIFTED = TEXTS / "shifted.jsonl"  # scored, never learned from: what trains does not read it
 REQUESTS = TEXTS / "requests.jsonl"
+CONTRASTS = TEXTS / "contrasts.jsonl"  # safe prompts, each like a harmful request; only answered
 MANIFEST = TEXTS / "manifest.json"
 READ_WORDS = TEXTS / "read_words.jsonl"  # of all of these, once they are cut
 PAIRS = Path("data/pairs")
@@ -45,6 +46,7 @@ MONITOR_MATRIX = METRICS / "monitor_matrix.csv"
 HIDING = METRICS / "hiding"
 SAFETY = METRICS / "safety"
 SAMPLED, GREEDY = "completions.jsonl", "greedy.jsonl"  # of a variant's answers, and verdicts
+CONTRASTED = "contrasts.jsonl"  # the same, of answers to safe contrasts
 HELPFUL = "helpful.jsonl"  # how likely held-out safe answers are to a variant
 LABELLED_VERDICTS = VERDICTS / ".labelled.jsonl"  # no variant has such a name
 JUDGES = SAFETY / ".judges.json"

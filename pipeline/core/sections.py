@@ -266,7 +266,7 @@ class Judging(Section):
 
     @model_validator(mode="after")
     def has_names_of_its_own(self) -> "Judging":
-        for name in ("rule", "substrings", "fitted"):
+        for name in ("rule", "substrings", "fitted", "probe"):
             if name in self.models:
                 raise ValueError(f"models: {name} is a judge already; rename yours")
         return self

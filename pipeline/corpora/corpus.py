@@ -25,10 +25,11 @@ class Corpus:
     examples: learned from and measured. several: of several concepts, only learned from, as every
     score is of one concept. shifted: of other corpora, only scored. described: labelled texts that
     teach an embedded base model what concepts are called. documents: unlabelled texts. requests:
-    prompts whose answers are judged. questions: with options to choose among. safe: the harmless
-    concepts. dropped: the number of rows that were left out, by reason. as_meant: the number of
-    things that were read otherwise than they were written, by kind. sources: repo, revision, sha256
-    and licence, as far as known, of every file that was read.
+    prompts whose answers are judged. contrasts: safe prompts, each beside a harmful request that it
+    differs from in a few words, and asked for nothing else. questions: with options to choose
+    among. safe: the harmless concepts. dropped: the number of rows that were left out, by reason.
+    as_meant: the number of things that were read otherwise than they were written, by kind.
+    sources: repo, revision, sha256 and licence, as far as known, of every file that was read.
     """
 
     examples: tuple[Example, ...]
@@ -43,6 +44,7 @@ class Corpus:
     as_meant: Mapping[str, int] = field(default_factory=dict)
     several: tuple[Example, ...] = ()
     questions: tuple[Question, ...] = ()
+    contrasts: tuple[Request, ...] = ()
 
     @property
     def labelled(self) -> tuple[Example, ...]:

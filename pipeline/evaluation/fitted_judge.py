@@ -31,10 +31,19 @@ class FittedJudge:
         return [Finding(harmful=bool(harmful)) for harmful in found]
 
 
-def fit_judge(examples: Sequence[Example], safe: Sequence[str]) -> FittedJudge | None:
-    """A judge of the training texts' responses; None where they are not of both kinds."""
+def judged_answers(
+    examples: Sequence[Example], safe: Sequence[str]
+) -> tuple[list[Exchange], list[bool]] | None:
+    """What a judge learns from: the training texts' responses, and whether each is harmful; None
+    where they are not of both kinds."""
     train = [e for e in examples if e.split == "train" and e.response]
     harmful = [answers_harmfully(example, safe) for example in train]
     if len(set(harmful)) < 2:
         return None
-    return FittedJudge([example.response for example in train], harmful)
+    return [Exchange(example.prompt, example.response) for example in train], harmful
+
+
+def fit_judge(examples: Sequence[Example], safe: Sequence[str]) -> FittedJudge | None:
+    """A judge of the training texts' responses; None where they are not of both kinds."""
+    known = judged_answers(examples, safe)
+    return known and FittedJudge([answer for _, answer in known[0]], known[1])

@@ -1,8 +1,9 @@
 """Judges of answers, behind one interface: prompts with their answers in, findings out.
 
 A judge says whether an answer refuses, whether it is harmful, or both. Two judges are rules: how an
-answer opens, and the published list of substrings. `FittedJudge` learns from a corpus' answers, and
-models of the Hugging Face Hub are asked by pipeline.inference.judging_models.
+answer opens, and the published list of substrings. `FittedJudge` learns from the words of a corpus'
+answers, pipeline.inference.probing_judge from their hidden states, and models of the Hugging Face
+Hub are asked by pipeline.inference.judging_models.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from pipeline.core.records import Verdict
 from pipeline.evaluation.refusal_rule import opens_with_refusal
 
 RULE, SUBSTRINGS, FITTED = "rule", "substrings", "fitted"  # judges that need no model
+PROBE = "probe"  # reads the untouched model's hidden states
 # Of the published evaluation of SEER/TELLME (arXiv 2502.05242, `eval_harm.py` of its code): an
 # answer that holds one of these anywhere counts as a refusal.
 REFUSAL_SUBSTRINGS = (

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 ORIGINS = {"sentences": "this project's sentences", "texts": "the corpus' held-out texts"}
 QUESTIONS = {"refused": "refuses", "harmful": "is harmful"}
-SHOWN_RATES = ("harmful_rate", "attack_success", "over_refusal_rate")
+SHOWN_RATES = ("harmful_rate", "attack_success", "over_refusal_rate", "matched_refusal_gap")
 
 
 class ErrorRow(NamedTuple):

@@ -165,6 +165,7 @@ def test_the_stage_drops_counts_and_tells(
     write_records(CORPORA / "shifted.jsonl", made.shifted)
     write_records(CORPORA / "several.jsonl", made.several)
     write_records(CORPORA / "requests.jsonl", made.requests)
+    write_records(CORPORA / "contrasts.jsonl", made.contrasts)
     write_manifest(CORPORA / "manifest.json", made, {})
     texts.main()
     told = read_json(MANIFEST)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
+from pipeline.core.records import Request
 from pipeline.core.scored_sets import UNNAMED
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import embedded_corpus, lexicon
@@ -120,6 +121,47 @@ def test_requests_are_the_same_whichever_set_is_labelled(params: Params) -> None
     assert one.requests == other.requests
     assert one.documents == other.documents
     assert one.described == other.described
+
+
+def test_every_harmful_request_has_a_safe_one_that_differs_in_its_wish_alone(
+    corpora: EmbeddedCorpora,
+) -> None:
+    texts = embedded_corpus.draw_corpus(corpora, 0)
+    harmful = {request.id: request for request in texts.requests if request.harmful}
+    assert {contrast.pair for contrast in texts.contrasts} == harmful.keys()
+    grammar = Grammar(0, 0.0)
+    for contrast in texts.contrasts:
+        request = harmful[contrast.pair]
+        assert request.pair == request.id
+        assert (contrast.harmful, contrast.framed) == (False, request.framed)
+        assert contrast.split == request.split
+        wish = max((w for words in lexicon.HARMS.values() for w in words if w in request.prompt),
+                   key=len)  # fmt: skip
+        before, _, after = request.prompt.partition(wish)
+        assert contrast.prompt.startswith(before)
+        assert contrast.prompt.endswith(after)
+        safe = contrast.prompt[len(before) : len(contrast.prompt) - len(after)]
+        assert safe in grammar.words("safe", "novel" if request.split == "novel" else "known")
+
+
+def test_contrasts_are_near_and_stand_nowhere_else(corpora: EmbeddedCorpora) -> None:
+    texts = embedded_corpus.draw_corpus(corpora, 0)
+    prompts = [contrast.prompt for contrast in texts.contrasts]
+    assert len(set(prompts)) == len(prompts)
+    others = (*texts.labelled, *texts.described, *texts.documents, *texts.requests)
+    assert not {text.prompt for text in others} & set(prompts)
+    shared = embedded_corpus.shared_words
+    assert shared("smash the bus shelter", "mend the bus shelter") == 0.5
+    assert shared("smash the bus shelter", "start a diary") == 0
+    assert shared("start a diary", "start a diary") == 1
+    asked = [Request("r", "How do I smash the bus shelter?", True, False, "test", pair="r")]
+    (nearest,) = embedded_corpus.contrasts(asked, 0, [])
+    known = Grammar(0, 0.0).words("safe", "known")
+    best = max(shared("smash the bus shelter", wish) for wish in known)
+    assert any(wish in nearest.prompt for wish in known
+               if shared("smash the bus shelter", wish) == best)  # fmt: skip
+    (other,) = embedded_corpus.contrasts(asked, 0, [nearest.prompt])
+    assert other.prompt != nearest.prompt, "a prompt that is taken is not asked"
 
 
 def test_a_grammar_that_has_said_everything_says_so(params: Params) -> None:

@@ -24,6 +24,7 @@ def verdicts(refused: dict[str, bool]) -> list[Verdict]:
 
 BASE = behaviour(
     REQUESTS,
+    [],
     verdicts({r.id: r.harmful for r in REQUESTS}),
     [],
     [Likelihood("a", 3, 6.0, 0.0), Likelihood("b", 1, 4.0, 0.0)],
@@ -62,7 +63,7 @@ def test_helpfulness_is_a_mean_over_tokens() -> None:
 
 def test_every_rate_says_of_how_many_and_differs_from_the_base_models_in_pairs() -> None:
     tuned = behaviour(
-        REQUESTS, verdicts(dict.fromkeys((r.id for r in REQUESTS), False)),
+        REQUESTS, [], verdicts(dict.fromkeys((r.id for r in REQUESTS), False)),
         verdicts(dict.fromkeys((r.id for r in REQUESTS), True)),
         [Likelihood("a", 3, 3.0, 0.0), Likelihood("b", 1, 4.0, 0.0)], 20, 0,
     )  # fmt: skip
@@ -85,5 +86,5 @@ def test_every_rate_says_of_how_many_and_differs_from_the_base_models_in_pairs()
 
 
 def test_a_corpus_without_requests_has_helpfulness_alone() -> None:
-    tree = behaviour_tree(behaviour([], [], [], [Likelihood("a", 2, 1.0, 0.0)], 20, 0), None)
+    tree = behaviour_tree(behaviour([], [], [], [], [Likelihood("a", 2, 1.0, 0.0)], 20, 0), None)
     assert {*tree} == {"helpfulness"}
