@@ -33,7 +33,21 @@ FENCE = re.compile(
 )
 AFTER_A_RUN = "needs a finished run"  # why a block runs in tests/stages/test_pipeline.py alone
 YOURS = ("my/", "prompts.txt", "work/")  # what a reader has or makes
-ENDINGS = (".py", ".yaml", ".json", ".md", ".csv", ".lock", ".html", ".toml", ".jinja", ".txt", "/")
+ENDINGS = (
+    ".py",
+    ".yaml",
+    ".json",
+    ".md",
+    ".csv",
+    ".lock",
+    ".html",
+    ".toml",
+    ".jinja",
+    ".txt",
+    ".sh",
+    ".sbatch",
+    "/",
+)
 DVC_COMMANDS = (
     "repro", "exp run", "exp show", "exp push", "exp pull", "exp apply", "metrics diff",
     "params diff", "plots diff", "dag", "push", "pull", "remote add", "remote modify",
@@ -137,6 +151,10 @@ def _check_command(program: str, rest: list[str]) -> None:
     elif program in SCRIPTS:
         code = module_of(SCRIPTS[program].partition(":")[0])
         assert code, program
+    elif program == "sbatch":
+        for word in rest:
+            if "=" in word and not word.startswith("--"):
+                assert is_knob(word.partition("=")[0]), word
     elif program == "python":
         code = module_of(rest[1]) if rest[0] == "-m" else None
         assert code, rest
