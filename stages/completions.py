@@ -17,7 +17,6 @@ from pipeline.core.paths import (
     BASE_MODEL,
     COMPLETIONS,
     CONTRASTED,
-    CONTRASTS,
     DOCUMENTS,
     EXAMPLES,
     GREEDY,
@@ -25,6 +24,7 @@ from pipeline.core.paths import (
     MANIFEST,
     MULTIPLE_CHOICE,
     REQUESTS,
+    SAFE_CONTRASTS,
     SAMPLED,
     UNFINISHED,
 )
@@ -51,7 +51,7 @@ def main() -> None:
     device = prepare(params.runtime)
     untouched, tokenizer = load_base(BASE_MODEL, device)
     encoder = Encoder(tokenizer, params.text)
-    requests, contrasts = (read_records(path, Request) for path in (REQUESTS, CONTRASTS))
+    requests, contrasts = (read_records(path, Request) for path in (REQUESTS, SAFE_CONTRASTS))
     questions = few_of_each_task(
         read_records(MULTIPLE_CHOICE, Question), params.capability.questions
     )
@@ -113,7 +113,13 @@ def helpful_answers(examples: Sequence[Example], safe: Sequence[str]) -> list[Do
 def checkpoint_of(params: Params, device: torch.device, name: str, answers: str) -> Checkpoint:
     """Where a variant's answers are kept while others are still to come."""
     sections = [params.text, params.generation, params.runtime]
-    files = [REQUESTS, CONTRASTS, BASE_CARD, *BASE_MODEL.glob("*"), *(ADAPTERS / name).glob("*")]
+    files = [
+        REQUESTS,
+        SAFE_CONTRASTS,
+        BASE_CARD,
+        *BASE_MODEL.glob("*"),
+        *(ADAPTERS / name).glob("*"),
+    ]
     key = run_key("completions", params.seed, sections, files, device)
     path = UNFINISHED / f"{name}.{Path(answers).stem}.safetensors"
     return Checkpoint(path, key, params.runtime.checkpoint_every)

@@ -7,7 +7,6 @@ from pipeline.core.console import run
 from pipeline.core.files import whole, write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
-    CONTRASTS,
     CORPORA,
     DESCRIBED,
     DOCUMENTS,
@@ -15,6 +14,7 @@ from pipeline.core.paths import (
     MANIFEST,
     MULTIPLE_CHOICE,
     REQUESTS,
+    SAFE_CONTRASTS,
     SEVERAL,
     SHIFTED,
     SOURCES_LOCK,
@@ -44,7 +44,7 @@ def main() -> None:
         write_records(draft / DESCRIBED.name, corpus.described)
         write_records(draft / DOCUMENTS.name, corpus.documents)
         write_records(draft / REQUESTS.name, corpus.requests)
-        write_records(draft / CONTRASTS.name, corpus.contrasts)
+        write_records(draft / SAFE_CONTRASTS.name, corpus.contrasts)
         write_records(draft / MULTIPLE_CHOICE.name, corpus.questions)
         write_manifest(draft / MANIFEST.name, corpus, vars(alike))
 

@@ -8,7 +8,6 @@ from pipeline.core.params import load_params
 from pipeline.core.paths import (
     COMPLETIONS,
     CONTRASTED,
-    CONTRASTS,
     EXAMPLES,
     GREEDY,
     HELPFUL,
@@ -16,6 +15,7 @@ from pipeline.core.paths import (
     LABELLED_VERDICTS,
     MANIFEST,
     REQUESTS,
+    SAFE_CONTRASTS,
     SAFETY,
     SAMPLED,
     VERDICTS,
@@ -29,7 +29,7 @@ from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS
 
 def main() -> None:
     params = load_params()
-    requests, contrasts = (read_records(path, Request) for path in (REQUESTS, CONTRASTS))
+    requests, contrasts = (read_records(path, Request) for path in (REQUESTS, SAFE_CONTRASTS))
 
     def measure(name: str) -> Behaviour:
         return behaviour(

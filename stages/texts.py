@@ -5,13 +5,13 @@ from pipeline.core.files import read_json, sha256_of, whole, write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import (
     BASE_MODEL,
-    CONTRASTS,
     CORPORA,
     EXAMPLES,
     LEARNED,
     MANIFEST,
     READ_WORDS,
     REQUESTS,
+    SAFE_CONTRASTS,
     SEVERAL,
     SHIFTED,
     TEXTS,
@@ -50,7 +50,7 @@ def main() -> None:
     requests = distinct_requests(asked, prompts, learned)
     if len(requests) < len(asked):
         dropped["requests_of_same_tokens"] = len(asked) - len(requests)
-    beside = read_records(CORPORA / CONTRASTS.name, Request)
+    beside = read_records(CORPORA / SAFE_CONTRASTS.name, Request)
     alike = [text.prompt for text in read([(request.prompt, "") for request in beside])]
     manifest = read_json(CORPORA / MANIFEST.name)
     several = [example for example in examples if example.also]
@@ -62,7 +62,7 @@ def main() -> None:
         write_records(draft / SHIFTED.name, (e for e in examples if is_of_set(e.split)))
         write_records(draft / LEARNED.name, learned_from)
         write_records(draft / REQUESTS.name, requests)
-        write_records(draft / CONTRASTS.name, distinct_requests(beside, alike, learned))
+        write_records(draft / SAFE_CONTRASTS.name, distinct_requests(beside, alike, learned))
         write_records(draft / READ_WORDS.name, read_words(encoder, examples, requests))
         written = {file.name: sha256_of(file) for file in draft.iterdir()}
         write_json(

@@ -11,12 +11,12 @@ from pipeline.core.paths import (
     BASE_MODEL,
     COMPLETIONS,
     CONTRASTED,
-    CONTRASTS,
     EXAMPLES,
     GREEDY,
     LABELLED_VERDICTS,
     MANIFEST,
     REQUESTS,
+    SAFE_CONTRASTS,
     SAMPLED,
     VERDICTS,
 )
@@ -50,7 +50,7 @@ def main() -> None:
             for one in labelled_exchanges(HELD_OUT_ANSWERS, examples, safe)
         ]
     }
-    requests = [r for path in (REQUESTS, CONTRASTS) for r in read_records(path, Request)]
+    requests = [r for path in (REQUESTS, SAFE_CONTRASTS) for r in read_records(path, Request)]
     prompts = {request.id: request.prompt for request in requests}
     for name in params.variants:
         for answers in (SAMPLED, GREEDY, CONTRASTED):
