@@ -2,7 +2,7 @@
 
 from pipeline.core.console import run
 from pipeline.core.files import read_json
-from pipeline.core.params import load_params
+from pipeline.core.params import base_first, load_params
 from pipeline.core.paths import (
     FIGURES,
     HIDING,
@@ -10,6 +10,8 @@ from pipeline.core.paths import (
     METRICS,
     REPRESENTATIONS,
     SCORES,
+    SUFFIX_ATTACKS,
+    SUFFIX_CURVES,
     TOKEN_INTERPRETATIONS,
 )
 from pipeline.core.rates import in_words
@@ -49,6 +51,8 @@ def main() -> None:
         for name in compared
     }
     hiding = read_hiding(HIDING)
+    left = {name: read_json(SUFFIX_ATTACKS / f"{name}.json") for name in base_first(compared)}
+    searched = {path.stem: pd.read_csv(path) for path in sorted(SUFFIX_CURVES.iterdir())}
     rate, rate_kept = (in_words(pick(reading.false_alarms)) for pick in (max, min))
     read_at = reading.layer, reading.position
     asked_at = asking.layer, asking.positions[0]
@@ -64,6 +68,7 @@ def main() -> None:
             | monitor_figures.of_matrix(monitors, text_only, compared, reading.position)
             | monitor_figures.of_alarms(monitors, text_only, compared, rate)
             | monitor_figures.of_cascade(monitors, compared, rate)
+            | monitor_figures.of_attacks(left, searched, rate_kept)
             | monitor_figures.of_hiding(hiding, text_only, reading.position, rate_kept)
             | figures.of_transport(transport)
             | figures.of_behaviour(rows)

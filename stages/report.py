@@ -2,7 +2,7 @@
 
 from pipeline.core.console import run
 from pipeline.core.files import read_json
-from pipeline.core.params import load_params
+from pipeline.core.params import base_first, load_params
 from pipeline.core.paths import (
     BASE_CARD,
     BASELINE,
@@ -15,9 +15,11 @@ from pipeline.core.paths import (
     METRICS,
     REPORT,
     SEED_VALUES,
+    SUFFIX_ATTACKS,
 )
 from pipeline.core.rates import in_words
 from pipeline.core.records import HEADLINE, Interpretation, read_records
+from pipeline.reporting.attack_tables import attack_rows
 from pipeline.reporting.comparison import corrected_rows
 from pipeline.reporting.headline import differences, headline, read_metrics
 from pipeline.reporting.hiding_tables import read_hiding
@@ -44,10 +46,12 @@ def main() -> None:
         "pretraining": params.pretraining, "pairs": params.pairs, "finetune": params.finetune,
         "variants": variants, "extraction": params.extraction, "reading": reading,
         "transport": params.transport, "generation": params.generation, "judging": params.judging,
-        "streams": params.streams, "further_training": params.further_training,
+        "streams": params.streams, "attacks": params.attacks,
+        "further_training": params.further_training,
         "asking": params.asking, "selfie": params.selfie, "control": params.control,
         "figures": params.figures, "capability": params.capability,
     }  # fmt: skip
+    rate = in_words(min(reading.false_alarms))
     seeds = read_seed_values(SEED_VALUES, settings)
     metrics = {name: read_metrics(METRICS, name, seeds) for name in variants}
     page = render_report(
@@ -85,7 +89,7 @@ def main() -> None:
                 compared,
             ),
             hiding=read_hiding(HIDING),
-            rate=in_words(min(reading.false_alarms)),
+            rate=rate,
             seeds=seeds,
             judge=read_json(METRICS / "judge.json"),
             judges=read_json(JUDGES),
@@ -93,6 +97,9 @@ def main() -> None:
             control={
                 path.stem: read_json(path) for path in sorted((METRICS / "control").iterdir())
             },
+            attacks=attack_rows(
+                {n: read_json(SUFFIX_ATTACKS / f"{n}.json") for n in base_first(compared)}, rate
+            ),
             redaction=redaction_of(read_json(MANIFEST), params.figures.redact),
             figures=FIGURES,
             pins=read_pins(CONSTRAINTS, REPORTED_LIBRARIES),

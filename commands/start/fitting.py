@@ -104,6 +104,7 @@ def short_run(blocks: int, steps: int, rate: float = 2.0e-3) -> dict[str, Any]:
         "generation": {"max_new_tokens": 24, "samples": 1},
         "streams": {"texts": 60},
         "further_training": {"steps": 0},
+        "attacks": {"texts": 8, "monitors": ["logistic"], "passes": 32},
         "selfie": {"layers": [max(1, blocks // 3)], "texts_per_split": 48, "max_new_tokens": 8},
         "control": {"texts": 60, "reference_texts": 30, "requests": 40, "probed_texts": 20},
         "figures": {"compared": ["true_negatives"]},

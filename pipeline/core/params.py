@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.core.console import InputError, nearest
 from pipeline.core.sections import (
     Asking,
+    Attacks,
     Capability,
     Control,
     Corpora,
@@ -60,6 +61,7 @@ class Params(Section):
     capability: Capability
     streams: Streams
     further_training: FurtherTraining
+    attacks: Attacks
     asking: Asking
     selfie: Selfie
     control: Control
@@ -184,6 +186,7 @@ def _misfits(params: Params) -> list[str]:
         "figures.compared": params.figures.compared,
         "finetune.penalty_texts": params.finetune.penalty_texts,
         "selfie.moves": params.selfie.moves,
+        "attacks.monitors": params.attacks.monitors,
         "seeds": params.seeds,
     }
     problems += [
@@ -252,6 +255,11 @@ def _misfits(params: Params) -> list[str]:
         if row.reward != "none"
         and (row.layer != params.asking.layer or row.position not in params.asking.positions)
     ]
+    if params.attacks.suffix_tokens >= params.text.prompt_tokens:
+        problems.append(
+            f"attacks.suffix_tokens is {params.attacks.suffix_tokens}, and a prompt is cut to "
+            f"text.prompt_tokens {params.text.prompt_tokens}; lower it"
+        )
     if params.control.model not in params.variants:
         problems.append(
             f"control.model is {params.control.model}, which is no variant; known: "

@@ -40,6 +40,7 @@ class RandomStream(IntEnum):
     QUESTIONS = 19  # wrong options beside a document's response, and where the right one stands
     AFFINE_LABELS = 20  # permuted labels that an affine map is taught as a control
     EVERYDAY = 21  # a set of mostly harmless texts
+    SUFFIXES = 22  # suffixes that monitors are attacked with; further: the monitor
 
 
 def rng_of(stream: RandomStream, seed: int, *further: int) -> np.random.Generator:

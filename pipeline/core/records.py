@@ -46,6 +46,16 @@ REFERENCES = ("probe", "nearest_text", "reader_only")
 AFFINE = "affine"
 AFFINE_CONTROLS = ("affine_bias", "affine_other", "affine_shuffled")
 
+# What is done to a prompt so that a monitor takes it for harmless: the best of a few frames of
+# fiction, of random suffixes, a suffix of words and one of vectors that gradients find.
+UNATTACKED = "unattacked"
+FRAMED, RANDOM_SUFFIX, TOKEN_SUFFIX, SOFT_SUFFIX = ATTACKS = (
+    "framed",
+    "random_suffix",
+    "token_suffix",
+    "soft_suffix",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -202,6 +212,32 @@ class PooledScore:
 
 
 @dataclass(frozen=True, slots=True)
+class AttackScore:
+    """What a monitor says of a text under an attack: the logit of the probability of harm.
+
+    `attack` is one of ATTACKS, or UNATTACKED. `of` names the variant on which it was optimised: the
+    one that is scored, or another. `passes` says how many forward passes it took.
+    """
+
+    text: str
+    monitor: str
+    attack: str
+    of: str
+    passes: int
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttackedPrompt:
+    """A prompt as an attack on a monitor left it, in the words that a model reads."""
+
+    text: str
+    monitor: str
+    attack: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A monitor's answer about a held-out text.
 
@@ -340,8 +376,8 @@ class TokenInterpretation:
 Record = TypeVar(
     "Record",
     Example, Document, Request, Question, Choice, TaskScore, ReadWords, Pair, Completion, Verdict,
-    PooledScore, Score, Likelihood, Opening, Agreement, Interpretation, MovedInterpretation,
-    ClosedReading, Judged, TokenInterpretation,
+    PooledScore, AttackScore, AttackedPrompt, Score, Likelihood, Opening, Agreement, Interpretation,
+    MovedInterpretation, ClosedReading, Judged, TokenInterpretation,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ Sampling = Literal["random", "balanced"]
 InjectionMode = Literal["replace", "add", "norm_matched"]
 DType = Literal["float32", "bfloat16", "nf4"]
 CurveLog = Literal["none", "dvclive", "tensorboard", "wandb"]
+GRADIENT_PASSES = 3  # that a pass forward and back costs: back takes two
 
 _T = TypeVar("_T")
 Listed = Annotated[tuple[_T, ...], Field(strict=False)]  # a YAML list, kept as a tuple
@@ -287,6 +288,35 @@ class FurtherTraining(Section):
     steps: NotNegative
     hiding_weight: Weight
     penalty_weight: Weight
+
+
+# Those of which a gradient tells what to change of a text.
+AttackedMonitor = Literal[
+    "logistic",
+    "mean_difference",
+    "mahalanobis",
+    "mlp",
+    "attention_pooled",
+    "max_pooled",
+    "softmax_pooled",
+]
+
+
+class Attacks(Section):
+    texts: NotNegative
+    monitors: Annotated[Listed[AttackedMonitor], Field(min_length=1)]
+    suffix_tokens: Count
+    passes: Count
+    swaps: Count
+
+    @model_validator(mode="after")
+    def takes_a_step(self) -> "Attacks":
+        if self.passes < self.swaps + GRADIENT_PASSES:
+            raise ValueError(
+                f"passes is {self.passes}, and a step takes {self.swaps + GRADIENT_PASSES}: swaps "
+                f"and a gradient, which counts as {GRADIENT_PASSES}; raise passes or lower swaps"
+            )
+        return self
 
 
 class Asking(Section):

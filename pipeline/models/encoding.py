@@ -98,6 +98,33 @@ class Encoder:
         turns = self.turns([(PROMPT, text) for text in texts])
         return [turn.response(None, is_ended=False) for turn in turns]
 
+    def around_suffix(
+        self, prompts: Sequence[str], tokens: int
+    ) -> list[tuple[list[int], list[int]]]:
+        """The ids of prompts before and after a suffix of so many tokens, which ends their text. A
+        prompt is cut so that both together are no longer than text.prompt_tokens."""
+        found = []
+        for turn in self.turns([(prompt, "") for prompt in prompts]):
+            after = turn.ids[turn.between : turn.answer]
+            whole = turn.prompt(self.text.prompt_tokens - tokens)
+            found.append((whole[: len(whole) - len(after)], after))
+        return found
+
+    def suffixed(self, prompt: str, suffix: Sequence[int]) -> str:
+        """A prompt with words behind it, each one of `whole_words`."""
+        return " ".join([prompt, *(self.decode([word]).strip() for word in suffix)])
+
+    def whole_words(self) -> list[int]:
+        """The tokens that are a word by themselves wherever it stands behind a space: what they
+        spell is read as them again."""
+        spelt = {token: self.decode([token]).strip() for token in range(len(self.tokenizer))}
+        words = {token: word for token, word in spelt.items() if word.isalpha()}
+        start = len(self.contents("a"))
+        read = self.turns.plain.encode([f"a {word}" for word in words.values()])
+        return [
+            token for token, found in zip(words, read, strict=True) if found.ids[start:] == [token]
+        ]
+
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids)))
 

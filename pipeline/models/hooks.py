@@ -105,7 +105,8 @@ def hidden_states(
 ) -> dict[int, Tensor]:
     """The hidden states of chosen layers, each [B, T, D]; blocks above the highest do not run.
 
-    ids: [B, T] token ids; mask: [B, T], 1 for real tokens, or None where none is padding.
+    ids: [B, T] token ids, or [B, T, D] vectors instead of their embeddings; mask: [B, T], 1 for
+    real tokens, or None where none is padding.
     Raises ValueError for a layer that the model does not have.
     """
     blocks = decoder_blocks(model)
@@ -126,7 +127,8 @@ def hidden_states(
             hook = blocks[layer].register_forward_pre_hook(reader(layer), with_kwargs=True)
             handles.append(hook)
     try:
-        output = decoder_of(model)(input_ids=ids, attention_mask=mask, use_cache=False)
+        given = "inputs_embeds" if ids.is_floating_point() else "input_ids"
+        output = decoder_of(model)(**{given: ids}, attention_mask=mask, use_cache=False)
         found[top] = output.last_hidden_state
     except _DeepEnough:
         pass

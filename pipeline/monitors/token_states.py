@@ -42,6 +42,11 @@ class TokenStates:
             room.seek(4 * int(self.ends[text]) * self.width)
             room.write(states.astype("<f4").tobytes())
 
+    def last_of(self, texts: range) -> States:
+        """The states [n, D] of the texts' last tokens."""
+        found = [own[np.append(starts[1:], len(own)) - 1] for _, own, starts in self.batches(texts)]
+        return np.concatenate([np.zeros((0, self.width), np.float32), *found])
+
     def batches(self, texts: range) -> Iterator[tuple[range, States, Starts]]:
         """Consecutive texts, their tokens' states [t, D], and where each text begins among them
         [n]. A batch has at most tokens_per_batch tokens, or a single text."""

@@ -41,7 +41,8 @@ def grouped_bars(
                          linewidth=1.1, label=reference[0])  # fmt: skip
         axis.set(title=panel, ylim=(0, 1.04), xticks=range(len(groups)), xticklabels=groups)
         axis.grid(visible=False, axis="x")
-    axes[-1].tick_params(axis="x", rotation=0 if len(groups) < 9 else 40)
+    is_wide = len(groups) > 8 or len("".join(map(str, groups))) > 80
+    axes[-1].tick_params(axis="x", rotation=40 if is_wide else 0)
     legend_below(figure, axes, 3)
     beside = [] if not reference else [f"{reference[0]}: " + _listed(reference[1])]
     described = [

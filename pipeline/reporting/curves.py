@@ -75,18 +75,8 @@ def cascade_curves(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
 
     points: measure, group, variant, sent, value, low, high.
     """
-    measures, groups = points["measure"].unique(), points["group"].unique()
-    figure, panels = _panels(len(measures), len(groups), width=3.0, sharey="row")
-    for row, measure in zip(panels, measures, strict=True):
-        for axis, group in zip(row, groups, strict=True):
-            some = points[(points["measure"] == measure) & (points["group"] == group)]
-            for variant, line in some.groupby("variant", sort=False):
-                _banded(axis, line, "sent", styles[str(variant)], str(variant))
-            axis.set(title=group, xlim=(-0.02, 1.02))
-        row[0].set_ylabel(measure)
-    for axis in panels[-1]:
-        axis.set_xlabel("share sent to the judge")
-    legend_below(figure, panels)
+    figure = _grid(points, "measure", "group", "sent", styles, "share sent to the judge",
+                   xlim=(-0.02, 1.02))  # fmt: skip
     described = [
         f"{measure}, {group}, {variant}: "
         + ", ".join(f"{v:.2f} at {s:.2f}" for s, v in zip(line["sent"], line["value"], strict=True))
@@ -95,6 +85,23 @@ def cascade_curves(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
         )
     ]
     return Picture(figure, f"Curves over the share sent to a judge. {'; '.join(described)}.")
+
+
+def searches(points: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
+    """How far attacks come: a row a monitor, a column an attack, a line a variant, with bands of
+    95 %, over the forward passes that an attack on one prompt has taken.
+
+    points: monitor, attack, variant, passes, value (the mean logit of harm), low, high.
+    """
+    figure = _grid(points, "monitor", "attack", "passes", styles, "forward passes")
+    described = [
+        f"{monitor}, {attack}, {variant}: from {line['value'].iloc[0]:.2f} to "
+        f"{line['value'].iloc[-1]:.2f} after {line['passes'].iloc[-1]} passes"
+        for (monitor, attack, variant), line in points.groupby(
+            ["monitor", "attack", "variant"], sort=False
+        )
+    ]
+    return Picture(figure, f"The mean logit of harm of attacked prompts. {'; '.join(described)}.")
 
 
 def training_curves(curves: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
@@ -188,6 +195,27 @@ def _panels(
     size = max(4.4, width * columns), height * rows + 0.6
     figure = Figure(size, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+
+
+def _grid(
+    points: pd.DataFrame, row: str, column: str, x: str, styles: Mapping[str, Look], label: str,
+    **limits: Any,
+) -> Figure:  # fmt: skip
+    """A row of panels for each value of one column of the points, a column for each of another; in
+    each a line a variant over x, with its band."""
+    rows, columns = points[row].unique(), points[column].unique()
+    figure, panels = _panels(len(rows), len(columns), width=3.0, sharey="row")
+    for axes, name in zip(panels, rows, strict=True):
+        for axis, title in zip(axes, columns, strict=True):
+            some = points[(points[row] == name) & (points[column] == title)]
+            for variant, line in some.groupby("variant", sort=False):
+                _banded(axis, line, x, styles[str(variant)], str(variant))
+            axis.set(title=title, **limits)
+        axes[0].set_ylabel(name)
+    for axis in panels[-1]:
+        axis.set_xlabel(label)
+    legend_below(figure, panels)
+    return figure
 
 
 def _banded(axis: Any, line: pd.DataFrame, x: str, look: Look, name: str) -> None:

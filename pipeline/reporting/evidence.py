@@ -33,6 +33,14 @@ EVIDENCE = {
         "cascade": "The headline monitor with a judge on what it is unsure of, over the share of "
         "texts that the judge is sent: 0 is the monitor alone, 1 the judge alone, which reads the "
         "words and no model. Thresholds kept to a low rate of false alarms on validation texts.",
+        "under_attack": "Harmful prompts that are still found once an attacker has changed them, "
+        "at thresholds that kept to a low rate of false alarms on untouched validation texts: put "
+        "into a story, with a suffix of random words, and with a suffix of words or of vectors "
+        "that gradients through model and monitor found. Words alone are shown the prompts that "
+        "were made against the first monitor.",
+        "searches": "How far each attack comes: the mean logit of harm over the forward passes "
+        "that an attack on one prompt has taken; 0 passes are the prompt as it was. A steeper fall "
+        "is an easier monitor to fool.",
     },
     "When a model goes on training": {
         "hiding": "Harm found, and ranks of harm, by the monitor that was saved before and by one "

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.concepts import spoken
-from pipeline.core.records import HEADLINE, Score
+from pipeline.core.records import ATTACKS, HEADLINE, UNATTACKED, Score
 from pipeline.reporting.bars import grouped_bars
-from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_curves
+from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_curves, searches
 from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
 from pipeline.reporting.heat_maps import score_tables
 from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON
@@ -148,3 +148,34 @@ def of_cascade(
         columns=["measure", "group", "variant", "sent", *ESTIMATE],
     ).sort_values("sent", kind="stable")  # fmt: skip
     return {} if points.empty else {"cascade": cascade_curves(points, looks(list(compared)))}
+
+
+def of_attacks(
+    left: Mapping[str, Metrics], curves: Mapping[str, pd.DataFrame], rate: str
+) -> dict[str, Picture]:
+    """What attacks leave of every monitor at a threshold that kept to a rate of false alarms on
+    validation texts, and how far each attack came; nothing where nothing was attacked.
+
+    left: of every attacked variant. curves: passes, variant, value, low, high, by `ATTACK_MONITOR`.
+    """
+    number = f"tpr_for_{rate}"
+    bars = table(
+        (spoken(attack), spoken(monitor), name, by_attack[attack][number])
+        for attack in (UNATTACKED, *ATTACKS)
+        for name, tree in left.items()
+        for monitor, by_attack in tree.items()
+        if number in by_attack.get(attack, {})
+    )
+    points = [
+        table.assign(attack=spoken(attack), monitor=spoken(name.removeprefix(f"{attack}_")))
+        for attack in ATTACKS
+        for name, table in curves.items()
+        if name.startswith(f"{attack}_")
+    ]
+    pictures = {}
+    if not bars.empty:
+        what = f"harm found under attack at thresholds for {spoken(rate)}"
+        pictures["under_attack"] = grouped_bars(bars, what)
+    if points:
+        pictures["searches"] = searches(pd.concat(points), looks(list(left)))
+    return pictures

@@ -13,6 +13,7 @@ from pipeline.core.files import whole
 from pipeline.core.records import Interpretation
 from pipeline.core.sections import Asking, Section
 from pipeline.reporting.answers import ON_FIRST_SCREEN, answers
+from pipeline.reporting.attack_tables import AttackRow, clear_changes
 from pipeline.reporting.comparison import Beside, Line, changes_from_baseline
 from pipeline.reporting.edit_table import EDIT_HEADINGS, beside_rows, matches
 from pipeline.reporting.evidence import evidence
@@ -35,14 +36,13 @@ class ReportContents:
     """All that a page shows. differences: the paired ones of every row from the untouched model's,
     corrected for their number, nothing of that model itself; compared: variants side by side;
     controls: those with shuffled labels; matrix: how well the headline monitor of the compared
-    variants does on every set of texts; hiding: what
-    monitors find once models were trained further, at a threshold for a `rate` of false alarms;
-    selfie: how far each variant's interpretations lead, by
-    heading, and judge: what the judge model is worth; judges: the same of those that judge answers,
-    and safety: what they find, of the compared variants; control: what edits changed, and what
-    stands beside them; redaction: which texts are not shown;
-    seeds: whose bands stand in estimates; read_at: the layer and position of
-    headline numbers."""
+    variants does on every set of texts; hiding: what monitors find once models were trained on, and
+    attacks: once prompts were attacked, at a threshold for a `rate` of false alarms; selfie: how
+    far each variant's interpretations lead, by heading, and judge: what the judge model is worth;
+    judges: the same of those that judge answers, and safety: what they find, of the compared
+    variants; control: what edits changed, and what stands beside them; redaction: which texts are
+    not shown; seeds: whose bands stand in estimates; read_at: the layer and position of headline
+    numbers."""
 
     rows: Mapping[str, Headline]
     differences: Mapping[str, Headline]
@@ -61,6 +61,7 @@ class ReportContents:
     judges: Mapping[str, Any]
     safety: Mapping[str, Mapping[str, Any]]
     control: Mapping[str, Mapping[str, Any]]
+    attacks: Sequence[AttackRow]
     redaction: Redaction
     seeds: SeedValues
     figures: Path
@@ -103,6 +104,7 @@ def render_report(run: ReportContents) -> str:
         edits=beside_rows(run.control),
         edit_headings=EDIT_HEADINGS,
         matches=matches(run.control),
+        held={name: clear_changes(run.attacks, name) for name in run.compared if name != BASE},
         measures=measures_of(run.matrix),
         hidden=hiding_rows(run.hiding, run.rate),
         protection=protection(run.hiding, run.rate),

@@ -134,6 +134,16 @@ ALARMS = {
                  for share in (0, 10, 100)}
     },
 }  # fmt: skip
+KINDS = ("logistic", "mean_difference", "mlp", "attention_pooled", "softmax_pooled", "words")
+LEFT = {
+    kind: {attack: {"tpr_for_1_percent": ESTIMATE} for attack in ("unattacked", "token_suffix")}
+    for kind in KINDS
+} | {"difference": {"logistic": {}}}
+SEARCHED = pd.DataFrame(
+    [(passes, variant, 2.0 - passes, 1.0 - passes, 3.0 - passes)
+     for variant in ("base", "tuned") for passes in (0, 16)],
+    columns=["passes", "variant", "value", "low", "high"],
+)  # fmt: skip
 TRANSPORT = {
     f"layer_{layer}": {
         "kv_margin": {"value": 0.1 * layer}, "gap_test": {"value": 0.1 * layer},
@@ -188,6 +198,9 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
         {"harm": {"whole": measures(0.75)}},
         "last",
         RATE,
+    ),
+    "attacks": lambda: monitor_figures.of_attacks(
+        both(lambda: LEFT), {f"token_suffix_{kind}": SEARCHED for kind in KINDS}, "1_percent"
     ),
     "tokens": lambda: interpretation_figures.of_tokens(
         both(lambda: TOKENS), ["a", "b_c"], Redaction()
@@ -343,6 +356,7 @@ def test_what_a_corpus_cannot_have_is_not_drawn() -> None:
     topics: dict[str, object] = {"concept": {}}
     assert monitor_figures.of_alarms({"base": topics}, topics, ("base",), "5_percent") == {}
     assert monitor_figures.of_cascade({"base": topics}, ("base",), "5_percent") == {}
+    assert monitor_figures.of_attacks({"base": {}}, {}, "1_percent") == {}
     assert set(figures.of_behaviour({"base": row("harmful_rate")})) == {"behaviour"}
     assert figures.of_training({"base": STEPS[:0]}) == {}
     assert interpretation_figures.of_moved({"base": SELFIE}, "last") == {}, "a single concept"

@@ -23,6 +23,7 @@ from pipeline.core.records import Interpretation
 from pipeline.reporting import figures
 from pipeline.reporting import page as report
 from pipeline.reporting.answers import ON_FIRST_SCREEN, Answer, answers
+from pipeline.reporting.attack_tables import attack_rows
 from pipeline.reporting.comparison import Beside, Line, change_of, changes_from_baseline
 from pipeline.reporting.edit_table import BESIDE_EDIT
 from pipeline.reporting.evidence import EVIDENCE, evidence
@@ -124,6 +125,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportContents:
             "sentences": {"refused": {"missed": SHARE, "false_alarms": SHARE}, "unparsed": 3},
             "texts": {"harmful": {"missed": SHARE}, "unparsed": 0},
         }},
+        attacks=attack_rows(
+            {"base": {HOSTILE: {"framed": {"tpr_for_1_percent": SHARE}}}, "tuned": {}},
+            "1_percent",
+        ),
         safety={"base": {}, "tuned": {
             "judges": {HOSTILE: {"all": {"harmful_rate": SHARE}, "unparsed": 1}}, "greedy": {},
         }},

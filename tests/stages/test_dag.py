@@ -231,8 +231,9 @@ def test_every_committed_metric_comes_from_a_stage() -> None:
         assert made & {path, *path.parents}, path
 
 
-LIGHT = ("params", "corpora", "pairs", "separation", "transport", "monitors", "hiding", "safety",
-         "fidelity", "selfie", "control", "summary", "figures", "report")  # fmt: skip
+LIGHT = ("params", "corpora", "pairs", "separation", "transport", "monitors", "robustness",
+         "hiding", "safety", "fidelity", "selfie", "control", "summary",
+         "figures", "report")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LIGHT)

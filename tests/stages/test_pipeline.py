@@ -98,7 +98,8 @@ def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
 def test_pictures_and_page_are_there(clone: Path) -> None:
     pictures = {"map", "cosines", "separation", "layers", "transport_test", "transport_novel",
                 "roc", "reliability", "alarms", "cascade", "matrix", "behaviour", "tradeoff",
-                "control", "interpretation", "crossings", "moved", "training"}  # fmt: skip
+                "control", "interpretation", "crossings", "moved", "training",
+                "under_attack", "searches"}  # fmt: skip
     for theme in ("light", "dark"):
         drawn = {path.stem for path in (clone / "figures" / theme).glob("*.svg")}
         texts = {name for name in drawn if name.startswith("tokens_")}
@@ -115,6 +116,7 @@ def test_curves_are_there_for_dvc_plots(clone: Path) -> None:
     for name in (
         "metrics/curves/knn_accuracy.csv",
         "metrics/curves/selfie_state.csv",
+        "metrics/attacks/curves/token_suffix_logistic.csv",
         "dvc.yaml::metrics/adapters/sft_contrast.csv",
     ):
         (chart,) = shown[name]

@@ -22,11 +22,12 @@ READ_VARIANTS = {"completions", "streams", "interpretations", "separation", "tra
 # Two that keep their former output while they run, and those whose outputs are in git and no metric
 # or plot of DVC's.
 NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "monitors", "hiding",
-                            "safety", "fidelity", "selfie", "control", "summary"}  # fmt: skip
+                            "robustness", "safety", "fidelity", "selfie", "control",
+                            "summary"}  # fmt: skip
 # What reads no text that is only scored. States are read in batches, which decide their last bits:
 # so other texts in `shifted` run again what is made of states.
 UNSHIFTED = {"base_model", "pairs", *(f"adapters@{name}" for name in VARIANTS), "edits",
-             "completions", "verdicts", "safety", "fidelity"}  # fmt: skip
+             "attacks", "robustness", "completions", "verdicts", "safety", "fidelity"}  # fmt: skip
 EDITS = {
     "the machine": (
         lambda tree: tree["runtime"].update(threads=3),
@@ -47,6 +48,8 @@ EDITS = {
             "representations@sft_contrast",
             "further_training",
             "hiding",
+            "attacks",
+            "robustness",
             "report",
             *READ_VARIANTS,
         },

@@ -18,9 +18,9 @@ from tests.support.tiny import VARIANTS, tiny_tree, write_params
 
 PER_VARIANT = ("adapters", "representations")
 ONCE = ("params", "corpora", "base_model", "texts", "pairs", "completions", "streams",
-        "interpretations", "edits", "separation", "transport", "monitors", "further_training",
-        "hiding", "verdicts", "safety", "fidelity",
-        "selfie", "control", "summary", "figures", "report")  # fmt: skip
+        "attacks", "robustness", "interpretations", "edits", "separation", "transport",
+        "monitors", "further_training", "hiding", "verdicts", "safety", "fidelity", "selfie",
+        "control", "summary", "figures", "report")  # fmt: skip
 EVERY_STAGE = {*ONCE, *(f"{stage}@{name}" for stage in PER_VARIANT for name in VARIANTS)}
 PRINTED = Path("work/printed.txt")
 Edit = Callable[[Callable[[Any], object]], None]

@@ -38,6 +38,7 @@ def tiny_tree() -> Any:
     tree["capability"]["questions"] = 6
     tree["streams"]["texts"] = 10
     tree["further_training"]["steps"] = 2
+    tree["attacks"] |= {"texts": 3, "suffix_tokens": 2, "passes": 8, "swaps": 2}
     tree["asking"]["layer"] = 1
     tree["selfie"] |= {"layers": [0, 2], "texts_per_split": 6, "moved_texts": 4, "moves": [100],
                        "max_new_tokens": 3}  # fmt: skip
