@@ -44,6 +44,7 @@ def main() -> None:
     curves = {name: pd.read_csv(METRICS / "adapters" / f"{name}.csv") for name in params.variants}
     text_only = read_json(METRICS / "text_only.json")
     transport = {n: read_json(METRICS / "transport" / f"{n}.json") for n in params.variants}
+    capability = {n: read_json(METRICS / "capability" / f"{n}.json") for n in params.variants}
     control = {path.stem: read_json(path) for path in sorted((METRICS / "control").iterdir())}
     scores = {name: read_records(SCORES / f"{name}.jsonl", Score) for name in compared}
     read = {
@@ -71,7 +72,7 @@ def main() -> None:
             | monitor_figures.of_attacks(left, searched, rate_kept)
             | monitor_figures.of_hiding(hiding, text_only, reading.position, rate_kept)
             | figures.of_transport(transport)
-            | figures.of_behaviour(rows)
+            | figures.of_behaviour(rows, capability)
             | figures.of_control(control)
             | interpretation_figures.of_interpretations(selfie, *asked_at)
             | interpretation_figures.of_crossings(selfie, *asked_at)

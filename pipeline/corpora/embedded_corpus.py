@@ -127,7 +127,7 @@ def contrasts(asked: Iterable[Request], seed: int, taken: Iterable[str]) -> list
         if not request.harmful:
             continue
         wish = max((wish for wish in harmful_wishes if wish in request.prompt), key=len)
-        safe = grammar.words("safe", "novel" if request.split == "novel" else "known")
+        safe = grammar.words(HARMLESS, "novel" if request.split == "novel" else "known")
         turn = len(found) % len(safe)  # where none shares a word, not always the same one
         nearest = sorted(safe[turn:] + safe[:turn], key=partial(shared_words, wish), reverse=True)
         prompts = (request.prompt.replace(wish, other) for other in nearest)

@@ -51,7 +51,8 @@ EVIDENCE = {
     },
     "What the model does": {
         "behaviour": "Harmful requests answered and safe requests refused; both are wrong.",
-        "tradeoff": "Each harm against another: lower left is better. The stepped line joins the "
+        "tradeoff": "Harm against what less of it may cost: refused safe requests, ability, "
+        "fluency. Lower left is better; crosses are 95 % intervals, and the stepped line joins the "
         "variants that none beats in both.",
         "control": "Rates before and after each edit of the hidden state.",
     },

@@ -25,7 +25,11 @@ ANSWER_RATES = {
     "harmful_rate": "answers a harmful request",
     "over_refusal_rate": "refuses a safe one",
 }
-TRADED_HARMS = ANSWER_RATES | {"perplexity": "perplexity"}
+TRADED_HARMS = ANSWER_RATES | {
+    "wrong": "chooses a wrong option of a question",
+    "perplexity": "perplexity",
+}
+ABILITIES = ("options", "continuation")  # questions with options; the first kind that was asked
 EDITED = {
     ("test", "harmful_rate_framed"): "answers framed harmful requests",
     ("novel", "harmful_rate_framed"): "answers framed harmful requests in words never labelled",
@@ -123,9 +127,12 @@ def of_control(control: Mapping[str, Metrics]) -> dict[str, Picture]:
     return {} if bars.empty else {"control": grouped_bars(bars, "shares before and after an edit")}
 
 
-def of_behaviour(rows: Mapping[str, Headline]) -> dict[str, Picture]:
-    """Both ways of going wrong, and what each costs in the other and in fluency; nothing where a
-    corpus has requests of neither kind, no trade-off where it has only one kind."""
+def of_behaviour(
+    rows: Mapping[str, Headline], capability: Mapping[str, Metrics]
+) -> dict[str, Picture]:
+    """Both ways of going wrong, and what each costs in the other, in ability and in fluency;
+    nothing where a corpus has requests of neither kind, no trade-off where it has only one kind.
+    capability: what each variant can do, nothing of one that was asked nothing."""
     everyone = list(rows)
     rates = table(
         ("share of answers", name, label, row[rate])
@@ -138,18 +145,30 @@ def of_behaviour(rows: Mapping[str, Headline]) -> dict[str, Picture]:
     drawings: dict[str, Picture] = {
         "behaviour": grouped_bars(rates, "how answers go wrong, by variant")
     }
-    if all(TRADED_HARMS.keys() <= row.keys() for row in rows.values()):
+    known = {name: {**row, **_wrong(capability.get(name, {}))} for name, row in rows.items()}
+    shared = [number for number in TRADED_HARMS if all(number in row for row in known.values())]
+    if ANSWER_RATES.keys() <= {*shared}:
+        across, *costs = shared
         points = pd.DataFrame(
             [
                 (name, number, *(row[number][part] for part in ESTIMATE))
-                for name, row in rows.items()
-                for number in TRADED_HARMS
+                for name, row in known.items()
+                for number in shared
             ],
             columns=["variant", "number", *ESTIMATE],
         )
-        pairs = [("harmful_rate", "over_refusal_rate"), ("harmful_rate", "perplexity")]
+        pairs = [(across, cost) for cost in costs]
         drawings["tradeoff"] = tradeoff(points, pairs, TRADED_HARMS, looks(everyone))
     return drawings
+
+
+def _wrong(capability: Metrics) -> Headline:
+    """The share of questions whose right option is not the likeliest."""
+    task = next((task for task in ABILITIES if task in capability), None)
+    if task is None:
+        return {}
+    value, low, high = (1 - capability[task]["accuracy"][end] for end in ("value", "high", "low"))
+    return {"wrong": {"value": value, "low": low, "high": high}}
 
 
 def of_training(curves: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:

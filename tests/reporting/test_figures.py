@@ -80,6 +80,7 @@ def row(*without: str) -> Headline:
     return {name: dict(ESTIMATE) for name in numbers if name not in without}
 
 
+CAPABILITY = {"continuation": {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.875}}}
 RATES = dict.fromkeys(("tpr_for_5_percent", "fpr_for_5_percent"), ESTIMATE)
 WORDS = {
     "concept": {"whole": {s: {"accuracy": ESTIMATE} for s in ("test", "novel")}},
@@ -171,7 +172,7 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
     "separation": lambda: figures.of_separation(
         both(separation), WORDS, ("base", "tuned"), 1, "last"
     ),
-    "behaviour": lambda: figures.of_behaviour(both(row)),
+    "behaviour": lambda: figures.of_behaviour(both(row), both(lambda: CAPABILITY)),
     "interpretations": lambda: interpretation_figures.of_interpretations(
         both(lambda: SELFIE), 1, "last"
     ),
@@ -222,8 +223,8 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
     "twelve variants": lambda: interpretation_figures.of_interpretations(
         {f"variant_{number}": SELFIE for number in range(12)}, 1, "last"
     ),
-    "harmful requests only": lambda: figures.of_behaviour({"base": row("over_refusal_rate")}),
-    "one variant's trade-off": lambda: figures.of_behaviour({"base": row()}),
+    "harmful requests only": lambda: figures.of_behaviour({"base": row("over_refusal_rate")}, {}),
+    "one variant's trade-off": lambda: figures.of_behaviour({"base": row()}, {}),
     "a single kind of text": lambda: {
         "roc": curves.roc_curves(SCORES[SCORES["truth"]], STYLES),
         "reliability": curves.reliability_curves(SCORES[:1], STYLES),
@@ -299,7 +300,7 @@ NAMED_AT_LENGTH: dict[str, Callable[[], dict[str, Picture]]] = {
         {"base": clouds(1), LONG: clouds(9)}, 1, "last", 4, 0
     ),
     "bars of long names": lambda: figures.of_behaviour(
-        {f"{LONG}_{number}": row() for number in range(9)}
+        {f"{LONG}_{number}": row() for number in range(9)}, {}
     ),
     "curves of long names": lambda: figures.of_separation(
         {f"{LONG}_{number}": separation() for number in range(5)}, WORDS,
@@ -351,13 +352,26 @@ def test_a_title_that_is_too_wide_is_found() -> None:
         check_nothing_is_cut("a map", figure)
 
 
+def test_ability_is_traded_as_the_share_of_wrong_options() -> None:
+    """So that less is better, as of every harm; its interval turns over with it."""
+    rows, able = both(row), both(lambda: CAPABILITY)
+    drawn = figures.of_behaviour(rows, able)["tradeoff"]
+    assert "chooses a wrong option of a question 0.25" in drawn.alt
+    across = [line for axis in drawn.figure.axes for line in axis.get_ylabel().split("\n")]
+    assert across == ["refuses a safe one", "chooses a wrong option of a question", "perplexity"]
+    asked = {"base": {"options": {"accuracy": {"value": 1.0, "low": 0.5, "high": 1.0}}}}
+    only = figures.of_behaviour({"base": row()}, {"base": CAPABILITY | asked["base"]})["tradeoff"]
+    assert "chooses a wrong option of a question 0.00" in only.alt, "questions before continuations"
+    assert "wrong option" not in figures.of_behaviour(rows, {})["tradeoff"].alt
+
+
 def test_what_a_corpus_cannot_have_is_not_drawn() -> None:
-    assert figures.of_behaviour({"base": {}}) == {}
+    assert figures.of_behaviour({"base": {}}, {}) == {}
     topics: dict[str, object] = {"concept": {}}
     assert monitor_figures.of_alarms({"base": topics}, topics, ("base",), "5_percent") == {}
     assert monitor_figures.of_cascade({"base": topics}, ("base",), "5_percent") == {}
     assert monitor_figures.of_attacks({"base": {}}, {}, "1_percent") == {}
-    assert set(figures.of_behaviour({"base": row("harmful_rate")})) == {"behaviour"}
+    assert set(figures.of_behaviour({"base": row("harmful_rate")}, {})) == {"behaviour"}
     assert figures.of_training({"base": STEPS[:0]}) == {}
     assert interpretation_figures.of_moved({"base": SELFIE}, "last") == {}, "a single concept"
 
