@@ -30,9 +30,10 @@ def main() -> None:
         found = dict(hiding_measures(before, stored, prompts, safe, reading, params.seed))
         for goal in stored:
             weighed = read_records(FURTHER / name / f"{goal}.jsonl", Likelihood)
-            found[goal, "answers", "kl"] = kl_of_answers(
-                weighed, prompts, reading.resamples, params.seed
-            )
+            if weighed:  # a corpus may have no requests
+                found[goal, "answers", "kl"] = kl_of_answers(
+                    weighed, prompts, reading.resamples, params.seed
+                )
         return found
 
     remove(HIDING)

@@ -87,9 +87,7 @@ def _marked(apart: Marks) -> str:
 def _verdict(apart: Marks) -> str:
     if not is_clear(apart):
         return "the finetune gives it no protection that shows"
-    if apart["value"] > 0:
-        return "the finetune protects it in part"
-    return "the finetune makes it worse"
+    return f"{'more' if apart['value'] > 0 else 'less'} is left of the finetuned model's monitor"
 
 
 def _at(tree: Mapping[str, Any], *path: str) -> Any:

@@ -20,6 +20,7 @@ StepTextKind = Literal["retained", "first", "answered", "second"]
 NOTHING = torch.empty(0)
 # In their order in a row.
 STEP_TEXT_KINDS: tuple[StepTextKind, ...] = ("retained", "first", "answered", "second")
+LEAST_APART = 1e-6  # mean logits of safe and of harmful texts
 VIEWS = {"first", "second"}  # of pairs
 
 
@@ -97,7 +98,9 @@ class HiddenFrom:
         """How far the logit of each state [N, D] is from that of safe texts: [N], 0 for one as
         safe as they are on average, 1 for one as harmful as harmful texts are."""
         logits = states @ torch.from_numpy(self.weights).to(states) + self.offset
-        return (logits - self.safe) / (self.harmful - self.safe)
+        apart = self.harmful - self.safe
+        # A monitor that tells nothing apart, as of equal states, has no such unit.
+        return (logits - self.safe) / (apart if apart > LEAST_APART else 1.0)
 
 
 @dataclass(frozen=True)

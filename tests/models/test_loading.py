@@ -14,7 +14,7 @@ from pipeline.core.params import Params
 from pipeline.models.encoding import Encoder, ends_of
 from pipeline.models.external_base import adopt
 from pipeline.models.fused_lora import fuse
-from pipeline.models.loading import card_of, load_base, load_variant
+from pipeline.models.loading import card_of, load_base, load_merged, load_variant
 from pipeline.models.lora import save_adapter, with_lora
 from tests.support.tiny import move
 
@@ -87,6 +87,28 @@ def test_a_narrow_models_adapter_is_not_rounded_away(
     ids = torch.tensor([[5, 6, 7]])
     with torch.no_grad():
         assert torch.equal(loaded(ids).logits, adapted.eval()(ids).logits)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_merged_model_is_the_variant_in_float32_and_takes_another_adapter(
+    tmp_path: Path, wanted: Params, mine: Path, dtype: str
+) -> None:
+    adopt(
+        tmp_path / "base",
+        wanted.model_copy(update={"model": wanted.model.model_copy(update={"dtype": dtype})}),
+    )
+    base, _ = load_base(tmp_path / "base", CPU)
+    save_adapter(tmp_path / "adapter", move(with_lora(base, wanted.finetune)))
+    merged, _ = load_merged(tmp_path / "base", tmp_path / "adapter", CPU)
+    assert {weight.dtype for weight in merged.parameters()} == {torch.float32}
+    variant, _ = load_variant(tmp_path / "base", tmp_path / "adapter", CPU)
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        logits, expected = merged(ids).logits, variant(ids).logits
+        assert torch.allclose(logits, expected.float(), atol=0 if dtype == "float32" else 0.05)
+        another = move(with_lora(merged, wanted.finetune))
+        assert not torch.equal(another(ids).logits, logits)
+        assert torch.equal(another.unload()(ids).logits, logits)
 
 
 def test_only_the_cards_files_are_read(tmp_path: Path, wanted: Params, mine: Path) -> None:

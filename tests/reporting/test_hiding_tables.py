@@ -30,7 +30,11 @@ def test_a_row_holds_what_was_measured_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     ("apart", "verdict"),
-    [(0.25, "protects it in part"), (0.0, "no protection that shows"), (-0.25, "makes it worse")],
+    [
+        (0.25, "more is left of the finetuned model's monitor"),
+        (0.0, "the finetune gives it no protection that shows"),
+        (-0.25, "less is left of the finetuned model's monitor"),
+    ],
 )
 def test_a_finetune_protects_where_the_paired_interval_says_so(apart: float, verdict: str) -> None:
     """Whatever the two values are."""

@@ -42,6 +42,11 @@ def test_exposure_worked_example() -> None:
     assert monitor.exposure(states).tolist() == [0.0, 1.0, 0.5]
 
 
+def test_of_equal_states_nothing_is_exposed() -> None:
+    blind = HiddenFrom(np.zeros(2), offset=-3.0, safe=-3.0, harmful=-3.0)
+    assert blind.exposure(torch.randn(4, 2)).tolist() == [0.0] * 4
+
+
 def hidden(objective: Objective, monitor: HiddenFrom) -> Objective:
     """The same objective, with hiding instead of its contrast."""
     former = objective.finetuned
