@@ -223,12 +223,6 @@ def _misfits(params: Params) -> list[str]:
         for name, row in params.variants.items()
         if row.steps * params.finetune.pairs_per_step > params.pairs.count
     ]
-    further = params.further_training.steps
-    if further * params.finetune.pairs_per_step > params.pairs.count:
-        problems.append(
-            f"further_training.steps takes {further * params.finetune.pairs_per_step} pairs, but "
-            f"pairs.count is {params.pairs.count}; raise it"
-        )
     problems += [
         f"finetune.{key} is {number}, which runtime.processes {params.runtime.processes} does not "
         "divide"
@@ -243,7 +237,7 @@ def _misfits(params: Params) -> list[str]:
             "runtime.sharded keeps weights in parts, which those of model.dtype nf4 cannot be; set "
             "sharded: false, or bfloat16"
         )
-    if further and params.model.dtype == "nf4":
+    if params.further_training.steps and params.model.dtype == "nf4":
         problems.append(
             "further_training merges a variant into weights, which those of model.dtype nf4 are "
             "too coarse for; set further_training.steps: 0, or bfloat16"

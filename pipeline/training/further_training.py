@@ -4,7 +4,8 @@ Each goal is a finetune by the same step, from the same start and on the same pa
 every block of a model that stays as it is, so that without the adapter the model is back.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -63,10 +64,12 @@ def train_further(
     """The model with an adapter that was trained for a goal, in evaluation mode; its own weights
     are as before, and `unload()` of what is returned gives the model back.
 
-    hidden_from: the monitor, which reads where `reading` says. The penalty is the true KL on the
+    Pairs that run out come again. hidden_from: the monitor, which reads where `reading` says. The penalty is the true KL on the
     pairs and on other texts, as an attacker would have it who answers as before. Raises InputError
     where the objective diverges.
     """
+    rounds = math.ceil(goal.steps * params.pairs_per_step / len(data.pairs))
+    data = replace(data, pairs=[*data.pairs] * rounds)
     everywhere = {"target_layers": (config_of(model).num_hidden_layers,)}
     knobs = params.model_copy(
         update={

@@ -68,7 +68,6 @@ BAD_PARAMS: dict[str, tuple[Change, str]] = {
     "one training text": (put("corpora.embedded", train=1), "corpora.embedded.train: input should be greater than or equal to 2"),
     "a figure of no variant": (put("figures", compared=["base", "nobody"]), "figures.compared names nobody"),
     "texts beyond the context": (put("text", prompt_tokens=999), "more than the model's context"),
-    "further steps take too many pairs": (lambda t: t["further_training"].update(steps=11), "further_training.steps takes 66 pairs, but pairs.count is 60; raise it"),
     "further training of 4-bit weights": (lambda t: t["model"].update(dtype="nf4"), "further_training merges a variant into weights, which those of model.dtype nf4 are too coarse for"),
     "4-bit weights in parts": (lambda t: (t["model"].update(dtype="nf4"), t["runtime"].update(sharded=True)), "runtime.sharded keeps weights in parts, which those of model.dtype nf4 cannot be"),
     "heads that do not divide": (put("model.embedded", heads=3), "model.embedded: width 16 is not an even multiple of heads 3"),

@@ -155,6 +155,18 @@ def test_hiding_hides_and_the_same_steps_without_it_do_not(
     assert exposure(adapted, texts, encoder, params) == pytest.approx(before, rel=0.02)
 
 
+def test_pairs_that_run_out_come_again(
+    params: Params, encoder: Encoder, data: FinetuneData, model: PreTrainedModel
+) -> None:
+    few = data.pairs[: params.finetune.pairs_per_step]
+    found = []
+    for pairs in (few, [*few] * 3):
+        adapted = further(params, encoder, replace(data, pairs=pairs), model, Goal(3, "hiding", 1))
+        found.append([w.clone() for w in adapted.parameters() if w.requires_grad])
+        adapted.unload()
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
 def test_every_goal_starts_from_the_same_adapter(
     params: Params, encoder: Encoder, data: FinetuneData, model: PreTrainedModel
 ) -> None:
