@@ -64,9 +64,9 @@ def train_further(
     """The model with an adapter that was trained for a goal, in evaluation mode; its own weights
     are as before, and `unload()` of what is returned gives the model back.
 
-    Pairs that run out come again. hidden_from: the monitor, which reads where `reading` says. The penalty is the true KL on the
-    pairs and on other texts, as an attacker would have it who answers as before. Raises InputError
-    where the objective diverges.
+    Pairs that run out come again. hidden_from: the monitor, which reads where `reading` says. The
+    penalty is the true KL on the pairs and on other texts, as an attacker would have it who answers
+    as before. Raises InputError where the objective diverges.
     """
     rounds = math.ceil(goal.steps * params.pairs_per_step / len(data.pairs))
     data = replace(data, pairs=[*data.pairs] * rounds)
