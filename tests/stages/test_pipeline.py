@@ -199,7 +199,8 @@ ADAPTER = "models/adapters/sft_contrast/adapter_model.safetensors"
 
 
 def test_a_finetune_that_was_killed_goes_on(clone: Path, edited: Edit) -> None:
-    """Killed for real, it ends with the bytes of an uninterrupted run; another run starts anew."""
+    """Killed or stopped by SIGTERM, it ends with the bytes of an uninterrupted run; another one
+    starts anew."""
 
     def long(tree: Any) -> None:
         tree["variants"]["sft_contrast"]["steps"] = 10
@@ -209,24 +210,27 @@ def test_a_finetune_that_was_killed_goes_on(clone: Path, edited: Edit) -> None:
         done = subprocess.run(FINETUNE, cwd=clone, check=True, capture_output=True, text=True)
         return done.stderr
 
-    def kill_midway() -> None:
+    def stop_midway(number: signal.Signals, code: int) -> None:
         process = subprocess.Popen(FINETUNE, cwd=clone, stderr=subprocess.DEVNULL)
         while not kept.exists() and process.poll() is None:
             time.sleep(0.001)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+        process.send_signal(number)
+        assert process.wait() == code
         assert kept.exists()
+
+    killed, asked = (signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 128 + signal.SIGTERM)
 
     before = (clone / ADAPTER).read_bytes()
     kept = clone / "models/unfinished/sft_contrast.safetensors"
     edited(long)
     assert "going on" not in finetune()
     whole = (clone / ADAPTER).read_bytes()
-    kill_midway()
-    assert "going on" in finetune()
-    assert (clone / ADAPTER).read_bytes() == whole
-    assert not kept.exists()
-    kill_midway()
+    for how in (killed, asked):
+        stop_midway(*how)
+        assert "going on" in finetune()
+        assert (clone / ADAPTER).read_bytes() == whole
+        assert not kept.exists()
+    stop_midway(*killed)
     edited(lambda tree: None)
     assert "going on" not in finetune()
     assert (clone / ADAPTER).read_bytes() == before
