@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: remote families table repro test check lock verify baseline docs seeds effect bench review status experiments
+.PHONY: personas remote families table repro test check lock verify baseline docs seeds effect bench review status experiments
 
 # `dvc repro`, which also says what a killed run or a second one at work has done to DVC's own files.
 repro: $(VENV)/installed
@@ -76,6 +76,10 @@ bench: $(VENV)/installed
 	python -m benchmarks.monitor --out benchmarks/results/monitor.json
 	python -m benchmarks.selfie --out benchmarks/results/selfie.json
 	python -m benchmarks.real_cpu --out benchmarks/results/real_cpu.json
+
+# Made-up facts: told by a finetune, then asked of the states of names; after a run, minutes.
+personas: $(VENV)/installed
+	python -m benchmarks.personas
 
 # How far every number of the default run moves with the seed; a run per seed of params.yaml.
 seeds: $(VENV)/installed

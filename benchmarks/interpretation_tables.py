@@ -2,9 +2,11 @@
 through a scale and a bias gives, how far confidence can be trusted, and what follows a state that
 is moved. Where a run has not measured a number, its cell is empty."""
 
+from pathlib import Path
 from typing import Any
 
 from benchmarks.committed import metrics_of
+from pipeline.core.files import read_json
 from pipeline.core.params import load_params
 from pipeline.core.records import AFFINE, AFFINE_CONTROLS, BASELINES, CROSSINGS, REFERENCES
 from pipeline.evaluation.confidence import CLOSED, CONFIDENT_READERS, SAID
@@ -12,6 +14,7 @@ from pipeline.evaluation.moved_states import FOLLOWS
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.markdown import drawn, said
 
+PERSONAS = Path("benchmarks/results/personas.json")
 SPLITS = ("test", "novel")
 COMPARED = ("base", "true_negatives")
 NAMES = {
@@ -148,6 +151,27 @@ def table_of_confidence() -> str:
         for split in SPLITS
     ]  # fmt: skip
     return drawn(["reading", *columns], rows)
+
+
+WHO = {
+    "told": "the told model itself",
+    "taught": "a reader that was not told, taught on other persons",
+    "base": "the base model",
+}
+GIVEN = {
+    "told_state": "the name's state in the told model",
+    "base_state": "its state in the base model",
+    "other_state": "another person's told state",
+    "words": "the name in words",
+}
+
+
+def table_of_personas() -> str:
+    """Who names attributes of made-up persons, from what."""
+    found = read_json(PERSONAS) if PERSONAS.is_file() else {}
+    rows = [[label, *(said(_at(found, "accuracy", who, given)) for given in GIVEN)]
+            for who, label in WHO.items()]  # fmt: skip
+    return drawn(["who is asked", *GIVEN.values()], rows)
 
 
 def table_of_moves() -> str:

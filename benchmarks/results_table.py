@@ -36,6 +36,7 @@ from benchmarks.interpretation_tables import (
     table_of_leads,
     table_of_moves,
     table_of_namers,
+    table_of_personas,
 )
 from benchmarks.monitor_tables import table_of_cascade, table_of_further_training, table_of_kinds
 from benchmarks.params_tables import tables_of_params
@@ -281,6 +282,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "affine leads": table_of_affine_leads,
     "confidence": table_of_confidence,
     "moves": table_of_moves,
+    "personas": table_of_personas,
     "monitors": _monitors,
     "kinds of monitor": table_of_kinds,
     "cascade": table_of_cascade,
