@@ -25,12 +25,17 @@ from pipeline.core.watched import refuse_ignored
 from pipeline.corpora import embedded_corpus, folder_corpus, hub_corpus
 from pipeline.corpora.corpus import Corpus, check_corpus, write_manifest
 from pipeline.corpora.near_duplicates import find_near_duplicates
+from pipeline.corpora.prompt_sets import files_of, with_prompt_sets
 from pipeline.corpora.questions import continuation_questions
 
 
 def main() -> None:
     params = load_params()
-    corpus = chosen_corpus(params.corpora, params.seed)
+    prompts = params.corpora.prompts
+    corpus = with_prompt_sets(chosen_corpus(params.corpora, params.seed), prompts)
+    if prompts.sets:
+        files = [path for name in prompts.sets for path in files_of(Path(prompts.folder), name)]
+        refuse_ignored(files, "corpora.prompts.folder")
     continuations = continuation_questions(corpus.documents, params.seed)
     corpus = replace(corpus, questions=(*corpus.questions, *continuations))
     check_corpus(corpus)

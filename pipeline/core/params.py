@@ -197,6 +197,7 @@ def _misfits(params: Params) -> list[str]:
     may_be_empty = {
         "selfie.layers": params.selfie.layers,
         "corpora.hub.shifted": params.corpora.hub.shifted,
+        "corpora.prompts.sets": params.corpora.prompts.sets,
         "capability.harness": params.capability.harness,
     }
     problems += [

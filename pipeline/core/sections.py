@@ -84,8 +84,15 @@ class HubCorpora(Shares):
     per_concept: NotNegative
 
 
+class PromptSets(Section):
+    folder: Annotated[str, Field(min_length=1)]
+    sets: Listed[Name]
+    most: NotNegative
+
+
 class Corpora(Section):
     source: Literal["embedded", "csv", "hub"]
+    prompts: PromptSets
     embedded: EmbeddedCorpora
     csv: CsvCorpora
     hub: HubCorpora

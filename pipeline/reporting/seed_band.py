@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from scipy.special import stdtrit
 
@@ -61,7 +61,8 @@ def _chosen(section: object) -> object:
     source = getattr(section, "source", None)
     if source is None or not isinstance(section, Section):
         return section
-    return {n: v for n, v in section if not isinstance(v, Section) or n == source}
+    sources = get_args(type(section).model_fields["source"].annotation)
+    return {name: knob for name, knob in section if name == source or name not in sources}
 
 
 def numbers_of(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -143,6 +143,7 @@ def test_templates_are_names_from_a_closed_list() -> None:
         "item.sampling",
         "control.model",
         "corpora.csv.folder",
+        "corpora.prompts.folder",
         "model.path.location",
     }
     assert set(re.findall(r"\$\{([^}]*)\}", text)) == allowed
