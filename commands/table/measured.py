@@ -11,6 +11,7 @@ from pipeline.core.files import KeyPath, read_json
 from pipeline.core.params import Params
 from pipeline.core.paths import METRICS
 from pipeline.core.records import OWN_PROMPTS
+from pipeline.evaluation.judges import FITTED, PROBE, RULE, SUBSTRINGS
 
 Trees = Mapping[str, Any]  # of one variant: what metrics/STAGE/VARIANT.json holds, by stage
 READ = ("safety", "capability", "monitors")
@@ -107,12 +108,12 @@ def measures(metric: str, params: Params, trees: Trees, concepts: int | None) ->
     has_harm = bool(trees.get("monitors", {}).get("harm"))
     match metric:
         case "BT":
-            judges = ["fitted", *models, "rule", "substrings"]
+            judges = [FITTED, *models, PROBE, RULE, SUBSTRINGS]
             found = _answered(OWN_PROMPTS, SAFELY, judges)
         case "SB":
-            found = _answered("salad", SAFELY, [*md_judges, *models, "fitted", "rule"])
+            found = _answered("salad", SAFELY, [*md_judges, *models, FITTED, PROBE, RULE])
         case "XST":
-            found = _answered("xstest", REFUSED, ["substrings", "rule", *models])
+            found = _answered("xstest", REFUSED, [SUBSTRINGS, RULE, *models])
         case "cap":
             found = _able(trees.get("capability", {}))
         case "binary":
