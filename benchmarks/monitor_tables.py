@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.committed import metrics_of
+from pipeline.core.concepts import spoken
 from pipeline.core.files import read_json
-from pipeline.core.params import load_params
-from pipeline.core.paths import HIDING
+from pipeline.core.params import base_first, load_params
+from pipeline.core.paths import HIDING, SUFFIX_ATTACKS
 from pipeline.core.rates import in_words
-from pipeline.corpora.embedded_corpus import EVERYDAY
+from pipeline.core.records import ATTACKS, UNATTACKED
+from pipeline.core.scored_sets import EVERYDAY
 from pipeline.monitors.hiding import SEPARATION
 from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON, read_hiding
 from pipeline.reporting.markdown import drawn, said
-from pipeline.reporting.short_headline import OF_RECALL
+from pipeline.reporting.monitor_matrix import AUROC
+from pipeline.reporting.short_headline import BASE, OF_RECALL
 
 COSTS = Path("benchmarks/results/monitor_kinds.json")
 SPLITS = ("test", "novel", "shifted")
@@ -104,6 +107,26 @@ def table_of_further_training() -> str:
     measures = [f"{what}, {monitor}" for what in ("found", "AUROC") for monitor in FITTED]
     after = ["found, saved: difference from `base`", "silhouette", "nearest mean", "KL of answers"]
     return drawn(["", "model", *measures, *after], rows)
+
+
+def table_of_attacks() -> str:
+    """What attacks leave of every monitor, and how a finetuned model's differ from base's."""
+    compared = base_first(load_params().figures.compared)
+    files = {name: SUFFIX_ATTACKS / f"{name}.json" for name in compared}
+    left = {name: read_json(file) if file.is_file() else {} for name, file in files.items()}
+    rows = []
+    for monitor in left[BASE]:
+        for attack in (UNATTACKED, *ATTACKS):
+            row = [f"`{monitor}`", spoken(attack)]
+            for measure in (OF_RECALL, AUROC):
+                row += [_short(_at(left[name], monitor, attack), measure) for name in compared]
+                apart = _at(left[compared[-1]], "difference", monitor, attack, measure)
+                row.append(said(apart, "+", short=True, band=False))
+            if any(row[2:]):
+                rows.append(row)
+    named = [f"`{name}`" for name in compared]
+    columns = [f"{what}, {of}" for what in ("found", "AUROC") for of in (*named, "difference")]
+    return drawn(["monitor", "attack", *columns], rows)
 
 
 def _short(found: Any, number: str) -> str:

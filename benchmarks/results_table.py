@@ -38,7 +38,12 @@ from benchmarks.interpretation_tables import (
     table_of_namers,
     table_of_personas,
 )
-from benchmarks.monitor_tables import table_of_cascade, table_of_further_training, table_of_kinds
+from benchmarks.monitor_tables import (
+    table_of_attacks,
+    table_of_cascade,
+    table_of_further_training,
+    table_of_kinds,
+)
 from benchmarks.params_tables import tables_of_params
 from benchmarks.sources_table import table_of_sources
 from benchmarks.stage_times import table_of_times
@@ -46,7 +51,7 @@ from pipeline.core.files import whole
 from pipeline.core.params import load_params
 from pipeline.core.paths import METRICS
 from pipeline.core.records import HEADLINE
-from pipeline.corpora.embedded_corpus import EVERYDAY
+from pipeline.core.scored_sets import EVERYDAY
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
@@ -286,6 +291,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "monitors": _monitors,
     "kinds of monitor": table_of_kinds,
     "cascade": table_of_cascade,
+    "attacks": table_of_attacks,
     "further training": table_of_further_training,
     "edits": _edits,
     "edits beside": table_of_edits_beside,

@@ -3,8 +3,9 @@
 from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import run
 from pipeline.core.params import base_first, load_params
-from pipeline.core.paths import ADAPTERS, ATTACKED, BASE_MODEL, EXAMPLES, MANIFEST, UNREAD
+from pipeline.core.paths import ADAPTERS, ATTACKED, BASE_MODEL, EXAMPLES, MANIFEST, SHIFTED, UNREAD
 from pipeline.core.records import Example, evenly_spaced, read_records, write_records
+from pipeline.core.scored_sets import EVERYDAY
 from pipeline.inference.attacks import AttackResults, attack_monitors, scores_of_attacks
 from pipeline.inference.differentiable import HarmReader, fit_readers
 from pipeline.inference.suffixes import Target
@@ -26,7 +27,8 @@ def main() -> None:
     asked = evenly_spaced(harmful, params.attacks.texts)
     if len({example.concept in safe for example in learned}) < 2:
         asked = []  # there is no monitor of harm
-    beside = [*validation, *(example for example in test if example.concept in safe)]
+    everyday = [e for e in read_records(SHIFTED, Example) if e.split == EVERYDAY]
+    beside = [*validation, *(e for e in (*test, *everyday) if e.concept in safe)]
     readers: dict[str, dict[str, HarmReader]] = {}
 
     def target_of(name: str) -> Target:

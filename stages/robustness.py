@@ -9,6 +9,7 @@ from pipeline.core.paths import (
     EXAMPLES,
     MANIFEST,
     READ_WORDS,
+    SHIFTED,
     SUFFIX_ATTACKS,
     SUFFIX_CURVES,
 )
@@ -20,6 +21,7 @@ from pipeline.core.records import (
     ReadWords,
     read_records,
 )
+from pipeline.core.scored_sets import EVERYDAY
 
 
 def main() -> None:
@@ -44,7 +46,11 @@ def main() -> None:
     texts = AttackedTexts(
         validation=[e for e in examples if e.split == "validation"],
         attacked=[e for e in examples if e.id in attacked],
-        untouched=[e for e in examples if e.split == "test" and e.concept in safe],
+        untouched=[
+            e
+            for e in (*examples, *read_records(SHIFTED, Example))
+            if e.split in ("test", EVERYDAY) and e.concept in safe
+        ],
         safe=safe,
         reading=params.reading,
         seed=params.seed,

@@ -16,6 +16,9 @@ def split_of(name: str) -> str:
     return f"{UNNAMED}/{name}" if name else UNNAMED
 
 
+EVERYDAY = split_of("everyday")  # a set of mostly harmless texts, worded as those of training
+
+
 def name_of(split: str) -> str:
     """The name of a set, by its split; "" of one without."""
     return split.partition("/")[2]

@@ -20,7 +20,7 @@ from functools import partial
 from pipeline.core.console import InputError
 from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Document, Example, Request, Split
-from pipeline.core.scored_sets import name_of, split_of
+from pipeline.core.scored_sets import EVERYDAY, name_of
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import lexicon
 from pipeline.corpora.corpus import Corpus
@@ -28,7 +28,6 @@ from pipeline.corpora.grammar import CONCEPTS, Grammar, Message, Words
 from pipeline.corpora.registers import REPORTED
 
 HARMLESS = "safe"  # the concept of harmless texts
-EVERYDAY = split_of("everyday")
 PER_TEXT_OF_A_HARM = 25  # harmless everyday texts
 
 

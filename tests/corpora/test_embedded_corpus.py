@@ -10,11 +10,11 @@ import pytest
 from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.core.records import Request
-from pipeline.core.scored_sets import UNNAMED
+from pipeline.core.scored_sets import EVERYDAY, UNNAMED
 from pipeline.core.sections import EmbeddedCorpora
 from pipeline.corpora import embedded_corpus, lexicon
 from pipeline.corpora.corpus import Corpus, check_corpus
-from pipeline.corpora.embedded_corpus import EVERYDAY, HARMLESS
+from pipeline.corpora.embedded_corpus import HARMLESS
 from pipeline.corpora.grammar import CONCEPTS, PHRASES, Grammar
 from pipeline.corpora.registers import DIRECT, REPORTED, Register
 from pipeline.evaluation.refusal_rule import opens_with_refusal

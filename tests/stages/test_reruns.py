@@ -27,7 +27,7 @@ NEVER_FROM_THE_RUN_CACHE = {"params", "corpora", "separation", "transport", "mon
 # What reads no text that is only scored. States are read in batches, which decide their last bits:
 # so other texts in `shifted` run again what is made of states.
 UNSHIFTED = {"base_model", "pairs", *(f"adapters@{name}" for name in VARIANTS), "edits",
-             "attacks", "robustness", "completions", "verdicts", "safety", "fidelity"}  # fmt: skip
+             "completions", "verdicts", "safety", "fidelity"}  # fmt: skip
 EDITS = {
     "the machine": (
         lambda tree: tree["runtime"].update(threads=3),
