@@ -67,6 +67,12 @@ def accuracy(found: dict[str, Any], weights: Vector) -> float:
     return float(np.average(ones(found["probe"]["correct"]), weights=weights))
 
 
+def able(found: dict[str, Any], _: Vector) -> float:
+    """The share of multiple-choice questions that are answered rightly. They are no texts of the
+    fold: resamples of its texts leave this as it is, and those of folds do not."""
+    return float(ones(found["ability"]).mean())
+
+
 def auroc(found: dict[str, Any], weights: Vector) -> float:
     truth, score = ones(found["harmful"]), found["probe"]["harm"]
     return float(roc_auc_score(truth, score, sample_weight=weights))

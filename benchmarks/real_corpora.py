@@ -13,9 +13,10 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
 from pipeline.core.console import InputError
-from pipeline.core.records import Example, Split
+from pipeline.core.records import Example, Question, Split
 from pipeline.core.text_identity import normalised
 from pipeline.corpora.near_duplicates import LEAST_SIMILARITY, RUN
+from pipeline.corpora.questions import option_question
 from pipeline.corpora.rows import Row, digest, distinct, text_of
 
 FOLDS = 5
@@ -29,7 +30,8 @@ BEAVERTAILS = {
 class RealCorpus:
     """Where labelled texts stand, which column holds the label, and what the labels are called.
 
-    most: at most so many texts of a concept, so that no concept outweighs the others.
+    most: at most so many texts of a concept, so that no concept outweighs the others. said: the
+    column, if any, that says which option of a question is right.
     """
 
     files: tuple[str, ...]
@@ -37,15 +39,17 @@ class RealCorpus:
     called: Mapping[str, str] = field(default_factory=dict)
     safe: tuple[str, ...] = ()
     most: int = 0
+    said: str = ""
 
     def rows(self, folder: Path) -> Iterator[Row]:
         for file in self.files:
             if not (folder / file).is_file():
                 raise InputError(f"{folder / file} is missing; name the folder that holds it")
             table = pd.read_csv(folder / file, keep_default_na=False, dtype=str)
-            columns = (table[name] for name in ("prompt", "response", self.column))
-            for prompt, response, label in zip(*columns, strict=True):
-                yield Row(prompt, response, "", self.called.get(label, label), file)
+            columns = [table[name] for name in ("prompt", "response", self.column)]
+            said = table[self.said] if self.said else [""] * len(table)
+            for prompt, response, label, right in zip(*columns, said, strict=True):
+                yield Row(prompt, response, "", self.called.get(label, label), file, said=right)
 
 
 CORPORA = {
@@ -57,7 +61,7 @@ CORPORA = {
         most=300,
     ),
     "math": RealCorpus(("math/test.csv",), "catgory", most=150),
-    "mmlu": RealCorpus(("knowledge/output.csv",), "value"),
+    "mmlu": RealCorpus(("knowledge/output.csv",), "value", said="question"),
 }
 
 
@@ -79,6 +83,17 @@ def read_folds(folder: Path, name: str) -> list[tuple[Example, int]]:
         if not corpus.most or seen[example.concept] <= corpus.most:
             chosen.append(example)
     return list(zip(chosen, folds_of([e.prompt for e in chosen]), strict=True))
+
+
+def questions_among(folder: Path, examples: Sequence[Example]) -> list[Question]:
+    """The multiple-choice questions that MMLU's texts ask, those whose right option is known."""
+    kept, _ = distinct(CORPORA["mmlu"].rows(folder), vote=False)
+    found = (
+        option_question(e.id, e.prompt, kept[e.id].said or e.response)
+        for e in examples
+        if e.id in kept
+    )
+    return [question for question in found if question]
 
 
 def folds_of(prompts: Sequence[str]) -> list[int]:

@@ -7,6 +7,7 @@ its probability of harm and its silhouette: never a word of it.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,12 @@ from pipeline.evaluation.separation import (
     nearest_texts,
     silhouettes,
 )
+from pipeline.evaluation.transport import transport
 
 STRENGTHS = (0.002, 0.05, 1.0)  # inverse strengths of the probes' regularisation
 WORD_STRENGTHS = (1.0, 10.0, 100.0)
 NEIGHBOURS = 9
+SAMPLES, DRAWS, SEED = 50, 2, 0  # of a concept's texts that are moved onto each other
 BEST = 5  # options whose mean validation accuracy a setting is chosen by
 
 
@@ -69,6 +72,10 @@ class Fold:
     @cached_property
     def splits(self) -> Labels:
         return np.array([example.split for example in self.examples])
+
+    @property
+    def held_out(self) -> list[Example]:
+        return [example for example in self.examples if example.split == "test"]
 
     def of(self, split: str) -> NDArray[np.bool_]:
         chosen: NDArray[np.bool_] = self.splits == split
@@ -152,6 +159,21 @@ def geometry(states: States, fold: Fold, layer: int) -> dict[str, Any]:
             "cosine_gap": float(cosine_gaps(similarity, labelling)[0]),
             "coding_rate_gap": float(coding_rates_of_labellings(unit, labelling).gap[0]),
         }
+    return found
+
+
+def transported(states: States, fold: Fold) -> dict[str, dict[str, float]]:
+    """By position and layer: the normalised margin of training texts, and the accuracy that a probe
+    loses from them to test texts. The theory expects the larger one with the smaller other."""
+    train, test = fold.of("train"), fold.of("test")
+    once = {name: np.ones((1, int(own.sum()))) for name, own in (("train", train), ("test", test))}
+    found = {}
+    for layer, position in product(states.layers, states.positions):
+        vectors = states.at(layer, position)
+        seen, held_out = ((vectors[own], fold.labels[own]) for own in (train, test))
+        measured = transport(seen, {"test": held_out}, once, SAMPLES, DRAWS, SEED)
+        own = {"margin": measured["kv_margin"].value, "gap": measured["gap_test"].value}
+        found[f"{position}_{layer}"] = own
     return found
 
 

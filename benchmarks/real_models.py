@@ -18,8 +18,15 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from benchmarks.real_corpora import CORPORA, FOLDS, read_folds, split_by
-from benchmarks.real_measures import Fold, best_probe, bits, geometry, word_probe
+from benchmarks.real_corpora import CORPORA, FOLDS, questions_among, read_folds, split_by
+from benchmarks.real_measures import (
+    Fold,
+    best_probe,
+    bits,
+    geometry,
+    transported,
+    word_probe,
+)
 from benchmarks.real_selfie import read_states
 from benchmarks.real_tuning import PRESETS, Bench, Setting
 from pipeline.core.console import InputError, run
@@ -149,7 +156,9 @@ class Study:
         prompts = [digest(normalised(e.prompt)) for e in fold.examples if e.split == "test"]
         if unit.kind == "words":
             return {"prompts": prompts, **known_of(fold), "probe": word_probe(fold)}
-        bench = Bench(unit.model, self.work, other_texts(self.data, unit.corpus))
+        others = other_texts(self.data, unit.corpus)
+        asked = questions_among(self.data, fold.held_out if unit.corpus == "mmlu" else others)
+        bench = Bench(unit.model, self.work, others, asked)
         if unit.kind == "setting":
             setting = CANDIDATES[unit.variant.removeprefix("setting_")]
             return self.of_setting(bench, fold, unit, setting)
@@ -161,6 +170,7 @@ class Study:
         match unit.kind:
             case "base":
                 states = bench.untouched(unit.corpus, fold)
+                costs = {"ability": bench.untouched_ability()}
             case "random":
                 states = bench.random_weights(fold)
             case _:
@@ -171,6 +181,7 @@ class Study:
             **known_of(fold),
             "probe": best_probe(states, fold),
             "geometry": geometry(states, fold, bench.reading_layer),
+            "transport": transported(states, fold),
             **costs,
         }
 
@@ -203,7 +214,7 @@ def known_of(fold: Fold) -> dict[str, Any]:
 
 def other_texts(data: Path, corpus: str) -> list[Any]:
     """Texts of another corpus, on which a finetune should change nothing."""
-    other = "math" if corpus == "mmlu" else "mmlu"
+    other = "math" if corpus == "mmlu" else "mmlu"  # which asks questions, too
     return [example for example, _ in read_folds(data, other)]
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.effect_numbers import over_seeds
 from benchmarks.real_changes import (
     HARM,
+    able,
     accuracy,
     at,
     auroc,
@@ -25,6 +27,7 @@ from benchmarks.real_changes import (
 )
 from benchmarks.real_models import CANDIDATES, OURS, Unit, units
 from pipeline.core.files import read_json, whole, write_json
+from pipeline.evaluation.transport import spearman
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.markdown import drawn as table
 
@@ -149,13 +152,47 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
                 places.append([variant, position, *(f"{mean(m, every):.3f}" for m in measures)])
         if "kl_other" in next(iter(own.values())):
             names = ("kl_held_out", "perplexity_held_out", "kl_other", "perplexity_other")
-            costs.append([variant, *(f"{mean(number(n), every):.3f}" for n in names)])
+            costs.append(
+                [
+                    variant,
+                    *(f"{mean(number(n), every):.3f}" for n in names),
+                    f"{mean(able, every):.3f}",
+                    str(change(able, pairs)),
+                ]
+            )
     heads = ["variant", "folds", "probe", "less base", "harm AUROC", "AP", "FPR95", "less base"]
     yield table(heads, probes) + "\n"
     yield table(["variant", "position", *GEOMETRY], places) + "\n"
     if costs:
-        heads = ["variant", "KL, held out", "perplexity, times", "KL, other corpus", "perplexity"]
+        heads = ["variant", "KL, held out", "perplexity, times", "KL, other corpus", "perplexity",
+                 "multiple choice", "less base"]  # fmt: skip
         yield table(heads, costs) + "\n"
+    if ranked := _ranking(done, model, corpus):
+        yield ranked + "\n"
+
+
+def _ranking(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> str:
+    """Whether the normalised margin ranks what a probe loses on test texts, over variants and
+    layers, fold by fold: Spearman's correlation, which the theory expects below 0."""
+    points: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for unit, found in done.items():
+        if (unit.model, unit.corpus) == (model, corpus) and unit.kind in ("base", "tuned"):
+            for name, own in found["transport"].items():
+                position = name.partition("_")[0]
+                points.setdefault((position, unit.fold), []).append((own["margin"], own["gap"]))
+    rows = []
+    for position in dict.fromkeys(position for position, _ in points):
+        own = [np.array(p).T for (at_position, _), p in points.items() if at_position == position]
+        ranks = [float(spearman(margins, gaps)) for margins, gaps in own]
+        rows.append([position, f"{len(ranks)}", *_over_folds(ranks)])
+    return table(["transport, position", "folds", "Spearman", "95 % over folds"], rows)
+
+
+def _over_folds(values: list[float]) -> list[str]:
+    """A mean over folds and its interval by Student's t; of one fold none."""
+    found = over_seeds(values)
+    ends = f"[{found['low']:+.3f}, {found['high']:+.3f}]" if len(values) > 1 else ""
+    return [f"{found['value']:+.3f}", ends]
 
 
 def _selfie(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:

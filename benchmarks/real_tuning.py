@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from benchmarks.real_measures import Fold, States
-from pipeline.core.files import whole
+from benchmarks.real_measures import Fold, States, bits
+from pipeline.core.files import read_json, whole, write_json
 from pipeline.core.params import Params
 from pipeline.core.presets import lay_over
-from pipeline.core.records import Document, Example
+from pipeline.core.records import Document, Example, Question
 from pipeline.core.sections import Extraction, Finetune, Position, Variant
 from pipeline.corpora.pairs import draw_pairs
+from pipeline.inference.choices import choices
 from pipeline.inference.extraction import read_batch
 from pipeline.inference.generation import likelihoods
 from pipeline.models.building import prepare
@@ -34,6 +36,7 @@ from pipeline.training.objective import Objective
 
 FIRST_SEED = 100  # of fold 0; none of these seeds was used before
 TEXTS_WEIGHED = 50  # of each kind, for perplexity and KL
+ASKED = 60  # multiple-choice questions, evenly spaced
 PAIRS, RETAINED = 12, 2
 POSITIONS: tuple[Position, ...] = ("last", "mean")
 
@@ -87,8 +90,12 @@ def variant_of(name: str, steps: int) -> Variant:
 class Bench:
     """A pretrained model, and what is made of it."""
 
-    def __init__(self, name: str, work: Path, others: Sequence[Example]):
+    def __init__(
+        self, name: str, work: Path, others: Sequence[Example], questions: Sequence[Question]
+    ):
+        """others: texts of another corpus; questions: what is asked of the model's ability."""
         self.name, self.work, self.others = name, work, others
+        self.questions = questions[:: max(1, len(questions) // ASKED)][:ASKED]
         self.own = PRESETS[name]
         self.params = params_of(self.own.preset)
         self.device = prepare(self.params.runtime.model_copy(update={"threads": 1}))
@@ -113,6 +120,21 @@ class Bench:
                 with whole(file) as draft, draft.open("wb") as out:
                     np.save(out, states.values)
         return States(np.load(file), self.own.read, POSITIONS)
+
+    def untouched_ability(self) -> str:
+        """Which of the questions the untouched model gets right, asked once for all folds."""
+        said = hashlib.sha256(repr(self.questions).encode()).hexdigest()[:16]
+        file = self.work / "ability" / f"{self.name}-{said}.json"
+        if not file.exists():
+            write_json(file, {"ability": self.ability(*self.load())})
+        return str(read_json(file)["ability"])
+
+    def ability(self, model: Any, encoder: Encoder) -> str:
+        """Which of the questions a model gets right: whose right option is the likeliest."""
+        asked = choices(model, encoder, self.questions, 2048)
+        likeliest = {q: min(own, key=lambda one: one.nll)
+                     for q, own in groupby(asked, key=lambda one: one.question)}  # fmt: skip
+        return bits([likeliest[question.id].right for question in self.questions])
 
     def random_weights(self, fold: Fold) -> States:
         """The states of the same architecture with weights that were never trained."""
@@ -149,6 +171,7 @@ class Bench:
             "gap": [point.gap for point in curve],
             "kl_watched": [point.kl for point in curve],
             **self.costs(adapted, encoder, fold),
+            "ability": self.ability(adapted, encoder),
         }
         states = self.states(adapted, encoder, fold.examples)
         checkpoint.forget()

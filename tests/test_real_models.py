@@ -10,7 +10,14 @@ import pytest
 
 from benchmarks import real_changes, real_models, real_models_page
 from benchmarks.real_corpora import CORPORA, FOLDS, groups_of, read_folds, split_by
-from benchmarks.real_measures import Fold, States, best_probe, geometry, word_probe
+from benchmarks.real_measures import (
+    Fold,
+    States,
+    best_probe,
+    geometry,
+    transported,
+    word_probe,
+)
 from pipeline.core.console import InputError
 from pipeline.core.records import Example
 
@@ -85,6 +92,9 @@ def test_the_probe_is_chosen_by_validation_texts_and_finds_what_is_there() -> No
     assert {k: again[k] for k in chosen} == {k: found[k] for k in chosen}
     nothing = best_probe(fold_and_states(apart=0.0)[1], fold)
     assert 15 < nothing["correct"].count("1") < 45
+    moved = transported(states, fold)
+    assert moved["last_2"]["margin"] > moved["mean_2"]["margin"]
+    assert moved["last_2"]["gap"] < moved["mean_2"]["gap"]
     placed = geometry(states, fold, layer=2)
     assert placed["last"]["cosine_gap"] > 0.3 > 0.1 > abs(placed["mean"]["cosine_gap"])
 
@@ -100,6 +110,8 @@ def unit_of(fold: Fold, right: int, silhouette: float) -> dict[str, object]:
         "prompts": [str(i) for i in range(60)],
         "probe": {"correct": correct, "validation": 0.5},
         "geometry": {"last": place, "mean": place},
+        "transport": {f"last_{n}": {"margin": n / 30, "gap": 1 - n / 60} for n in (right, 60)},
+        "ability": correct,
         "processor_seconds": 1.0,
     }
 
@@ -115,6 +127,7 @@ def test_the_page_says_what_is_found_and_what_is_not_done() -> None:
     page = real_models_page.page(done)
     assert "| mmlu | 3 | +0.250 [" in page
     assert page.count("| yes |") == 1
+    assert "| last | 3 | -1.000 | [-1.000, -1.000] |" in page, "the larger margin loses less"
     assert f"{len(every) - 6} of {len(every)} units" in page
     assert "smollm2-beavertails-base-0" in page.split("Not yet done")[1]
 
