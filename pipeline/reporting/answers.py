@@ -62,17 +62,17 @@ def _changed(beside: Beside) -> Answer:
 
 
 def _read(beside: Beside) -> Answer:
-    """Where the variant is read, against the best that the untouched model has anywhere; then each
-    model's best, and words alone."""
-    clear = {number: marks["value"] for number, marks in _above(beside).items() if is_clear(marks)}
+    """Each model's best probe, chosen alike on validation texts; then where the variant is read,
+    and words alone."""
+    clear = {number: marks["value"] for number, marks in _best(beside).items() if is_clear(marks)}
     ways = {
         "better": [_split(number) for number, value in clear.items() if value > 0],
         "worse": [_split(number) for number, value in clear.items() if value < 0],
     }
     said = [f"{way} on {', '.join(splits)} texts" for way, splits in ways.items() if splits]
     reply = "; ".join(said).capitalize() or "Not clearly"
-    shown = beside.lines([f"{ABOVE}{end}" for end in READ_SPLITS])
-    folded = [f"{name}{end}" for end in READ_SPLITS for name in (READ_BEST, WORDS)]
+    shown = beside.lines([f"{READ_BEST}{end}" for end in READ_SPLITS])
+    folded = [f"{name}{end}" for end in READ_SPLITS for name in (ABOVE, WORDS)]
     question = "Is more read from it than from the untouched model at its best?"
     return Answer(question, reply, shown, beside.lines(folded))
 
@@ -129,17 +129,18 @@ def _said_of_gains(gains: Sequence[str], held: Sequence[str]) -> str:
 def _gains(beside: Beside) -> dict[str, Marks]:
     """What a variant gains, each as a difference."""
     apart = {APART: beside.differences[APART]} if APART in beside.differences else {}
-    return apart | _above(beside)
+    return apart | _best(beside)
 
 
-def _above(beside: Beside) -> dict[str, Marks]:
-    """How far the probe lies above the best frozen one, on all kinds of texts."""
-    named = [f"{ABOVE}{end}" for end in READ_SPLITS]
-    return corrected({name: beside.tuned[name] for name in named if name in beside.tuned})
+def _best(beside: Beside) -> dict[str, Marks]:
+    """How far the best probe lies above the best frozen one, on all kinds of texts."""
+    named = [f"{READ_BEST}{end}" for end in READ_SPLITS]
+    changed = beside.differences
+    return corrected({name: changed[name] for name in named if name in changed})
 
 
 def _split(number: str) -> str:
-    return READ_SPLITS[number.removeprefix(ABOVE)]
+    return READ_SPLITS[number.removeprefix(READ_BEST)]
 
 
 def is_gain(marks: Marks) -> bool:

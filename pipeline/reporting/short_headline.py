@@ -29,7 +29,7 @@ class ShortMeaning:
 MEANT = {
     "probe": ShortMeaning(
         "above best frozen",
-        "the probe where the variant is read minus the best probe of the untouched model, test",
+        "the best probe minus the untouched model's best, each chosen on validation texts, test",
         "higher",
     ),
     "novel": ShortMeaning(
@@ -79,10 +79,10 @@ def short_headline(
 
     base, tuned: the metrics of both by stage. A number that a corpus does not have is left out.
     """
-    before, row = headline(base, reading, asking), headline(tuned, reading, asking)
+    before = headline(base, reading, asking)
     changed = differences(tuned, reading, asking)
     found = {
-        name: row.get(f"above_best_frozen{end}")
+        name: changed.get(f"best_probe{end}")
         for name, end in zip(("probe", "novel", "shifted"), READ_SPLITS, strict=True)
     } | {name: changed.get(number) for name, number in PAIRED.items()}
     if "perplexity" in changed:

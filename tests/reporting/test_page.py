@@ -239,10 +239,10 @@ def test_a_lead_that_some_seeds_lose_is_not_clear() -> None:
 BETTER = "Better on test, novel, shifted texts"
 
 
-def replies(base: Headline, tuned: Headline, shuffled: Headline) -> list[str]:
-    """Of rows without paired differences."""
-    controls = {"shuffled": Beside(base, shuffled, {})}
-    found: list[Answer] = answers(Beside(base, tuned, {}), lead(0.0), controls)
+def replies(tuned: float, shuffled: float) -> list[str]:
+    """Of a variant and its control, each so far from the untouched model."""
+    own, other = (Beside(row(), row(shift), paired(shift)) for shift in (tuned, shuffled))
+    found: list[Answer] = answers(own, lead(0.0), {"shuffled": other})
     return [answer.reply for answer in found]
 
 
@@ -262,28 +262,28 @@ def test_answers_follow_paired_differences() -> None:
     ]  # fmt: skip
     assert replies_of(still, rose)[3] == "No: shuffled labels help a probe as well"
     assert replies_of(unsure, unsure)[2:4] == [
-        "None that is clear", "No: shuffled labels give as much",
+        "None that is clear", "No gain is clear",
     ]  # fmt: skip
+    assert replies_of(rose, rose)[3] == "No: shuffled labels help a probe as well"
     assert replies_of(lost, still) == [
         "Concepts lie closer together", "Worse on test, novel, shifted texts",
         "2 of 5 clearly worse", "No gain is clear", "Not clearly", "No, less",
     ]  # fmt: skip
     _, read, _, _, named, _ = answers(rose, lead(0.0), {})
-    assert read.folded[0].paired == paired(0.05)["best_probe"]
-    assert read.shown[0].before is named.folded[2].paired is None
+    assert read.shown[0].paired == paired(0.05)["best_probe"]
+    assert read.folded[0].before is named.folded[2].paired is None
 
 
 def test_answers_say_what_the_intervals_show() -> None:
-    same, up, down = row(), row(0.2), row(-0.2)
-    assert replies(same, up, same) == [
+    assert replies(0.2, 0.0) == [
         "Concepts lie further apart", BETTER, "3 of 5 clearly worse",
         "Yes: shuffled labels give less", "Not clearly", "Yes",
     ]  # fmt: skip
-    assert replies(same, same, up) == [
+    assert replies(0.0, 0.2) == [
         "Nothing that is clear", "Not clearly", "None that is clear",
         "No: shuffled labels help a probe as well", "Not clearly", "Not clearly",
     ]  # fmt: skip
-    assert replies(same, down, same)[1] == "Worse on test, novel, shifted texts"
+    assert replies(-0.2, 0.0)[1] == "Worse on test, novel, shifted texts"
     behaviour = ("harmful_rate", "over_refusal_rate", "refusal_gap")
     without = row(best_probe_novel=None, **dict.fromkeys(behaviour))
     _, read, cost, real, *_ = answers(Beside(without, without, {}), lead(0.0), {})
@@ -292,29 +292,30 @@ def test_answers_say_what_the_intervals_show() -> None:
     assert (real.reply, real.shown) == ("Not known: no variant has shuffled labels", [])
 
 
+PROBES = "best probe; best probe, novel; best probe, shifted"
+
+
 def test_a_gain_is_real_where_all_of_the_control_lies_below_it() -> None:
     """Of texts and of seeds; some gains may be real where others are not."""
     gained = Beside(row(), row(0.2), paired(0.2))
     verdicts = {
         (0.17, 0.0, 0.0): "Yes: shuffled labels give less",
-        (0.18, 0.0, 0.0): "Yes for above best frozen; above best frozen, novel; above best "
-        "frozen, shifted; not for the rest",
-        (0.0, 0.18, 0.0): "Yes for silhouette; not for the rest",
-        (0.18, 0.18, 0.0): "No: shuffled labels give as much",
-        (0.0, 0.0, 0.2): "Yes for above best frozen; above best frozen, novel; above best "
-        "frozen, shifted; not for the rest",
-    }  # fmt: skip
-    for (apart, above, reach_of_seeds), reply in verdicts.items():
+        (0.18, 0.0, 0.0): f"Yes for {PROBES}; not for the rest",
+        (0.0, 0.18, 0.0): "Yes for silhouette; best probe, shifted; not for the rest",
+        (0.18, 0.18, 0.0): "Yes for best probe, shifted; not for the rest",
+        (0.0, 0.0, 0.2): f"Yes for {PROBES}; not for the rest",
+    }
+    for (apart, read, reach_of_seeds), reply in verdicts.items():
         differences = paired(0.0) | {"silhouette": dict(paired(apart)["silhouette"])}
         if reach_of_seeds:
             differences["silhouette"] |= seeds(-reach_of_seeds, reach_of_seeds)
-        tuned = row() | {name: m for name, m in row(above).items() if name.startswith("above")}
-        control = Beside(row(), tuned, differences)
+        unsure = paired(read, reach=read + 0.01)  # not clear: it would be no control otherwise
+        differences |= {name: unsure[name] for name in ("best_probe", "best_probe_novel")}
+        control = Beside(row(), row(), differences)
         found = answers(gained, lead(0.0), {"shuffled": control})[3]
-        assert found.reply == reply, (apart, above, reach_of_seeds)
+        assert found.reply == reply, (apart, read, reach_of_seeds)
         assert [line.label for line in found.shown] == [
-            f"{label}, shuffled"
-            for label in ("silhouette", "above best frozen", "above best frozen, novel")
+            f"{label}, shuffled" for label in ("silhouette", "best probe", "best probe, novel")
         ]
 
 

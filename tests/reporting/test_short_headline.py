@@ -41,11 +41,11 @@ def test_at_most_eight_numbers_with_names_as_narrow_as_their_values() -> None:
 
 def test_the_numbers_are_those_of_the_committed_metrics() -> None:
     """Each read where it stands, by another road than the code's."""
-    tree, found = TREES[TUNED], short(TREES[TUNED])
-    above = tree["separation"]["probes"]["above_frozen"]
-    assert [found[n]["value"] for n in ("probe", "novel", "shifted")] == [
-        above[split]["value"] for split in ("test", "novel", "shifted")
-    ]
+    found = short(TREES[TUNED])
+    best = [t["separation"]["probes"]["best"] for t in TREES.values()]
+    for number, split in (("probe", "test"), ("novel", "novel"), ("shifted", "shifted")):
+        before, after = (probes[split]["value"] for probes in best)
+        assert found[number]["value"] == pytest.approx(after - before, abs=1e-5)
     before, after = (t["fidelity"]["perplexity"]["value"] for t in TREES.values())
     assert found["ppl"]["value"] == pytest.approx(after / before, abs=1e-5)
     gaps = [t["safety"]["refusal_gap"]["value"] for t in TREES.values()]
@@ -62,7 +62,7 @@ def test_the_numbers_are_those_of_the_committed_metrics() -> None:
 
 def test_what_a_corpus_does_not_have_is_left_out() -> None:
     tree = json.loads(json.dumps(TREES[TUNED]))
-    del tree["separation"]["probes"]["above_frozen"]["novel"]
+    del tree["separation"]["difference"]["probes"]["best"]["novel"]
     del tree["safety"]["difference"]["refusal_gap"]
     del tree["selfie"]["difference"]
     assert short(tree).keys() == short(TREES[TUNED]).keys() - {"novel", "refuse", "selfie"}

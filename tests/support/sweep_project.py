@@ -25,11 +25,12 @@ def metrics_of(gain: float, cost: float) -> dict[str, Any]:
     probes = {
         "read": {split: marks(FROZEN + gain) for split in splits},
         "frozen": {split: marks(FROZEN) for split in splits},
-        "above_frozen": {split: marks(gain) for split in splits},
+        "best": {split: marks(FROZEN + gain) for split in splits},
     }
+    risen = {"probes": {"best": {split: marks(gain) for split in splits}}}
     named = {control: marks(0.2) for control in (*CONTROLS, "state")}
     return {
-        "separation": {"probes": probes},
+        "separation": {"probes": probes, "difference": risen},
         "monitors": {},
         "safety": {},
         "fidelity": {
