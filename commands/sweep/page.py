@@ -72,7 +72,7 @@ def _cell(own: Setting, name: str) -> str:
     if "low" not in estimate:
         return f"{estimate['value']:.3f}"
     sign = "+" if name in MEANT and name != RATIO else ""
-    return said(estimate, sign, short=True, band="seeds_low" in estimate)
+    return said(estimate, sign, short=name != RATIO, band="seeds_low" in estimate)
 
 
 def remarks(settings: Sequence[Setting]) -> Iterator[str]:
