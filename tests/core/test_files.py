@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.concepts import balanced, spoken
 from pipeline.core.console import InputError, fail, variant_name
-from pipeline.core.files import read_json, whole, write_json
+from pipeline.core.files import read_json, whole, write_json, write_table
 from pipeline.core.records import Example, Interpretation, Verdict, read_records, write_records
 from tests.support.dag import ROOT
 
@@ -61,6 +61,16 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 @given(
     st.lists(st.builds(Example, TEXT, TEXT, TEXT, TEXT, TEXT, st.just("train"), TEXT), max_size=4)
 )
+def test_a_table_has_a_column_a_key_and_no_more_digits_than_say_something(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", [{"bin": 0.1, "texts": 3, "of": "a, b"}] * 2)
+    lines = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
+    assert lines == ["bin,texts,of", '0.1,3,"a, b"', '0.1,3,"a, b"']
+    write_table(tmp_path / "t.csv", [{"share": 1 / 3}])
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "share\n0.333333\n"
+    write_table(tmp_path / "t.csv", [])
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == ""
+
+
 def test_examples_come_back(tmp_path: Path, examples: list[Example]) -> None:
     write_records(tmp_path / "e.jsonl", examples)
     assert read_records(tmp_path / "e.jsonl", Example) == examples

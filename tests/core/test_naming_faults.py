@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.core.concepts import concept_named, spoken
-from pipeline.core.naming import named_concepts
+from pipeline.core.naming import named_concepts, share_of_words_said
 from pipeline.core.text_identity import is_blank
 
 HATE = "hate_speech,offensive_language"
@@ -91,3 +91,25 @@ def test_a_negated_name_names_nothing(word: str, before: str) -> None:
 def test_a_name_within_a_word_is_none(word: str, rest: str) -> None:
     assume(word not in rest)
     assert named_concepts(f"({word}q{rest})", [word]) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "share"),
+    [
+        ("It is about drugs.", "drugs", 1.0),
+        ("Weapons, or something like DRUGS", "drugs,weapons", 1.0),
+        ("Drugs and nothing else", "drugs and weapons", 0.5),
+        ("not drugs", "drugs", 1.0),
+        ("a lawn, drugsore", "law_drugs", 0.0),
+        ("self-harm", "self_harm", 1.0),
+        ("what harms the self", "self_harm", 0.5),
+        ("毒品的交易", "毒品", 1.0),
+        ("anything", "and", 0.0),
+        ("you and me", "and", 1.0),
+        ("", "drugs", 0.0),
+    ],
+)
+def test_words_of_a_label_are_said_as_words_whatever_else_is(
+    text: str, label: str, share: float
+) -> None:
+    assert share_of_words_said(text, label) == share

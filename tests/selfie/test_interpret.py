@@ -21,7 +21,7 @@ from pipeline.selfie.any_decoder import Injection
 from pipeline.selfie.decoding import Decoding
 from pipeline.selfie.interpret import VectorInterpretation, answer_prompts, interpret_states
 from pipeline.selfie.prompts import Prompt
-from pipeline.selfie.relevancy import plain_probabilities
+from pipeline.selfie.relevancy import answer_probabilities, plain_probabilities
 from tests.support.families import FAMILIES, PADDED
 from tests.support.families import family as new_family
 from tests.support.plain_loop import next_token_probabilities, plainly
@@ -71,6 +71,27 @@ def test_every_family_answers_as_a_loop_without_cache_or_batch(name: str) -> Non
         assert token_ids(found) == [tokens for tokens, _ in expected]
         for answer, (_, scores) in zip(found, expected, strict=True):
             assert answer.relevancy == pytest.approx(scores, abs=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_answers_likelihood_is_the_mean_of_its_tokens_with_its_end(beams: int) -> None:
+    """The oracle: one forward over prompt and answer. An answer that is cut short has no end, and
+    of one that ends at once the end is all that was said."""
+    model, some = family("llama"), vectors(6)
+    answers = token_ids(read(model, ASKED, some, FIRST, Decoding(6, 64, beams=beams)))
+    ends = [answers[0][2], answers[1][0]]
+    found = read(model, ASKED, some, FIRST, Decoding(6, 64, beams=beams), ends)
+    for vector, answer, said in zip(some, found, token_ids(found), strict=True):
+        # Which of the ends ended it is not told; one of them did.
+        whole = [[*said, end] for end in ends] if len(said) < 6 else [said]
+        expected = [
+            answer_probabilities(model, [ASKED], vector[None], FIRST, torch.tensor([ids]))
+            for ids in whole
+        ]
+        means = [float(probabilities.log().mean().exp()) for probabilities in expected]
+        assert any(answer.likelihood == pytest.approx(mean, rel=1e-4) for mean in means)
+    assert min(map(len, token_ids(found))) < 6
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
