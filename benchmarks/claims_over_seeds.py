@@ -69,9 +69,12 @@ def gains(concepts: str, seeds: Mapping[str, Seed]) -> list[Claim]:
     """What the method adds to the best frozen probe."""
     made = []
     for split, where in WHERE.items():
-        runs = [run_of(seed, split, AS_IT_IS) for seed in seeds.values()]
-        if having(runs, OURS, "shuffled"):
-            lead, control = (mean(runs, name, "best_above_frozen") for name in (OURS, "shuffled"))
+        own, moved = (
+            [run_of(seed, split, how) for seed in seeds.values()] for how in (AS_IT_IS, MATCHED)
+        )
+        if having(own, OURS) and having(moved, "shuffled"):
+            lead = mean(own, OURS, "best_above_frozen")
+            control = mean(moved, "shuffled", "best_above_frozen")  # as far moved
             says = (
                 f"`{concepts}`: the best probe of the finetuned model names more concepts than the "
                 f"best frozen one, {where}."

@@ -42,6 +42,21 @@ def test_a_claim_holds_beyond_its_bound_and_its_control(made: Claim, verdict: st
     assert made.verdict(TREES) == verdict
 
 
+def test_a_claim_outlives_the_correction_for_the_number_of_claims() -> None:
+    """Two of twelve are sure enough alone; one of them is so among all."""
+    numbers = {
+        f"n{n}": {"value": 0.3, "low": 0.2, "high": 0.4, "p": p}
+        for n, p in enumerate([0.001, 0.02, *[0.9] * 10])
+    }
+    made = tuple(
+        Claim(f"{name} grows.", Number("own.json", name), "above", 0.0, "no") for name in numbers
+    )
+    rows = drawn_claims(made, {"own.json": numbers}).splitlines()[2:]
+    held = [row.split("|")[1].strip() for row in rows if row.endswith("| holds over texts |")]
+    assert held == ["n0 grows."]
+    assert sum(row.endswith("| fails: not clear among so many claims |") for row in rows) == 11
+
+
 def test_failed_claims_stay_and_stand_last() -> None:
     page = drawn_claims((claim("one draw"), claim("seeded")), TREES)
     assert [line.split("|")[-2].strip() for line in page.splitlines()[2:]] == ["holds", "fails"]

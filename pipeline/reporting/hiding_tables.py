@@ -1,12 +1,12 @@
 """What monitors find once a model was trained further: rows and sentences of the page."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.core.files import read_json
 from pipeline.core.params import base_first
-from pipeline.reporting.comparison import Marks, is_clear
+from pipeline.reporting.comparison import Marks, corrected, is_clear
 from pipeline.reporting.short_headline import BASE
 
 AFTER = {
@@ -17,6 +17,7 @@ AFTER = {
 }
 FITTED = {"saved": "frozen", "refitted": "refitted"}  # monitors, as they are called here
 SHOWN_ON = "test"
+WAYS = {"hiding": "training to hide", "safe_answers": "as many steps on safe answers"}
 
 Hiding = Mapping[str, Mapping[str, Any]]  # the metrics of every variant that was trained further
 
@@ -55,29 +56,27 @@ def hiding_rows(hiding: Hiding, rate: str) -> list[HidingRow]:
 
 def protection(hiding: Hiding, rate: str) -> list[str]:
     """Whether a finetune protects the saved monitor, in a sentence for every compared variant and
-    way of training further: by the paired difference from the untouched model."""
-    return [
-        sentence
+    way of training further: by the paired difference from the untouched model, corrected for their
+    number."""
+    path = ("frozen", SHOWN_ON, f"tpr_for_{rate}")
+    left = {
+        (name, goal): [_at(part.get(goal, {}), *path) for part in (tree, hiding[BASE])]
         for name, tree in hiding.items()
         if name != BASE
-        for sentence in _sentences(hiding[BASE], tree, name, rate)
+        for goal in WAYS
+    }
+    apart = corrected({
+        (name, goal): found
+        for name, goal in left
+        if (found := _at(hiding[name]["difference"].get(goal, {}), *path))
+    })  # fmt: skip
+    return [
+        f"After {WAYS[goal]}, the saved monitor finds {other['value']:.3f} of harmful test texts "
+        f"in {BASE} and {own['value']:.3f} in {name} ({_marked(apart[name, goal])}): "
+        f"{_verdict(apart[name, goal])}."
+        for (name, goal), (own, other) in left.items()
+        if own and other and (name, goal) in apart
     ]
-
-
-def _sentences(
-    base: Mapping[str, Any], tree: Mapping[str, Any], name: str, rate: str
-) -> Iterator[str]:
-    ways = {"hiding": "training to hide", "safe_answers": "as many steps on safe answers"}
-    path = ("frozen", SHOWN_ON, f"tpr_for_{rate}")
-    for goal, way in ways.items():
-        own, other, apart = (
-            _at(part.get(goal, {}), *path) for part in (tree, base, tree["difference"])
-        )
-        if own and other and apart:
-            yield (
-                f"After {way}, the saved monitor finds {other['value']:.3f} of harmful test texts "
-                f"in {BASE} and {own['value']:.3f} in {name} ({_marked(apart)}): {_verdict(apart)}."
-            )
 
 
 def _marked(apart: Marks) -> str:
