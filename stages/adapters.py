@@ -22,11 +22,12 @@ from pipeline.core.paths import (
 )
 from pipeline.core.records import Document, Example, Pair, read_records
 from pipeline.models import distributed
-from pipeline.models.building import prepare
 from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoder
+from pipeline.models.launching import launched
 from pipeline.models.loading import load_base
 from pipeline.models.lora import left_out, save_adapter, with_lora
+from pipeline.models.ranks import begin
 from pipeline.training.curve_log import logging_curve
 from pipeline.training.finetune_data import FinetuneData
 from pipeline.training.finetuning import CurvePoint, finetune, write_curve
@@ -36,9 +37,11 @@ from pipeline.training.objective import Objective
 def main() -> None:
     params, name = load_params(), variant_name()
     variant = find_variant(params.variants, name)
-    if distributed.launched("stages.adapters", name, params.runtime.processes):
+    if launched("stages.adapters", name, params.runtime.processes):
         return
-    device = distributed.join(prepare(params.runtime))
+    pairs = PAIRS / f"{variant.labels}-{variant.sampling}.jsonl"
+    inputs = [LEARNED, MANIFEST, DOCUMENTS, pairs, BASE_CARD, BASE_MODEL]
+    device = begin("adapters", name, params, inputs)
     torch.manual_seed(params.seed)
     sharded = params.runtime.sharded and distributed.count() > 1
     model, tokenizer = load_base(BASE_MODEL, torch.device("cpu") if sharded else device)
@@ -51,7 +54,6 @@ def main() -> None:
     if sharded:
         distributed.shard(adapted, device)
     encoder = Encoder(tokenizer, params.text)
-    pairs = PAIRS / f"{variant.labels}-{variant.sampling}.jsonl"
     data = FinetuneData(
         {example.id: example for example in read_records(LEARNED, Example)},
         read_records(pairs, Pair),
@@ -71,7 +73,7 @@ def main() -> None:
         "adapters",
         params.seed,
         [params.text, params.finetune, params.asking, params.runtime, variant],
-        [LEARNED, MANIFEST, DOCUMENTS, pairs, BASE_CARD, *BASE_MODEL.glob("*")],
+        inputs,
         device,
     )
     checkpoint = Checkpoint(
@@ -89,7 +91,7 @@ def main() -> None:
     save_adapter(ADAPTERS / name, adapted)
     if distributed.is_first():
         write_curve(curve_file, curve)
-        checkpoint.forget()
+    checkpoint.forget()
     distributed.leave()
 
 

@@ -17,18 +17,20 @@ from pipeline.core.representations import RepresentationsFile
 from pipeline.core.scored_sets import prompts_alone
 from pipeline.inference.extraction import extract
 from pipeline.models import distributed
-from pipeline.models.building import prepare
 from pipeline.models.checkpoints import Checkpoint, run_key
 from pipeline.models.encoding import Encoder
 from pipeline.models.hooks import config_of
+from pipeline.models.launching import launched
 from pipeline.models.loading import load_variant
+from pipeline.models.ranks import begin
 
 
 def main() -> None:
     params, name = load_params(), variant_name()
-    if distributed.launched("stages.representations", name, params.runtime.processes):
+    if launched("stages.representations", name, params.runtime.processes):
         return
-    device = distributed.join(prepare(params.runtime))
+    inputs = [EXAMPLES, SHIFTED, BASE_CARD, BASE_MODEL, ADAPTERS / name]
+    device = begin("representations", name, params, inputs)
     model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
     encoder = Encoder(tokenizer, params.text)
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
@@ -46,12 +48,10 @@ def main() -> None:
         splits=tuple(example.split for example in examples),
         width=config_of(model).hidden_size,
     )
-    files = [EXAMPLES, SHIFTED, BASE_CARD, *BASE_MODEL.glob("*"), *(ADAPTERS / name).glob("*")]
+    sections = [params.text, params.extraction, params.runtime]
     checkpoint = Checkpoint(
-        UNREAD / f"{name}-{distributed.rank()}.state",
-        run_key(
-            "representations", 0, [params.text, params.extraction, params.runtime], files, device
-        ),
+        UNREAD / f"{name}.state",
+        run_key("representations", 0, sections, inputs, device),
         params.runtime.checkpoint_every,
     )
     texts = encoder.texts([(e.prompt, e.response) for e in examples])

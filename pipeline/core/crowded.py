@@ -21,6 +21,19 @@ LINES: dict[int, str] = {
 }  # fmt: skip
 
 
+LOST = (
+    "another rank of this stage has ended, or does not answer: {said}; its own lines say why; mend "
+    "that, and " + GO_ON
+)
+# How torch says so, for each of its ways between ranks.
+LOST_WORDS = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "Timed out wait",
+)
+
+
 class Terminated(KeyboardInterrupt):
     """Somebody asked this process to end: SIGTERM."""
 
@@ -31,6 +44,8 @@ def line_of(error: BaseException) -> str | None:
     Libraries that write files in other languages (safetensors, torch) hand on the system's words
     and not its number.
     """
+    if is_rank() and isinstance(error, RuntimeError) and any(w in str(error) for w in LOST_WORDS):
+        return LOST.format(said=" ".join(str(error).split())[-100:])
     number = next((n for n in LINES if _is(error, n)), None)
     if number is None:
         return None

@@ -238,6 +238,11 @@ def _misfits(params: Params) -> list[str]:
             "runtime.sharded keeps weights in parts, which those of model.dtype nf4 cannot be; set "
             "sharded: false, or bfloat16"
         )
+    if params.generation.engine == "vllm" and params.model.dtype != "bfloat16":
+        problems.append(
+            f"generation.engine is vllm, which reads adapters in half precision alone, and "
+            f"model.dtype is {params.model.dtype}; set bfloat16, or engine: transformers"
+        )
     if params.further_training.steps and params.model.dtype == "nf4":
         problems.append(
             "further_training merges a variant into weights, which those of model.dtype nf4 are "

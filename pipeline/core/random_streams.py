@@ -6,7 +6,8 @@ so a change to one purpose leaves the draws of all others as they are. Two purpo
 would make the same draws: a text that the first one picks, the second one would tend to pick too.
 That is why a number is used once, and is not given to a new purpose when an old one goes.
 
-Torch has generators of its own; they are seeded with the run's seed alone.
+Torch has generators of its own; they are seeded with the run's seed alone, but where ranks share
+answers (ANSWERS).
 """
 
 from enum import IntEnum, unique
@@ -41,6 +42,7 @@ class RandomStream(IntEnum):
     AFFINE_LABELS = 20  # permuted labels that an affine map is taught as a control
     EVERYDAY = 21  # a set of mostly harmless texts
     SUFFIXES = 22  # suffixes that monitors are attacked with; further: the monitor
+    ANSWERS = 23  # what torch is seeded with for answers that ranks share; further: the batch
 
 
 def rng_of(stream: RandomStream, seed: int, *further: int) -> np.random.Generator:

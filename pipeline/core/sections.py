@@ -252,6 +252,7 @@ class Transport(Section):
 
 
 class Generation(Section):
+    engine: Literal["transformers", "vllm"]
     max_new_tokens: Count
     samples: Count
     temperature: Positive

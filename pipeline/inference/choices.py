@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 from pipeline.core.console import progress
 from pipeline.core.finite import not_finite
 from pipeline.core.records import Choice, Question
-from pipeline.inference.generation import CHUNK_TOKENS
-from pipeline.models.encoding import Encoded, Encoder, token_batches
+from pipeline.inference.generation import CHUNK_TOKENS, own_batches
+from pipeline.models import distributed
+from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.finite import check_texts
 from pipeline.models.logits import joined_chunks, logits_of
 from pipeline.models.packing import ReadRow, pack
@@ -37,13 +38,14 @@ def choices(
     starts = [start for group in groups for start in [_start(group)] * len(group)]
     read = reader_for(model, encoder.longest)
     nll: dict[int, float] = {}
-    for chosen in progress(list(token_batches(texts, tokens_per_batch)), "choosing"):
+    for chosen in progress(own_batches(texts, tokens_per_batch), "choosing"):
         for index, own in zip(chosen, _nll(model, read, [texts[i] for i in chosen]), strict=True):
             nll[index] = float(own[starts[index] - 1 :].sum())
             if not math.isfinite(nll[index]):
                 name = f"question {asked[index][0].id}"
                 check_texts(read, model, {name: texts[index]})
                 raise not_finite(name, "its likelihoods")
+    nll = distributed.union(nll)
     return [
         Choice(
             question.id,

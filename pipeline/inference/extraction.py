@@ -30,25 +30,23 @@ def extract(
     """Write the representations of all texts, in their order, into a file made for as many.
 
     Each batch is written as soon as it is computed, so that memory does not grow with the number of
-    texts. Every rank computes a part of the batches and writes into the same file. A run that was
-    killed goes on from its checkpoint.
+    texts. Every rank computes a part of the batches, and the first one writes them all. A run that
+    was killed goes on from its checkpoint.
     """
-    batches = list(token_batches(texts, params.tokens_per_batch))[
-        distributed.rank() :: distributed.count()
-    ]
-    kept = checkpoint.load() if file.is_there() else None
-    done = int(kept[1]["done"]) if kept else 0
-    if float(distributed.mean(torch.tensor(float(done == 0), device=model.device))):
-        done = 0  # one rank without a state is a run without one
-        if distributed.is_first():
-            file.make()
-    distributed.wait()
+    batches = distributed.deal(list(token_batches(texts, params.tokens_per_batch)))
+    kept = checkpoint.load()
+    done = int(kept[1]["done"]) if kept and distributed.from_first(file.is_there()) else 0
+    if done == 0 and distributed.is_first():
+        file.make()
     read = reader_for(model, encoder.longest)
     for number, chosen in enumerate(progress(batches[done:], "extracting"), done + 1):
-        file.put(chosen, read_batch(model, read, [texts[i] for i in chosen], params))
+        own = [texts[i] for i in chosen or ()]
+        found = (chosen, read_batch(model, read, own, params)) if chosen else None
+        for part in distributed.at_first(found):
+            if part:
+                file.put(*part)
         if checkpoint.is_due(number):
             checkpoint.save({}, {"done": number})
-    distributed.wait()
 
 
 @torch.no_grad()

@@ -2,31 +2,31 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from pipeline.core.console import InputError, progress
 from pipeline.core.finite import not_finite
+from pipeline.core.random_streams import RandomStream, rng_of
 from pipeline.core.records import Completion, Document, Likelihood, Opening, Request
 from pipeline.core.sections import Generation
+from pipeline.inference.answering import Answerer, AskedFor, TransformersAnswerer, prompt_batches
+from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
-from pipeline.models.encoding import Encoded, Encoder, ends_of, token_batches
-from pipeline.models.finite import FiniteLogits, check_texts
-from pipeline.models.generating import generate, ignores_padding
+from pipeline.models.encoding import Encoded, Encoder, token_batches
+from pipeline.models.finite import check_texts
 from pipeline.models.logits import joined_chunks, logits_of, token_kl
 from pipeline.models.packing import ReadRow, pack
-from pipeline.models.padding import padded
 from pipeline.models.reader_check import reader_for
 
 CHUNK_TOKENS = 512  # whose logits exist at once
 
 
 def complete(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Answerer,
     encoder: Encoder,
     requests: Sequence[Request],
     params: Generation,
@@ -39,12 +39,12 @@ def complete(
     Why sampled: the rate of a behaviour over samples estimates its probability. The rate over
     greedy answers would jump from 0 to 1 where that probability crosses one half.
     """
-    sampling = {"do_sample": True, "temperature": params.temperature, "top_k": 0}
-    return _answers(model, encoder, requests, params, params.samples, sampling, seed, checkpoint)
+    asked = AskedFor(params.samples, params.temperature, params.max_new_tokens)
+    return _answers(model, encoder, requests, asked, params.prompts_per_batch, seed, checkpoint)
 
 
 def complete_greedily(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Answerer,
     encoder: Encoder,
     requests: Sequence[Request],
     params: Generation,
@@ -52,54 +52,51 @@ def complete_greedily(
 ) -> list[Completion]:
     """The answer to every request that is likeliest word by word, which published evaluations
     judge."""
-    return _answers(model, encoder, requests, params, 1, {"do_sample": False}, 0, checkpoint)
+    asked = AskedFor(1, 0.0, params.max_new_tokens)
+    return _answers(model, encoder, requests, asked, params.prompts_per_batch, 0, checkpoint)
 
 
 @torch.no_grad()
 def _answers(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Answerer,
     encoder: Encoder,
     requests: Sequence[Request],
-    params: Generation,
-    samples: int,
-    asked: Mapping[str, Any],
+    asked: AskedFor,
+    prompts_per_batch: int,
     seed: int,
     checkpoint: Checkpoint | None,
 ) -> list[Completion]:
     """Answers to every request, sorted by request and sample. With a checkpoint, a run that was
-    killed goes on after its last batch, with the draws that it would have had."""
-    config = GenerationConfig(
-        **asked,
-        max_new_tokens=params.max_new_tokens,
-        num_return_sequences=samples,
-        pad_token_id=encoder.pad,
-        eos_token_id=ends_of(model, encoder.tokenizer, encoder.end),
-    )
+    killed goes on after its last batch, with the draws that it would have had.
+
+    Ranks take turns at the batches. Then each batch has draws of its own, the same for any number
+    of ranks from two, and others than one process makes.
+    """
+    answerer = TransformersAnswerer(model, encoder) if isinstance(model, torch.nn.Module) else model
     prompts = [text.ids for text in encoder.texts([(r.prompt, "") for r in requests])]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    batches = prompt_batches(order, prompts, params.prompts_per_batch, ignores_padding(model))
+    batches = prompt_batches(order, prompts, prompts_per_batch, answerer.any_lengths)
+
+    def answered(batch: int, chosen: Sequence[int]) -> dict[tuple[int, int], str]:
+        own = int(rng_of(RandomStream.ANSWERS, seed, batch).integers(2**31))
+        if distributed.count() > 1:
+            torch.manual_seed(own)
+        names = [f"request {requests[i].id}" for i in chosen]
+        found = answerer.answer([prompts[i] for i in chosen], names, asked, own)
+        said = encoder.tokenizer.batch_decode(found, skip_special_tokens=True)
+        return {
+            (chosen[row // asked.samples], row % asked.samples): text.strip()
+            for row, text in enumerate(said)
+        }
+
     torch.manual_seed(seed)
-    kept = checkpoint.load() if checkpoint else None
-    done, texts = _go_on(kept, model.device) if kept else (0, {})
-    for number, chosen in enumerate(progress(batches[done:], "completing"), done + 1):
-        ids, mask = (
-            part.to(model.device)
-            for part in padded([prompts[i] for i in chosen], encoder.pad, "left")
-        )
-        finite = FiniteLogits([f"request {requests[i].id}" for i in chosen], samples)
-        output = generate(model, ids, config, attention_mask=mask, logits_processor=[finite])
-        answers = encoder.tokenizer.batch_decode(
-            output[:, ids.shape[1] :], skip_special_tokens=True
-        )
-        for row, text in enumerate(answers):
-            texts[chosen[row // samples], row % samples] = text.strip()
-        if (
-            checkpoint
-            and checkpoint.every
-            and (checkpoint.is_due(number) or number == len(batches))
-        ):
-            answered = [[*key, text] for key, text in texts.items()]
-            checkpoint.save(_random_states(model.device), {"done": number, "answers": answered})
+    turns = distributed.deal(list(enumerate(batches)))
+    done, texts = _go_on(checkpoint, answerer.device)
+    for number, turn in enumerate(progress(turns[done:], "completing"), done + 1):
+        texts |= distributed.union(answered(*turn) if turn else {})
+        if checkpoint and checkpoint.every and (checkpoint.is_due(number) or number == len(turns)):
+            kept = [[*key, text] for key, text in texts.items()]
+            checkpoint.save(_random_states(answerer.device), {"done": number, "answers": kept})
     return [
         Completion(requests[index].id, sample, text)
         for (index, sample), text in sorted(texts.items())
@@ -113,31 +110,18 @@ def _random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def _go_on(
-    kept: tuple[Mapping[str, Tensor], Mapping[str, Any]], device: torch.device
+    checkpoint: Checkpoint | None, device: torch.device
 ) -> tuple[int, dict[tuple[int, int], str]]:
     """The batches that a killed run was through with, and its answers; draws go on from there."""
+    kept = checkpoint.load() if checkpoint else None
+    if kept is None:
+        return 0, {}
     states, notes = kept
     torch.set_rng_state(states["cpu"])
     if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
     answers = {(index, sample): text for index, sample, text in notes["answers"]}
     return int(notes["done"]), answers
-
-
-def prompt_batches(
-    order: Sequence[int], prompts: Sequence[Sequence[int]], size: int, any_lengths: bool
-) -> list[list[int]]:
-    """Prompts in an order by length, in batches of at most a size; of one length each where a model
-    does not ignore padding (any_lengths: it does)."""
-    batches: list[list[int]] = []
-    for index in order:
-        last = batches[-1] if batches else []
-        fits = any_lengths or (last and len(prompts[last[0]]) == len(prompts[index]))
-        if last and len(last) < size and fits:
-            last.append(index)
-        else:
-            batches.append([index])
-    return batches
 
 
 @torch.no_grad()
@@ -158,7 +142,7 @@ def likelihoods(
     texts = encoder.texts([(d.prompt, d.response) for d in documents])
     read = reader_for(untouched, encoder.longest)
     found: dict[int, Likelihood] = {}
-    for chosen in progress(list(token_batches(texts, tokens_per_batch)), "reading"):
+    for chosen in progress(own_batches(texts, tokens_per_batch), "reading"):
         row = pack([texts[i] for i in chosen], tuned.device)
         predicting = row.predicting()
         counts = [length - 1 for length in row.lengths]
@@ -182,6 +166,7 @@ def likelihoods(
             if not math.isfinite(found[index].nll + found[index].kl):
                 suspects = {documents[i].id: texts[i] for i in chosen}
                 raise _not_finite(read, (untouched, tuned), documents[index].id, suspects)
+    found = distributed.union(found)
     return [found[index] for index in range(len(documents))]
 
 
@@ -201,7 +186,7 @@ def openings(
     texts = encoder.texts([(prompt.prompt, "") for prompt in asked])
     read = reader_for(untouched, encoder.longest)
     found: dict[int, Opening] = {}
-    for chosen in progress(list(token_batches(texts, tokens_per_batch)), "opening"):
+    for chosen in progress(own_batches(texts, tokens_per_batch), "opening"):
         row = pack([texts[i] for i in chosen], tuned.device)
         final = [read(model, row, lambda *_: None) for model in (tuned, untouched)]
         logits, frozen = (
@@ -214,7 +199,13 @@ def openings(
             if not math.isfinite(kl):
                 suspects = {asked[i].id: texts[i] for i in chosen}
                 raise _not_finite(read, (untouched, tuned), asked[index].id, suspects)
+    found = distributed.union(found)
     return [found[index] for index in range(len(asked))]
+
+
+def own_batches(texts: Sequence[Encoded], tokens_per_batch: int) -> list[list[int]]:
+    """This rank's batches of texts, by their indices."""
+    return [b for b in distributed.deal(list(token_batches(texts, tokens_per_batch))) if b]
 
 
 def _not_finite(

@@ -15,7 +15,7 @@ from pipeline.core.sections import JudgeModel, Judging
 from pipeline.evaluation.judge_formats import ANSWER, JUDGE_FORMATS, PROMPT, JudgeFormat, filled
 from pipeline.evaluation.judges import Exchange, Finding, Judge
 from pipeline.hub.models import fetch_model
-from pipeline.inference.generation import prompt_batches
+from pipeline.inference.answering import prompt_batches
 from pipeline.models.building import on_device
 from pipeline.models.encoding import ends_of
 from pipeline.models.external_base import load_folder

@@ -1,7 +1,8 @@
 """A run that was killed goes on where it stood, and no other run does.
 
 What is kept lies outside DVC's outputs, which DVC deletes before it runs a stage, and names the
-run by everything its result depends on.
+run by everything its result depends on. Of several ranks the first keeps the state, and hands it to
+all: their nodes may have working folders of their own.
 """
 
 import hashlib
@@ -39,13 +40,19 @@ class Checkpoint:
 
     def save(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
         """Keep the state whole: a kill while it is written leaves the former one."""
+        if not distributed.is_first():
+            return
         stored = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
         said = json.dumps({"key": self.key, "notes": dict(notes)}, sort_keys=True)
         with whole(self.path) as draft:
             save_file(stored, draft, metadata={"run": said})
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The state that this very run kept; None where there is none, or another run's."""
+        """The state that this very run kept; None where there is none, or another run's. All ranks
+        must ask."""
+        return distributed.from_first(self._read() if distributed.is_first() else None)
+
+    def _read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         try:
             with safe_open(self.path, framework="pt") as stored:
                 said = json.loads(stored.metadata()["run"])
@@ -56,19 +63,21 @@ class Checkpoint:
             return None
 
     def forget(self) -> None:
-        remove(self.path)
+        if distributed.is_first():
+            remove(self.path)
 
 
 def run_key(
     stage: str, seed: int, sections: Iterable[Section], files: Iterable[Path], device: torch.device
 ) -> str:
     """The digest of all that a run's bytes depend on: params, inputs, machine, and the code that
-    its stage reaches."""
+    its stage reaches. files: files, and folders of files."""
     params = [section.model_dump(mode="json") for section in sections]
     versions = [f"{name} {version(name)}" for name in CHECKPOINT_LIBRARIES]
     machine = [torch.get_num_threads(), str(device), platform.machine(), distributed.count()]
     digest = hashlib.sha256(json.dumps([seed, params, versions, machine], sort_keys=True).encode())
     code = {path.as_posix(): ROOT / path for path in reached(Path("stages", f"{stage}.py"))}
-    for name, path in [*code.items(), *((path.name, path) for path in sorted(files))]:
+    inputs = [file for path in files for file in (path.glob("*") if path.is_dir() else [path])]
+    for name, path in [*code.items(), *((path.name, path) for path in sorted(inputs))]:
         digest.update(f"\0{name}\0{sha256_of(path)}".encode())
     return digest.hexdigest()

@@ -1,16 +1,12 @@
 """Several processes that make one training step together, each on its share of the texts.
 
-Under `torchrun` every process is a rank; alone, a process is the only one, and all of this is the
-identity. Each rank computes the terms of the whole step's objective that its texts have a part in,
-so that the mean of the ranks' gradients is the gradient of the step.
+Every process is a rank (pipeline/models/meeting.py); alone, a process is the only one, and all of
+this is the identity. Each rank computes the terms of the whole step's objective that its texts
+have a part in, so that the mean of the ranks' gradients is the gradient of the step.
 """
 
-import ctypes
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -23,40 +19,31 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from pipeline.core.console import InputError
 from pipeline.models.hooks import decoder_blocks
+from pipeline.models.meeting import meeting_store, rank_here
+
+PATIENCE = timedelta(days=1)  # with ranks at work: the first may have hours of work of its own
 
 _T = TypeVar("_T")
-
-
-def launched(module: str, argument: str, processes: int) -> bool:
-    """Run this stage as several ranks and wait for them; False in a rank, and where one will do.
-
-    Exits with the ranks' code where one of them fails.
-    """
-    if processes == 1 or "RANK" in os.environ:
-        return False
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(processes), "-m", module, argument]
-    done = subprocess.run(command, check=False, preexec_fn=_die_with_parent)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return True
-
-
-def _die_with_parent() -> None:
-    """Have Linux end this process where its parent is killed: no rank outlives its run."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+_Key = TypeVar("_Key")
 
 
 def join(device: torch.device) -> torch.device:
-    """Join the other ranks where torchrun started several; gives the device of this one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Join the other ranks where several were started; gives the device of this one.
+
+    What is no tensor of a card's goes between them over TCP (gloo), whatever the device.
+    """
+    here = rank_here()
+    if here is None:
         return device
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", here.local)
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        store = dist.PrefixStore("group", meeting_store())  # type: ignore[attr-defined]
+        dist.init_process_group(
+            backend, timeout=PATIENCE, store=store, rank=here.number, world_size=here.count
+        )
     return device
 
 
@@ -86,6 +73,40 @@ def share(items: Sequence[_T], name: str) -> Sequence[_T]:
         raise InputError(f"{name} is {len(items)}, which {count()} processes do not divide")
     size = len(items) // count()
     return items[rank() * size : (rank() + 1) * size]
+
+
+def deal(items: Sequence[_T]) -> list[_T | None]:
+    """This rank's items where all take turns: one a round, None where none is left for it."""
+    rounds = -(-len(items) // count())
+    own = items[rank() :: count()]
+    return [*own, *[None] * (rounds - len(own))]
+
+
+def from_first(value: _T) -> _T:
+    """The first rank's value, in every rank."""
+    if count() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def at_first(value: _T) -> list[_T]:
+    """All ranks' values, in the ranks' order, in the first one; none in the others."""
+    if count() == 1:
+        return [value]
+    values: list[Any] = [None] * count()
+    dist.gather_object(value, values if is_first() else None)
+    return values if is_first() else []
+
+
+def union(found: Mapping[_Key, _T]) -> dict[_Key, _T]:
+    """What all ranks found, in every rank."""
+    if count() == 1:
+        return dict(found)
+    parts: list[Any] = [None] * count()
+    dist.all_gather_object(parts, dict(found))
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def gather(values: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def adopt(folder: Path, params: Params) -> Card:
         read_weights(clean, name, device_map="meta")  # names and shapes alone
         card = new_card(params.model, found.origin, config, tokenizer, found.files)
         encoder = Encoder(tokenizer, params.text)
-        check_tokens(config.get_text_config(decoder=True), _ends(clean, config), encoder)
+        check_tokens(config.get_text_config(decoder=True), ends_of_files(clean), encoder)
     for problem in misfits_of(params, card.layers, card.context, encoder.frame_tokens):
         raise InputError(f"params.yaml: {problem}")
     with whole(folder) as draft:
@@ -164,11 +164,13 @@ def _read_small(folder: Path, name: str) -> tuple[Any, PreTrainedTokenizerBase]:
     return config, tokenizer
 
 
-def _ends(folder: Path, config: Any) -> list[int]:
-    """The tokens that end an answer as the model's files say."""
+def ends_of_files(folder: Path) -> list[int]:
+    """The tokens that end an answer as a model's files say, in a folder as `only` makes it."""
     generation = folder / GENERATION
-    own = read_json(generation) if generation.exists() else config.get_text_config(True).to_dict()
-    return ends_in(own) or []
+    if generation.exists():
+        return ends_in(read_json(generation)) or []
+    config: Any = AutoConfig.from_pretrained(folder, **LOCAL)
+    return ends_in(config.get_text_config(True).to_dict()) or []
 
 
 def _check_index(folder: Path) -> None:

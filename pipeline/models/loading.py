@@ -7,7 +7,8 @@ and later stages read them there without a network.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,17 @@ def load_base(
     """The untouched model, in evaluation mode, and its tokenizer. Safetensors only, no code, no
     network. Raises InputError where a file of it is gone or has another size than its card says."""
     card = read_json(card_of(folder))
+    with base_files(folder) as (clean, dtype):
+        model = read_weights(clean, card["origin"] or folder, **_loading(dtype, device))
+    nf4.keep_layout(model)
+    return on_device(model, device).eval(), load_tokenizer(folder)
+
+
+@contextmanager
+def base_files(folder: Path) -> Iterator[tuple[Path, DType]]:
+    """Within, a folder of the untouched model's files alone, and the dtype of its weights. Raises
+    InputError where a file is gone or has another size than its card says."""
+    card = read_json(card_of(folder))
     sizes = {name: file["size"] for name, file in card["files"].items()}
     cached = card["source"] != "path" or "gguf" in card
     home = _home(folder, card, next(iter(sizes)))
@@ -110,9 +122,7 @@ def load_base(
                 "`dvc repro --force base_model`"
             )
     with only(home, sizes) as clean:
-        model = read_weights(clean, card["origin"] or folder, **_loading(card["dtype"], device))
-    nf4.keep_layout(model)
-    return on_device(model, device).eval(), load_tokenizer(folder)
+        yield clean, card["dtype"]
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -188,8 +188,7 @@ class FinetuneRun:
             "window": self.window,
             "curve": [dataclasses.asdict(point) for point in self.curve],
         }
-        if distributed.is_first():
-            checkpoint.save(tensors, notes)
+        checkpoint.save(tensors, notes)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from what this run kept, if it kept anything."""

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Request
-from pipeline.inference import generation
+from pipeline.inference import answering
 from pipeline.inference.generation import complete, complete_greedily, likelihoods, openings
 from pipeline.models.building import new_model
 from pipeline.models.checkpoints import Checkpoint
@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_with_the_same_answers(
     each = params.generation.model_copy(update={"samples": 2, "prompts_per_batch": 1})
     whole = complete(model, encoder, REQUESTS, each, seed=0)
     asked: list[int] = []
-    make = generation.generate
+    make = answering.generate
 
     def killed_at(number: int) -> Callable[..., object]:
         def run(*args: object, **kwargs: object) -> object:
@@ -77,18 +77,18 @@ def test_a_killed_run_goes_on_with_the_same_answers(
         return run
 
     checkpoint = Checkpoint(tmp_path / "kept.safetensors", "this run", every=1)
-    monkeypatch.setattr(generation, "generate", killed_at(2))
+    monkeypatch.setattr(answering, "generate", killed_at(2))
     with pytest.raises(KeyboardInterrupt):
         complete(model, encoder, REQUESTS, each, 0, checkpoint)
     asked.clear()
-    monkeypatch.setattr(generation, "generate", killed_at(1))
+    monkeypatch.setattr(answering, "generate", killed_at(1))
     torch.manual_seed(99)
     assert complete(model, encoder, REQUESTS, each, 0, checkpoint) == whole
     assert len(asked) == 1
     asked.clear()
     assert complete(model, encoder, REQUESTS, each, 0, checkpoint) == whole
     assert not asked, "a variant that is through is asked nothing"
-    monkeypatch.setattr(generation, "generate", make)
+    monkeypatch.setattr(answering, "generate", make)
     other = dataclasses.replace(checkpoint, key="another run")
     assert complete(model, encoder, REQUESTS, each, 1, other) != whole
 

@@ -15,6 +15,7 @@ from pipeline.core.console import InputError
 from pipeline.core.params import Params
 from pipeline.models import distributed
 from pipeline.models.encoding import Encoder
+from pipeline.models.launching import launched
 from pipeline.models.loading import save_trained
 from tests.support.dag import ROOT
 from tests.support.ranks_worker import work
@@ -26,7 +27,7 @@ def alone(
 ) -> dict[str, Tensor]:
     save_trained(tmp_path / "base", model, encoder.tokenizer, params.model)
     found = work(tmp_path, sharded=False)
-    for kept in ("state", "reading-0"):
+    for kept in ("state", "reading"):
         (tmp_path / kept).unlink()
     return found
 
@@ -60,7 +61,11 @@ def test_one_process_is_the_only_rank() -> None:
     assert distributed.mean_count(7, values.device) == 7
     assert distributed.share([1, 2, 3], "things") == [1, 2, 3]
     assert distributed.is_first()
-    assert not distributed.launched("stages.adapters", "base", processes=1)
+    assert distributed.deal([1, 2, 3]) == [1, 2, 3]
+    assert distributed.from_first(values) is values
+    assert distributed.at_first(1) == [1]
+    assert distributed.union({"a": 1}) == {"a": 1}
+    assert not launched("stages.adapters", "base", processes=1)
 
 
 def test_texts_that_ranks_do_not_divide_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

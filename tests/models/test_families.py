@@ -13,7 +13,7 @@ from pipeline.core.console import InputError
 from pipeline.core.files import read_json
 from pipeline.core.params import Params
 from pipeline.core.records import Request
-from pipeline.inference import generation
+from pipeline.inference import answering, generation
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
 from pipeline.models.generating import ignores_padding
@@ -65,13 +65,13 @@ def test_families_that_count_padding_answer_prompts_of_one_length_at_a_time(
 ) -> None:
     model: Any = tiny(kind, len(encoder.tokenizer))
     masks: list[torch.Tensor] = []
-    plain = generation.generate
+    plain = answering.generate
 
     def watched(*given: Any, **inputs: Any) -> torch.Tensor:
         masks.append(inputs["attention_mask"])
         return plain(*given, **inputs)
 
-    monkeypatch.setattr(generation, "generate", watched)
+    monkeypatch.setattr(answering, "generate", watched)
     asked = [
         Request(id=text, prompt=text, harmful=False, framed=False, split="test")
         for text in ("Say.", "Tell it.", "Tell me of bread, and how.", "Say!")

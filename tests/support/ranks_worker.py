@@ -128,7 +128,7 @@ def extracted(folder: Path) -> Tensor:
         folder / f"space-{distributed.count()}", knobs.layers, knobs.positions, names, names, names,
         config_of(model).hidden_size,
     )  # fmt: skip
-    checkpoint = Checkpoint(folder / f"reading-{distributed.rank()}", "key", every=1)
+    checkpoint = Checkpoint(folder / "reading", "key", every=1)
     texts = [encoder(*said(number)) for number in range(24)]
     extract(model, encoder, texts, knobs, space, checkpoint)
     return torch.from_numpy(load_representations(space.path).values)

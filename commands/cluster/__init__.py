@@ -1,0 +1,1 @@
+"""What runs beside a stage on a cluster."""
