@@ -173,8 +173,9 @@ def table_of_claims() -> str:
 
 def drawn_claims(claims: Sequence[Claim], trees: Mapping[str, Tree]) -> str:
     """A row a claim; those that fail stand last."""
-    judged = corrected({claim: claim.number.read(trees) for claim in claims if claim.bound == 0})
-    verdicts = {c: c.verdict(trees, judged.get(c, {}).get("p", 0.0)) for c in claims}
+    numbers = {n: c.number.read(trees) for n, c in enumerate(claims) if c.bound == 0}
+    sure = {n: marks.get("p", 0.0) for n, marks in corrected(numbers).items()}
+    verdicts = [claim.verdict(trees, sure.get(n, 0.0)) for n, claim in enumerate(claims)]
     rows = [
         [
             claim.says,
@@ -182,8 +183,10 @@ def drawn_claims(claims: Sequence[Claim], trees: Mapping[str, Tree]) -> str:
             said(claim.control.read(trees), "+") if claim.control else "",
             f"`metrics/{claim.number.file}`, {claim.number.path}",
             claim.refuted_by,
-            verdicts[claim],
+            verdict,
         ]
-        for claim in sorted(claims, key=lambda claim: verdicts[claim].startswith("fails"))
+        for claim, verdict in sorted(
+            zip(claims, verdicts, strict=True), key=lambda pair: pair[1].startswith("fails")
+        )
     ]
     return drawn(["claim", "number", "control", "where it stands", "refuted by", "verdict"], rows)
