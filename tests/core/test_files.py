@@ -58,9 +58,6 @@ def test_a_metric_that_is_no_number_is_named(tmp_path: Path, bad: float) -> None
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@given(
-    st.lists(st.builds(Example, TEXT, TEXT, TEXT, TEXT, TEXT, st.just("train"), TEXT), max_size=4)
-)
 def test_a_table_has_a_column_a_key_and_no_more_digits_than_say_something(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv", [{"bin": 0.1, "texts": 3, "of": "a, b"}] * 2)
     lines = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
@@ -71,6 +68,9 @@ def test_a_table_has_a_column_a_key_and_no_more_digits_than_say_something(tmp_pa
     assert (tmp_path / "t.csv").read_text(encoding="utf-8") == ""
 
 
+@given(
+    st.lists(st.builds(Example, TEXT, TEXT, TEXT, TEXT, TEXT, st.just("train"), TEXT), max_size=4)
+)
 def test_examples_come_back(tmp_path: Path, examples: list[Example]) -> None:
     write_records(tmp_path / "e.jsonl", examples)
     assert read_records(tmp_path / "e.jsonl", Example) == examples
