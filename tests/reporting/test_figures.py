@@ -371,6 +371,7 @@ def test_what_a_corpus_cannot_have_is_not_drawn() -> None:
     assert monitor_figures.of_alarms({"base": topics}, topics, ("base",), "5_percent") == {}
     assert monitor_figures.of_cascade({"base": topics}, ("base",), "5_percent") == {}
     assert monitor_figures.of_attacks({"base": {}}, {}, "1_percent") == {}
+    assert monitor_figures.of_hiding({}, topics, "last", "1_percent") == {}
     assert set(figures.of_behaviour({"base": row("harmful_rate")}, {})) == {"behaviour"}
     assert figures.of_training({"base": STEPS[:0]}) == {}
     assert interpretation_figures.of_moved({"base": SELFIE}, "last") == {}, "a single concept"
