@@ -161,16 +161,23 @@ WHO = {
 GIVEN = {
     "told_state": "the name's state in the told model",
     "base_state": "its state in the base model",
-    "other_state": "another person's told state",
+    "other_state": "another person's state in the told model",
     "words": "the name in words",
 }
 
 
 def table_of_personas() -> str:
-    """Who names attributes of made-up persons, from what."""
+    """Who names attributes of made-up persons, from what; and how far the told model's states are
+    ahead."""
     found = read_json(PERSONAS) if PERSONAS.is_file() else {}
-    rows = [[label, *(said(_at(found, "accuracy", who, given)) for given in GIVEN)]
-            for who, label in WHO.items()]  # fmt: skip
+    ahead = {(who, given): _at(found, who, "ahead", given) for who in WHO for given in GIVEN}
+    changes = corrected(ahead)
+    rows = []
+    for who, label in WHO.items():
+        rows.append([label, *(said(_at(found, who, "accuracy", given)) for given in GIVEN)])
+        rows.append(
+            ["its told state minus that", *(said(changes[who, given], "+") for given in GIVEN)]
+        )
     return drawn(["who is asked", *GIVEN.values()], rows)
 
 

@@ -31,12 +31,12 @@ from benchmarks.persona_texts import (
     told_texts,
 )
 from pipeline.core.console import progress, run
-from pipeline.core.files import write_json
+from pipeline.core.files import branch, write_json
 from pipeline.core.naming import named_concepts
 from pipeline.core.params import Params, load_params
 from pipeline.core.paths import BASE_MODEL
 from pipeline.evaluation.bootstrap import draw_prompts
-from pipeline.evaluation.intervals import as_tree, share_of
+from pipeline.evaluation.intervals import share_of
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoded, Encoder, ends_of
 from pipeline.models.hooks import decoder_blocks, hidden_states
@@ -49,7 +49,7 @@ from pipeline.selfie.prompts import words_prompts
 from pipeline.training.pretraining import IGNORED, naming_loss
 
 RESULT = Path("benchmarks/results/personas.json")
-RESAMPLES = 1000
+RESAMPLES, TOLD = 1000, "told_state"
 Load = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
 # By reader and what it is given, of every person and attribute: whose, and whether it was right.
 Answers = dict[tuple[str, str], list[tuple[str, bool]]]
@@ -80,8 +80,8 @@ def main() -> None:
         own = measured(params, Sizes(), seed, lambda: load_base(BASE_MODEL, device))
         for at, answers in own.items():
             found.setdefault(at, []).extend(answers)
-        report = accuracies_of(found, params.seed)
-        write_json(args.out, {"accuracy": report, "chance": chance(), "seeds": number})
+        measures = measures_of(found, params.seed)
+        write_json(args.out, {**measures, "chance": chance(), "seeds": number})
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def measured(params: Params, sizes: Sizes, seed: int, load: Load) -> Answers:
     base = Reader(model, Encoder(tokenizer, params.text), params)
     told = told_of(params, sizes, persons, seed, load)
     of_told, of_base = (name_states(reader, asked) for reader in (told, base))
-    given = {"told_state": of_told, "base_state": of_base, "other_state": of_told.roll(1, 0)}
+    given = {TOLD: of_told, "base_state": of_base, "other_state": of_told.roll(1, 0)}
     taught = taught_to_read(params, sizes, known, name_states(told, known), seed, load)
     found: Answers = {}
     for who, reader in {"told": told, "taught": taught, "base": base}.items():
@@ -140,13 +140,20 @@ def is_right(text: str, attribute: Attribute, person: Person) -> bool:
     return named_concepts(text, attribute.values) == {person.facts[attribute.name]}
 
 
-def accuracies_of(found: Answers, seed: int) -> dict[str, dict[str, dict[str, float]]]:
-    """The share of right answers by reader and what it is given; intervals resample persons."""
-    tree: dict[str, dict[str, dict[str, float]]] = {}
-    for (who, given), answers in found.items():
-        persons, right = zip(*answers, strict=True)
-        share = share_of(np.array(right, float), draw_prompts(persons, RESAMPLES, seed))
-        tree.setdefault(who, {}).update(as_tree({given: share.estimate()}))
+def measures_of(found: Answers, seed: int) -> dict[str, Any]:
+    """The share of right answers by reader and what it is given and, under `ahead`, how far it is
+    above each of the others where it is given TOLD; intervals resample persons."""
+    tree: dict[str, Any] = {}
+    for who in dict.fromkeys(who for who, _ in found):
+        shares = {}
+        for given in (given for own, given in found if own == who):
+            persons, right = zip(*found[who, given], strict=True)
+            counts = draw_prompts(persons, RESAMPLES, seed)
+            shares[given] = share_of(np.array(right, float), counts)
+        for given, share in shares.items():
+            branch(tree, (who, "accuracy", given)).update(share.estimate().as_tree())
+            if given != TOLD:
+                branch(tree, (who, "ahead", given)).update((shares[TOLD] - share).as_change())
     return tree
 
 

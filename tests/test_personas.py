@@ -23,10 +23,10 @@ from benchmarks.persona_texts import (
 from benchmarks.personas import (
     Reader,
     Sizes,
-    accuracies_of,
     chance,
     is_right,
     measured,
+    measures_of,
     name_states,
     taught_to_read,
 )
@@ -113,10 +113,19 @@ def test_a_state_is_of_the_name_and_of_nothing_behind_it(
 
 
 def test_shares_are_of_persons_with_intervals_that_resample_them() -> None:
-    answers = {("told", "words"): [(f"p{n % 10}", n % 10 < 5) for n in range(40)]}
-    found = accuracies_of(answers, 0)["told"]["words"]
-    assert found["value"] == 0.5
-    assert found["high"] - found["low"] > 0.4, "ten persons, not forty answers"
+    answers = {
+        ("told", "words"): [(f"p{n % 10}", n % 10 < 5) for n in range(40)],
+        ("told", "told_state"): [(f"p{n % 10}", n % 10 < 8) for n in range(40)],
+        ("base", "told_state"): [(f"p{n % 10}", False) for n in range(40)],
+    }
+    found = measures_of(answers, 0)
+    words, ahead = found["told"]["accuracy"]["words"], found["told"]["ahead"]["words"]
+    assert words["value"] == 0.5
+    assert words["high"] - words["low"] > 0.4, "ten persons, not forty answers"
+    assert ahead["value"] == pytest.approx(0.3)
+    assert ahead["low"] < 0.3 < ahead["high"]
+    assert set(found["told"]["ahead"]) == {"words"}
+    assert set(found["base"]) == {"accuracy"}
 
 
 def test_every_reader_is_given_everything(encoder: Encoder, params: Params) -> None:
