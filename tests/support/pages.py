@@ -13,6 +13,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.core.params import Params
+from pipeline.models.launching import LAUNCH
+from pipeline.models.meeting import WAIT
 from tests.support.dag import ROOT
 from tests.support.no_network import PYTHON_PATH
 
@@ -134,7 +136,7 @@ def first_turn(code: str) -> str:
     """A block whose loops are replaced by their first turn."""
     for name, first in re.findall(r"^for (\w+) in (\S+)[^;]*; do$", code, re.M):
         code = code.replace(f"${name}", first)
-    return re.sub(r"^(for .*; do|done)$", "", code, flags=re.M)
+    return re.sub(r"^((for|while) .*; do|done)$", "", code, flags=re.M)
 
 
 def _check_command(program: str, rest: list[str]) -> None:
@@ -158,6 +160,10 @@ def _check_command(program: str, rest: list[str]) -> None:
     elif program == "python":
         code = module_of(rest[1]) if rest[0] == "-m" else None
         assert code, rest
+    elif program in ("torchrun", "accelerate"):
+        assert module_of(rest[rest.index("-m") + 1]), rest
+    elif program == "export":
+        assert rest[0].partition("=")[0] in (LAUNCH, WAIT), rest
     elif program == "dvc":
         assert " ".join(rest).startswith(DVC_COMMANDS), rest
     else:
