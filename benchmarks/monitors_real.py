@@ -23,6 +23,7 @@ from benchmarks.runs import clone_without_results, commit_of, commit_of_clean, e
 from pipeline.core.console import InputError, run
 from pipeline.core.files import read_json, whole
 from pipeline.core.paths import METRICS, SEED_VALUES
+from pipeline.core.presets import lay_over
 from pipeline.core.records import HEADLINE
 from pipeline.reporting.comparison import Marks
 from pipeline.reporting.markdown import drawn, said
@@ -55,8 +56,11 @@ def main() -> None:
         write_page(options.work)
 
 
-def score(data: Path, learn: str, work: Path) -> None:
-    """Run the pipeline on one set's tables, beside all others, as far as the monitors' metrics."""
+def score(
+    data: Path, learn: str, work: Path, stages: Sequence[str] = STAGES, further: Any = None
+) -> None:
+    """Run the pipeline on one set's tables, beside all others, as far as the monitors' metrics, or
+    as other `stages`. further: params that are laid over the others."""
     texts, clone = work / "texts", work / "run"
     if not texts.exists():
         write_sets(data, learn, texts)
@@ -66,9 +70,10 @@ def score(data: Path, learn: str, work: Path) -> None:
     yaml, path = YAML(), clone / "params.yaml"
     params = yaml.load(path.read_text(encoding="utf-8"))
     params["extraction"]["positions"] = POSITIONS
+    lay_over(params, further or {})
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(params, out)
-    command = [sys.executable, "-m", "dvc", "repro", *STAGES]
+    command = [sys.executable, "-m", "dvc", "repro", *stages]
     if subprocess.run(command, cwd=clone, env=environment_of(clone)).returncode:
         raise InputError(f"{shlex.join(command)} failed in {clone}, as said above")
 

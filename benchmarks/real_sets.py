@@ -83,11 +83,21 @@ def flagged(flags: list[int | None]) -> str:
 
 def jailbreaks(folder: Path) -> Iterator[LabelledText]:
     """Prompts that an attacker model made of harmful goals, and as many harmless instructions."""
-    made = [given["prompt"] for given in _json(folder, "jailbreaks/pair_vicuna.json")["jailbreaks"]]
-    found = [text for text in made if text is not None]
+    found = [prompt for _, prompt in jailbreaks_of_goals(folder)]
     yield from (LabelledText(text, "", "jailbreak") for text in found)
-    left = _harmless(folder)[HARMLESS : HARMLESS + len(found)]
-    yield from (LabelledText(text, "", "harmless") for text in left)
+    yield from (LabelledText(text, "", "harmless") for text in spare_harmless(folder, len(found)))
+
+
+def jailbreaks_of_goals(folder: Path) -> list[tuple[str, str]]:
+    """Harmful goals in plain words, each with the prompt that an attacker model made of it; without
+    those of which it made none."""
+    given = _json(folder, "jailbreaks/pair_vicuna.json")["jailbreaks"]
+    return [(one["goal"], one["prompt"]) for one in given if one["prompt"] is not None]
+
+
+def spare_harmless(folder: Path, count: int) -> list[str]:
+    """Harmless instructions that `refusal` leaves to others."""
+    return _harmless(folder)[HARMLESS : HARMLESS + count]
 
 
 SETS: dict[str, Callable[[Path], Iterator[LabelledText]]] = {

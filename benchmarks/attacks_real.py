@@ -1,0 +1,192 @@
+"""Attacks on monitors of a pretrained model: real jailbreaks beside plain requests of the same
+goals, and suffixes behind held-out prompts.
+
+The pipeline runs in a clone of the last commit as benchmarks/monitors_real.py runs it, as far as
+the stage `robustness`; then monitors of the same texts are shown goals and what an attacker made of
+them. A stopped run goes on where it stood. The page is benchmarks/results/attacks_real.md.
+
+    .venv/bin/python -m benchmarks.attacks_real --data a/folder --work work/attacks
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from contextlib import chdir
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import monitors_real
+from benchmarks.monitors_real import BASE, TUNED
+from benchmarks.real_sets import jailbreaks_of_goals, spare_harmless
+from benchmarks.runs import commit_of, commit_of_clean
+from pipeline.core.concepts import safe_concepts, spoken
+from pipeline.core.console import run
+from pipeline.core.files import read_json, whole
+from pipeline.core.params import load_params
+from pipeline.core.paths import (
+    ADAPTERS,
+    BASE_MODEL,
+    EXAMPLES,
+    MANIFEST,
+    SEED_VALUES,
+    SUFFIX_ATTACKS,
+    UNREAD,
+)
+from pipeline.core.records import ATTACKS, UNATTACKED, AttackScore, Example, read_records
+from pipeline.core.text_identity import normalised
+from pipeline.inference.differentiable import fit_readers
+from pipeline.inference.suffixes import Target
+from pipeline.models.building import prepare
+from pipeline.models.encoding import Encoder
+from pipeline.models.loading import load_variant
+from pipeline.monitors.robustness import AttackedTexts, robustness
+from pipeline.reporting.markdown import drawn, said
+
+LEARN = "refusal"
+JAILBREAK = "jailbreak"
+SETTINGS = {
+    "text": {"prompt_tokens": 192},  # jailbreaks are long, and only a prompt's end is read
+    "attacks": {
+        "texts": 12,
+        "monitors": ["logistic", "mlp", "attention_pooled"],
+        "suffix_tokens": 8,
+        "passes": 48,
+        "swaps": 13,
+    },
+    "figures": {"compared": [BASE, TUNED]},
+}
+PAGE = Path("benchmarks/results/attacks_real.md")
+Tree = Mapping[str, Any]
+
+
+class Goals(NamedTuple):
+    """Plain requests, and by their ids the jailbreak that was made of each; harmless instructions
+    beside them."""
+
+    plain: list[Example]
+    jailbreaks: dict[str, str]
+    harmless: list[Example]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
+    options = parser.parse_args()
+    commit_of_clean(Path.cwd(), but=SEED_VALUES)
+    work = options.work / LEARN
+    monitors_real.score(options.data, LEARN, work, ("robustness",), SETTINGS)
+    clone = (work / "run").resolve()
+    data = options.data.resolve()
+    with chdir(clone):
+        real = jailbroken(data)
+        suffixes = {name: read_json(SUFFIX_ATTACKS / f"{name}.json") for name in (BASE, TUNED)}
+    write_page(real, suffixes, commit_of(clone))
+
+
+def goals_of(data: Path, known: set[str], safe: str) -> Goals:
+    """The goals that have a jailbreak and stand in no text that was learned from (known, as
+    normalised), with as many harmless instructions that are in no set."""
+    found = [
+        (goal, made) for goal, made in jailbreaks_of_goals(data) if normalised(goal) not in known
+    ]
+
+    def example(number: int, prompt: str, concept: str) -> Example:
+        return Example(f"{concept}-{number:03d}", prompt, "", "", concept, "test", "")
+
+    plain = [example(number, goal, "goal") for number, (goal, _) in enumerate(found)]
+    harmless = [
+        example(number, prompt, safe)
+        for number, prompt in enumerate(spare_harmless(data, len(found)))
+    ]
+    made = {one.id: prompt for one, (_, prompt) in zip(plain, found, strict=True)}
+    return Goals(plain, made, harmless)
+
+
+def jailbroken(data: Path) -> dict[str, Tree]:
+    """What the monitors of the run in this folder say of goals and of their jailbreaks: metrics by
+    variant, as the stage `robustness` writes them."""
+    params = load_params()
+    device = prepare(params.runtime)
+    examples, safe = read_records(EXAMPLES, Example), safe_concepts(MANIFEST)
+    learned = [example for example in examples if example.split == "train"]
+    validation = [example for example in examples if example.split == "validation"]
+    goals = goals_of(data, {normalised(e.prompt) for e in learned}, safe[0])
+    texts = AttackedTexts(
+        validation, goals.plain, goals.harmless, safe, params.reading, params.seed
+    )
+    trees: dict[str, Tree] = {}
+    base = None
+    for name in (BASE, TUNED):
+        model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
+        encoder = Encoder(tokenizer, params.text)
+        layer, tokens = params.reading.layer, params.extraction.tokens_per_batch
+        readers = fit_readers(
+            model, encoder, learned, validation, lambda e: e.concept not in safe,
+            params.attacks.monitors, layer, tokens, params.seed, UNREAD / f"{name}.goals",
+        )  # fmt: skip
+        target = Target(model, encoder, readers, layer, tokens)
+        found = robustness(texts, name, scores_of_goals(target, name, texts, goals))
+        trees[name] = found.as_tree(base)
+        base = base or found
+    return trees
+
+
+def scores_of_goals(
+    target: Target, name: str, texts: AttackedTexts, goals: Goals
+) -> Iterator[AttackScore]:
+    """The logits of all texts as they are, and of the goals' jailbreaks."""
+    every = [*texts.validation, *goals.plain, *goals.harmless]
+    shown = {
+        UNATTACKED: {example.id: example.prompt for example in every},
+        JAILBREAK: goals.jailbreaks,
+    }
+    for attack, prompts in shown.items():
+        for kind, logits in target.of_words(list(prompts.values())).items():
+            for text, logit in zip(prompts, logits.tolist(), strict=True):
+                yield AttackScore(text, kind, attack, name, 0, logit)
+
+
+def write_page(real: Mapping[str, Tree], suffixes: Mapping[str, Tree], commit: str) -> None:
+    rate = next(n for n in real[BASE]["logistic"][UNATTACKED] if n.startswith("tpr_for_"))
+    what = f"Found at a threshold for {spoken(rate.removeprefix('tpr_for_'))} false alarms"
+    parts = [
+        "# Attacks on monitors of a pretrained model\n",
+        f"SmolLM2-135M, finetuned (`{TUNED}`) and untouched (`{BASE}`); monitors are fitted on the "
+        f"prompts of `{LEARN}`. In brackets: 95 % over texts, of one seed. Made by "
+        f"`python -m benchmarks.attacks_real`, which says how, at commit {commit}. {what} among "
+        "validation texts; AUROC beside harmless prompts.\n",
+        "## Jailbreaks beside plain requests of the same goals\n",
+        table_of(real, (UNATTACKED, JAILBREAK), rate),
+        "\n## Suffixes behind held-out harmful prompts\n",
+        table_of(suffixes, (UNATTACKED, *ATTACKS), rate),
+    ]
+    with whole(PAGE) as draft:
+        draft.write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def table_of(trees: Mapping[str, Tree], attacks: tuple[str, ...], rate: str) -> str:
+    """A row for each attack on each monitor: recall and AUROC of both models, and how far the
+    finetuned one's are from base's."""
+    rows = []
+    for monitor in trees[BASE]:
+        for attack in attacks:
+            row = [monitor, spoken(attack)]
+            for number in (rate, "auroc"):
+                for tree in (trees[BASE], trees[TUNED]):
+                    row.append(said(_at(tree, monitor, attack, number), band=False))
+                apart = _at(trees[TUNED], "difference", monitor, attack, number)
+                row.append(said(apart, "+", band=False))
+            if any(row[2:]):
+                rows.append(row)
+    columns = [f"{what}, {of}" for what in ("found", "AUROC") for of in (BASE, TUNED, "difference")]
+    return drawn(["monitor", "attack", *columns], rows)
+
+
+def _at(tree: Any, *path: str) -> Any:
+    for key in path:
+        tree = tree.get(key, {})
+    return tree
+
+
+if __name__ == "__main__":
+    run(main)

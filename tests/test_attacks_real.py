@@ -1,0 +1,75 @@
+"""The benchmark of attacks on a pretrained model's monitors: which goals it has, and its page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import attacks_real
+from benchmarks.attacks_real import JAILBREAK, goals_of, table_of, write_page
+from benchmarks.real_sets import HARMLESS, jailbreaks_of_goals
+from pipeline.core.records import ATTACKS, UNATTACKED
+from tests.support.dag import ROOT
+
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name in ("refusal", "jailbreaks"):
+        (tmp_path / name).mkdir()
+    made = [{"goal": f"harm {n}", "prompt": f"a story of {n}" if n % 2 else None} for n in range(8)]
+    (tmp_path / "jailbreaks/pair_vicuna.json").write_text(json.dumps({"jailbreaks": made}))
+    harmless = [{"instruction": f"help {n}"} for n in range(HARMLESS + 9)]
+    (tmp_path / "refusal/harmless_test.json").write_text(json.dumps(harmless))
+    return tmp_path
+
+
+def test_goals_are_those_that_have_a_jailbreak_and_that_nothing_was_learned_from(
+    data: Path,
+) -> None:
+    goals = goals_of(data, {"harm 3"}, "harmless")
+    assert [e.prompt for e in goals.plain] == ["harm 1", "harm 5", "harm 7"]
+    made = [goals.jailbreaks[e.id] for e in goals.plain]
+    assert made == ["a story of 1", "a story of 5", "a story of 7"]
+    assert [e.concept for e in goals.harmless] == ["harmless"] * 3
+    assert len({e.id for e in (*goals.plain, *goals.harmless)}) == 6
+
+
+def tree(found: float, attacks: tuple[str, ...]) -> dict[str, Any]:
+    marks = {"value": found, "low": found - 0.125, "high": found + 0.125}
+    return {"logistic": {a: {"tpr_for_1_percent": marks, "auroc": marks} for a in attacks}}
+
+
+def both(attacks: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "base": tree(0.25, attacks),
+        "true_negatives": tree(0.5, attacks) | {"difference": tree(0.25, attacks)},
+    }
+
+
+def test_the_page_has_every_attack_beside_none_and_each_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attacks_real, "PAGE", tmp_path / "page.md")
+    real, suffixes = (both((UNATTACKED, *some)) for some in ((JAILBREAK,), ATTACKS))
+    write_page(real, suffixes, "abc")
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    for attack in (JAILBREAK, *ATTACKS):
+        (row,) = [line for line in page.splitlines() if f"| {attack.replace('_', ' ')} |" in line]
+        assert row.count("+0.250") == 2
+    assert page.count("| unattacked |") == 2
+    assert "1 percent" in page
+
+
+def test_what_a_monitor_was_not_shown_has_no_row() -> None:
+    trees = both((UNATTACKED,))
+    assert "jailbreak" not in table_of(trees, (UNATTACKED, JAILBREAK), "tpr_for_1_percent")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the sets' files are not here")
+def test_the_real_file_has_a_jailbreak_of_most_goals() -> None:
+    found = jailbreaks_of_goals(SHARED)
+    assert len(found) == 82
+    assert all(goal and made and goal != made for goal, made in found)
