@@ -1,6 +1,7 @@
 """Tables of kinds of monitor: what each finds and costs, and what a judge behind one buys. Where a
 run has not measured a number, its cell is empty."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.core.rates import in_words
 from pipeline.core.records import ATTACKS, UNATTACKED
 from pipeline.core.scored_sets import EVERYDAY
 from pipeline.monitors.hiding import SEPARATION
+from pipeline.reporting.comparison import corrected
 from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON, read_hiding
 from pipeline.reporting.markdown import drawn, said
 from pipeline.reporting.monitor_matrix import AUROC
@@ -82,48 +84,51 @@ def table_of_cascade() -> str:
 
 
 def table_of_further_training() -> str:
-    """What the saved and a refitted monitor find before and after further training."""
+    """What the saved and a refitted monitor find before and after further training. Differences are
+    corrected for their number."""
     hiding = read_hiding(HIDING)
-    rate = in_words(min(load_params().reading.false_alarms))
-    rows = []
-    for when, label in AFTER.items():
-        for name, tree in hiding.items():
-            if when in tree:
-                found, apart = tree[when], _at(tree, "difference", when)
-                kl = _at(found, "answers", "kl")
-                rows.append(
-                    [
-                        label,
-                        f"`{name}`",
-                        *(_short(_at(found, monitor, SHOWN_ON), measure)
-                          for measure in (f"tpr_for_{rate}", "auroc")
-                          for monitor in ("frozen", "refitted")),
-                        said(_at(apart, "frozen", SHOWN_ON, f"tpr_for_{rate}"), "+", short=True,
-                             band=False),
-                        *(_short(_at(found, "states", SHOWN_ON), number) for number in SEPARATION),
-                        f"{kl['value']:.4f}" if kl else "",
-                    ]
-                )  # fmt: skip
+    finds = f"tpr_for_{in_words(min(load_params().reading.false_alarms))}"
+    rows = {(when, name): tree[when] for when in AFTER for name, tree in hiding.items()
+            if when in tree}  # fmt: skip
+    apart = corrected({
+        (when, name): _at(hiding[name], "difference", when, "frozen", SHOWN_ON, finds)
+        for when, name in rows
+    })  # fmt: skip
+    lines = []
+    for (when, name), found in rows.items():
+        kl = _at(found, "answers", "kl")
+        lines.append(
+            [
+                AFTER[when],
+                f"`{name}`",
+                *(_short(_at(found, monitor, SHOWN_ON), measure)
+                  for measure in (finds, AUROC) for monitor in FITTED.values()),
+                said(apart[when, name], "+", short=True, band=False),
+                *(_short(_at(found, "states", SHOWN_ON), number) for number in SEPARATION),
+                f"{kl['value']:.4f}" if kl else "",
+            ]
+        )  # fmt: skip
     measures = [f"{what}, {monitor}" for what in ("found", "AUROC") for monitor in FITTED]
     after = ["found, saved: difference from `base`", "silhouette", "nearest mean", "KL of answers"]
-    return drawn(["", "model", *measures, *after], rows)
+    return drawn(["", "model", *measures, *after], lines)
 
 
 def table_of_attacks() -> str:
-    """What attacks leave of every monitor, and how a finetuned model's differ from base's."""
+    """What attacks leave of every monitor, and how a finetuned model's differ from base's.
+    Differences are corrected for their number."""
     compared = base_first(load_params().figures.compared)
     files = {name: SUFFIX_ATTACKS / f"{name}.json" for name in compared}
     left = {name: read_json(file) if file.is_file() else {} for name, file in files.items()}
+    shown = list(product(left[BASE], (UNATTACKED, *ATTACKS), (OF_RECALL, AUROC)))
+    apart = corrected({path: _at(left[compared[-1]], "difference", *path) for path in shown})
     rows = []
-    for monitor in left[BASE]:
-        for attack in (UNATTACKED, *ATTACKS):
-            row = [f"`{monitor}`", spoken(attack)]
-            for measure in (OF_RECALL, AUROC):
-                row += [_short(_at(left[name], monitor, attack), measure) for name in compared]
-                apart = _at(left[compared[-1]], "difference", monitor, attack, measure)
-                row.append(said(apart, "+", short=True, band=False))
-            if any(row[2:]):
-                rows.append(row)
+    for monitor, attack in dict.fromkeys(path[:2] for path in shown):
+        row = [f"`{monitor}`", spoken(attack)]
+        for measure in (OF_RECALL, AUROC):
+            row += [_short(_at(left[name], monitor, attack), measure) for name in compared]
+            row.append(said(apart[monitor, attack, measure], "+", short=True, band=False))
+        if any(row[2:]):
+            rows.append(row)
     named = [f"`{name}`" for name in compared]
     columns = [f"{what}, {of}" for what in ("found", "AUROC") for of in (*named, "difference")]
     return drawn(["monitor", "attack", *columns], rows)

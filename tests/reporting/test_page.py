@@ -632,5 +632,6 @@ def test_on_paper_it_is_light_and_whole(browser: Browser, address: str) -> None:
 
 
 def test_figures_know_their_metrics() -> None:
-    assert set(figures.TRADED_HARMS) <= MEANINGS.keys()
+    of_ability = {"wrong"}  # 1 - accuracy, of metrics/capability
+    assert set(figures.TRADED_HARMS) - of_ability <= MEANINGS.keys()
     assert set(figures.ACCURACIES) <= MEANINGS.keys()
