@@ -55,6 +55,16 @@ def test_libraries_that_hand_on_words_alone_are_understood() -> None:
     assert "no room left" in str(line_of(RuntimeError(words)))
 
 
+def test_a_rank_that_is_left_alone_points_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As gloo says it; to a process that is no rank, it says nothing of the machine."""
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1")
+    monkeypatch.delenv("RANK", raising=False)
+    assert line_of(lost) is None
+    monkeypatch.setenv("RANK", "0")
+    assert str(line_of(lost)).startswith("another rank of this stage has ended, or does not answer")
+    assert line_of(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 
 
