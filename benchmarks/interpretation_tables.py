@@ -174,10 +174,10 @@ def table_of_personas() -> str:
     changes = corrected(ahead)
     rows = []
     for who, label in WHO.items():
-        rows.append([label, *(said(_at(found, who, "accuracy", given)) for given in GIVEN)])
-        rows.append(
-            ["its told state minus that", *(said(changes[who, given], "+") for given in GIVEN)]
-        )
+        own = [_at(found, who, "accuracy", given) for given in GIVEN]
+        rows.append([label, *(said(share, band=False) for share in own)])
+        leads = [said(changes[who, given], "+", band=False) for given in GIVEN]
+        rows.append(["its told state minus that", *leads])
     return drawn(["who is asked", *GIVEN.values()], rows)
 
 
