@@ -1,6 +1,6 @@
 """Made-up facts: are they read from a state, or recalled by whoever is asked?
 
-    make personas    # after a finished run; minutes; writes benchmarks/results/personas.json
+    make personas    # after a finished run; ten minutes; writes benchmarks/results/personas.json
 
 A finetune tells the base model of persons that nobody knows (PersonaQA, arXiv 2509.13316). Then
 attributes are asked of the state of a person's name. A reader that was told may recall them by the
@@ -71,7 +71,7 @@ class Sizes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     params, found = load_params(), Answers()
