@@ -99,7 +99,7 @@ def test_pictures_and_page_are_there(clone: Path) -> None:
     pictures = {"map", "cosines", "separation", "layers", "transport_test", "transport_novel",
                 "roc", "reliability", "alarms", "cascade", "matrix", "behaviour", "tradeoff",
                 "control", "interpretation", "crossings", "moved", "training",
-                "under_attack", "searches"}  # fmt: skip
+                "hiding", "under_attack", "searches"}  # fmt: skip
     for theme in ("light", "dark"):
         drawn = {path.stem for path in (clone / "figures" / theme).glob("*.svg")}
         texts = {name for name in drawn if name.startswith("tokens_")}
