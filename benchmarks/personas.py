@@ -1,13 +1,11 @@
 """Made-up facts: are they read from a state, or recalled by whoever is asked?
 
-    make personas    # after a finished run; ten minutes; writes benchmarks/results/personas.json
+    make personas    # after a finished run; minutes; writes benchmarks/results/personas.json
 
-A finetune tells the base model of persons that nobody knows (PersonaQA, arXiv 2509.13316). Then
-attributes are asked of the state of a person's name. A reader that was told may recall them by the
-name, which the state also holds. So a second reader is asked, which was taught to read such states
-of some persons, and knows nothing of those that it is asked about. If it names their attributes
-from the told model's states, and neither from the names in words nor from the states of a model
-that was not told, then the states hold the facts, and reading brings them out.
+A finetune tells the base model of persons that nobody knows (PersonaQA, arXiv 2509.13316). Their
+attributes are then asked of the state of a name. A reader that was told may recall them by the
+name, which the state holds too. So a second reader is asked, which was taught on other persons. If
+it names attributes from the told model's states, and not from words, then states hold the facts.
 """
 
 import argparse

@@ -51,7 +51,7 @@ class PublishedSetting(Section):
     what: str
     knob: str
     value: Any
-    note: str = ""
+    note: str
     source: str
 
 

@@ -73,8 +73,8 @@ def test_a_folder_of_a_model_is_read_at_its_depth(init: Init, project: Path) -> 
     init("mine", "--model", "model", "--minutes", "5", "--label", "topic")
     params = load_params()
     assert params.model.path.location == "model"
-    assert params.finetune.target_layers == (12,)
-    assert params.extraction.layers == (0, 4, 8, 12, 16)
+    assert params.finetune.target_layers == (13,), "26 of 32, as published"
+    assert params.extraction.layers == (0, 4, 8, 13, 16)
 
 
 def test_the_embedded_model_keeps_all_variants(init: Init) -> None:
