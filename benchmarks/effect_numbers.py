@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from commands.sweep.pooling import gap_over_seeds
 
 OURS = "true_negatives"
 FIXED = ("fixed_direction", "fixed_head")  # losses without a contrast
@@ -27,14 +28,9 @@ Claims = dict[str, tuple[str, bool]]  # what was found, and whether it holds
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean over seeds and its 95 % interval by Student's t; one seed has none. p: how often
     chance alone would put the mean this far from 0; 1 where seeds do not differ."""
-    mean = float(np.mean(values))
-    error = float(stats.sem(values)) if len(values) > 1 else 0.0
-    if not error > 0:
-        return {"value": mean, "low": mean, "high": mean, "p": 1.0}
-    freedom = len(values) - 1
-    reach = float(stats.t.ppf(0.975, freedom)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    return {"value": mean, "low": mean - reach, "high": mean + reach, "p": p}
+    if len(values) == 1:
+        return {"value": values[0], "low": values[0], "high": values[0], "p": 1.0}
+    return gap_over_seeds(values)
 
 
 def run_of(seed: Seed, split: str, how: str) -> Run:

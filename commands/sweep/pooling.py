@@ -97,11 +97,10 @@ def _rank(
 
 def mean_over_seeds(values: Sequence[float]) -> dict[str, float]:
     """The mean, and its interval of two or more."""
-    mean = mean_of(values)
     if len(values) < FEWEST_SEEDS:
-        return {"value": mean}
-    reach = quantile(len(values) - 1) * deviation(values) / math.sqrt(len(values))
-    return {"value": mean, "seeds_low": mean - reach, "seeds_high": mean + reach}
+        return {"value": mean_of(values)}
+    found = gap_over_seeds(values)
+    return {"value": found["value"], "seeds_low": found["low"], "seeds_high": found["high"]}
 
 
 def mean_of(values: Sequence[float]) -> float:
@@ -132,8 +131,9 @@ def differences_from(
 
 
 def gap_over_seeds(gaps: Sequence[float]) -> dict[str, float]:
-    """The mean of paired differences, its interval by Student's t, and how often chance alone would
-    put it this far from 0; 1 where seeds do not differ."""
+    """The mean of paired differences, or of any number, one a seed, two or more: its interval by
+    Student's t, and how often chance alone would put it this far from 0; 1 where seeds do not
+    differ."""
     mean, error = mean_of(gaps), deviation(gaps) / math.sqrt(len(gaps))
     reach = quantile(len(gaps) - 1) * error
     p = float(2 * stdtr(len(gaps) - 1, -abs(mean) / error)) if error else 1.0
