@@ -1,8 +1,8 @@
 """Monitors of a pretrained model, fitted on texts that people wrote and scored on others.
 
 For each set that is learned from, the pipeline itself runs in a clone of the last commit: the
-untouched model, a finetuned one and one of shuffled labels. A stopped run goes on where it stood.
-The page is benchmarks/results/monitors_real.md.
+untouched model, a finetuned one and one of shuffled labels. A stopped run goes on where it stood;
+with --learn, the sets can run at a time. The page is benchmarks/results/monitors_real.md.
 
     .venv/bin/python -m benchmarks.monitors_real --data a/folder --work work/monitors
 """
@@ -70,6 +70,7 @@ def score(
     yaml, path = YAML(), clone / "params.yaml"
     params = yaml.load(path.read_text(encoding="utf-8"))
     params["extraction"]["positions"] = POSITIONS
+    params["runtime"]["threads"] = 1  # both sets can run at a time
     lay_over(params, further or {})
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(params, out)
