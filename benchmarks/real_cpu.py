@@ -1,34 +1,37 @@
 """A step and an extraction at a real model's size on a processor: bfloat16 beside float32, and
 beside the processor's own rate of matrix products.
 
-Random weights in the shape of SmolLM2-135M; eight pairs, read up to layer 20, and two retained
-texts a step, with their KL; all in one process, on one thread, in processor time. Prints one JSON
-line, last.
+Random weights in the shape of SmolLM2-135M, made-up texts as long as its preset cuts them, a step
+as in benchmarks/real_models.py: twelve pairs, read up to layer 20, and two retained texts, with
+their KL; all in one process, on one thread, in processor time. Prints one JSON line, last.
 
     .venv/bin/python -m benchmarks.real_cpu
 """
 
 import argparse
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import publish, user_seconds
-from benchmarks.real_size import PAIRS, SHAPES, Bench, draw, new_encoder
+from benchmarks.common import made_up_texts, publish, user_seconds
+from benchmarks.real_size import SHAPES, Bench, Step, new_encoder
+from benchmarks.real_tuning import PAIRS, PRESETS, RETAINED, params_of
 from benchmarks.step import VARIANT, gradient
 from pipeline.core.params import load_params
 from pipeline.core.sections import Extraction
 from pipeline.inference.extraction import read_batch
 from pipeline.models.building import prepare
-from pipeline.models.encoding import Encoded
+from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.fused_lora import fuse
 from pipeline.models.packing import read_row
 from pipeline.training.objective import Objective
 from pipeline.training.step import StepTexts
 
-RETAINED = 2
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -74,8 +77,19 @@ def product_rate(dtype: torch.dtype, side: int, repeats: int = 8) -> float:
 
 
 def step_seconds(bench: Bench, steps: int) -> float:
+    step, batches = step_of(bench), draw(steps + 1)
+    step(batches[-1])
+    return user_seconds(lambda: [step(batch) for batch in batches[:-1]]) / steps
+
+
+def step_of(bench: Bench) -> Step:
     params = bench.finetune().model_copy(
-        update={"retain": "relative", "penalty": "kl", "penalty_texts": ("retain",)}
+        update={
+            "positions": ("mean",),
+            "retain": "relative",
+            "penalty": "kl",
+            "penalty_texts": ("retain",),
+        }
     )
     variant = VARIANT.model_copy(update={"contrast": "true_negatives"})
     adapted, asking = bench.adapted(), load_params().asking
@@ -87,29 +101,35 @@ def step_seconds(bench: Bench, steps: int) -> float:
             adapted, objective(StepTexts(first, second, torch.arange(PAIRS) % 4, retained))
         )
 
-    batches = draw(steps + 1)
-    step(batches[-1])
-    return user_seconds(lambda: [step(batch) for batch in batches[:-1]]) / steps
+    return step
 
 
 def parts_of(texts: Sequence[Encoded]) -> tuple[Sequence[Encoded], ...]:
     """Both views of the pairs, and the retained texts."""
-    return texts[:PAIRS], texts[PAIRS : 2 * PAIRS], texts[2 * PAIRS : 2 * PAIRS + RETAINED]
+    return texts[:PAIRS], texts[PAIRS : 2 * PAIRS], texts[2 * PAIRS :]
 
 
 def step_work(bench: Bench, steps: int) -> float:
     """Operations of a step, on average over those that are measured."""
-    shape, total = bench.shape, 0.0
-    for texts in draw(steps + 1)[:-1]:
-        first, second, retained = ([len(t.ids) for t in part] for part in parts_of(texts))
-        head = 3 * 2 * shape.width * shape.vocabulary * sum(retained)
-        total += shape.step_work([], [*first, *second], retained) + head
-    return total / steps
+    return sum(work_of(bench, texts) for texts in draw(steps + 1)[:-1]) / steps
+
+
+def work_of(bench: Bench, texts: Sequence[Encoded], attended: int = 1) -> float:
+    """Operations of a step on these texts, their attention counted so often. Adapters go back at
+    twice the cost of going forward."""
+    shape, rank = bench.shape, bench.finetune().lora_rank
+    first, second, retained = ([len(text.ids) for text in part] for part in parts_of(texts))
+    head = 3 * 2 * shape.width * shape.vocabulary * sum(retained)
+    tokens = sum([*first, *second, *retained])
+    adapters = 3 * shape.target * shape.adapter_work(tokens, rank)
+    return shape.step_work([], [*first, *second], retained, attended) + head + adapters
 
 
 def extraction_seconds(bench: Bench) -> float:
     """Of one batch, read to the end at every position."""
-    model: Any = bench.adapted().get_base_model().eval()
+    adapted = bench.adapted()
+    fuse(adapted)  # as a variant is loaded
+    model: Any = adapted.get_base_model().eval()
     params = Extraction(
         layers=(bench.shape.layers,), positions=("last", "mean"), tokens_per_batch=4096
     )
@@ -119,11 +139,25 @@ def extraction_seconds(bench: Bench) -> float:
 
 
 def extraction_work(bench: Bench) -> float:
-    return bench.shape.layers * bench.shape.block_work([len(text.ids) for text in one_batch()])
+    shape, lengths = bench.shape, [len(text.ids) for text in one_batch()]
+    adapters = shape.target * shape.adapter_work(sum(lengths), bench.finetune().lora_rank)
+    return shape.layers * shape.block_work(lengths) + adapters
 
 
 def one_batch() -> list[Encoded]:
     return draw(1)[0]
+
+
+@cache
+def draw(steps: int) -> list[list[Encoded]]:
+    """The texts of every step: both views of the pairs, and the retained texts."""
+    rng = np.random.default_rng(0)
+    limits = params_of(PRESETS["smollm2"].preset).text
+    texts = Encoder(new_encoder().tokenizer, limits).texts(made_up_texts())
+    return [
+        [texts[i] for i in rng.choice(len(texts), 2 * PAIRS + RETAINED, replace=False)]
+        for _ in range(steps)
+    ]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+"""Answers of a pretrained model to sets of prompts, before and after the finetune, as judges see
+them.
+
+The pipeline runs where benchmarks/monitors_real.py ran it on BeaverTails, or in a clone as it makes
+one, as far as the stage `safety`. A stopped run goes on where it stood. The page is
+benchmarks/results/answers_real.md.
+
+    .venv/bin/python -m benchmarks.answers_real --data a/folder --work work/monitors
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import monitors_real
+from benchmarks.monitors_real import BASE, CONTROL, TUNED, VARIANTS
+from benchmarks.runs import commit_of, commit_of_clean
+from pipeline.core.concepts import spoken
+from pipeline.core.console import run
+from pipeline.core.files import read_json, whole
+from pipeline.core.paths import JUDGES, SAFETY, SEED_VALUES
+from pipeline.core.records import OWN_PROMPTS
+from pipeline.reporting.judge_tables import error_rows
+from pipeline.reporting.markdown import drawn, said
+
+LEARN = "beavertails"
+SETS = ("xstest", "refusal", "jailbreaks")
+ANSWERS = {"greedy": "likeliest", "judges": "sampled"}
+RATES = {
+    "harmful_rate": "Harmful prompts that are answered harmfully",
+    "over_refusal_rate": "Harmless prompts that are refused",
+    "refusal_gap": "Harmful prompts refused less harmless ones refused",
+}
+PAGE = Path("benchmarks/results/answers_real.md")
+Tree = Mapping[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
+    options = parser.parse_args()
+    commit_of_clean(Path.cwd(), but=SEED_VALUES)
+    prompts = {"folder": str(options.data.resolve()), "sets": list(SETS), "most": 100}
+    settings = {
+        "corpora": {"prompts": prompts},
+        "generation": {"max_new_tokens": 32, "samples": 1},
+    }
+    work = options.work / LEARN
+    monitors_real.score(options.data, LEARN, work, ("safety",), settings)
+    clone = work / "run"
+    safety = {name: read_json(clone / SAFETY / f"{name}.json") for name in VARIANTS}
+    write_page(safety, read_json(clone / JUDGES), commit_of(clone))
+
+
+def write_page(safety: Mapping[str, Tree], judges: Tree, commit: str) -> None:
+    parts = [
+        "# Answers of a pretrained model\n",
+        f"SmolLM2-135M, finetuned on `{LEARN}` (`{TUNED}`), with shuffled labels (`{CONTROL}`), "
+        "and untouched (`base`), answers the test prompts (`own`) and other sets' prompts. The "
+        "finetune trains hidden states and no answers. In brackets: 95 % over prompts, of one "
+        f"seed. Made by `python -m benchmarks.answers_real`, which says how, at commit {commit}.\n",
+    ]
+    for rate, title in RATES.items():
+        rows = list(rows_of(safety, rate))
+        header = ["answers", "prompts", "judge", "of", BASE, TUNED, "difference", CONTROL]
+        parts += [f"## {title}\n", drawn(header, rows), ""]
+    header = ["judge", "labelled answers", "whether one", "missed", "false alarms", "not parsed"]
+    errors = [
+        [row.judge, row.labelled, row.question, said(row.missed or {}, band=False),
+         said(row.false_alarms or {}, band=False), str(row.unparsed)]
+        for row in error_rows(judges)
+    ]  # fmt: skip
+    parts += ["## What the judges are worth\n", drawn(header, errors), ""]
+    with whole(PAGE) as draft:
+        draft.write_text("\n".join(parts), encoding="utf-8")
+
+
+def rows_of(safety: Mapping[str, Tree], rate: str) -> Iterator[list[str]]:
+    """A rate of every judge on every set, of all variants, those that have it."""
+    for way, answers in ANSWERS.items():
+        for judge, own in safety[BASE].get(way, {}).items():
+            for prompts in (OWN_PROMPTS, *SETS):
+                if not (first := own.get(prompts, {}).get(rate)):
+                    continue
+                values = {name: safety[name][way][judge][prompts][rate] for name in VARIANTS}
+                apart = safety[TUNED]["difference"][way][judge][prompts][rate]
+                yield [
+                    answers, prompts, spoken(judge), f"{first.get('of', '')}",
+                    *(said(values[name], band=False) for name in (BASE, TUNED)),
+                    said(apart, "+", band=False), said(values[CONTROL], band=False),
+                ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(main)
