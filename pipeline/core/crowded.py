@@ -22,8 +22,8 @@ LINES: dict[int, str] = {
 
 
 LOST = (
-    "another rank of this stage has ended, or does not answer: {said}; its own lines say why; mend "
-    "that, and " + GO_ON
+    "another rank of this stage has ended, or does not answer; its own lines say why; mend that, "
+    "and " + GO_ON
 )
 # How torch says so, for each of its ways between ranks.
 LOST_WORDS = (
@@ -45,7 +45,7 @@ def line_of(error: BaseException) -> str | None:
     and not its number.
     """
     if is_rank() and isinstance(error, RuntimeError) and any(w in str(error) for w in LOST_WORDS):
-        return LOST.format(said=" ".join(str(error).split())[-100:])
+        return LOST
     number = next((n for n in LINES if _is(error, n)), None)
     if number is None:
         return None
