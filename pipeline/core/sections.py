@@ -179,6 +179,7 @@ class Pairs(Section):
 class Finetune(Section):
     target_layers: Annotated[Listed[Count], Field(min_length=1)]
     positions: Listed[Position]
+    states: Literal["raw", "standardised"]
     temperature: Positive
     learning_rate: Positive
     pairs_per_step: Annotated[int, Field(ge=2)]

@@ -23,7 +23,12 @@ from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.finite import check_texts
 from pipeline.models.fused_lora import switched_off
 from pipeline.models.peft_import import PeftModel
-from pipeline.training.finetune_data import FinetuneData, step_records, step_texts
+from pipeline.training.finetune_data import (
+    FinetuneData,
+    step_records,
+    step_texts,
+    texts_of_scale,
+)
 from pipeline.training.objective import Objective
 from pipeline.training.terms import RIVALS, weights_of
 from pipeline.training.validation import Validation
@@ -80,6 +85,8 @@ def finetune(
             f"contrast: {variant.contrast} moves texts with a harmful answer, and this corpus has "
             "none; choose another contrast"
         )
+    if params.states == "standardised" and variant.contrast_weight:
+        objective.standardise(texts_of_scale(objective.finetuned.encoder, data))
     run = FinetuneRun(objective.adapted, params)
     validation = Validation(objective, list(data.examples.values()), params.watched_texts)
     run.restore(checkpoint)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -103,10 +103,19 @@ class HiddenFrom:
         return (logits - self.safe) / (apart if apart > LEAST_APART else 1.0)
 
 
+class Scale(NamedTuple):
+    """The mean and the deviation of the frozen model's states at each of the P pairs of a target
+    layer and a position: [P, D] each. A number that never differs has a deviation of 1."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
 @dataclass(frozen=True)
 class Finetuned:
     """The model that is finetuned, and what its terms are made of, the same in all steps.
-    hidden_from: the monitor that the term `hiding` is about."""
+    hidden_from: the monitor that the term `hiding` is about. scale: what states are standardised by
+    before they are contrasted, if they are."""
 
     adapted: PeftModel
     encoder: Encoder
@@ -114,11 +123,18 @@ class Finetuned:
     variant: TrainedRow
     asking: Asking
     hidden_from: HiddenFrom | None = None
+    scale: Scale | None = None
 
     @property
     def device(self) -> torch.device:
         device: torch.device = self.adapted.device
         return device
+
+    def contrasted(self, states: Tensor) -> Tensor:
+        """The states of texts at targets [N, P, D], as cosines are taken of them."""
+        if self.scale is None:
+            return states
+        return (states - self.scale.mean) / self.scale.deviation
 
     def logits(self, hidden: Tensor) -> Tensor:
         return logits_of(self.adapted, hidden)

@@ -50,8 +50,10 @@ def contrast(read: TextsRead) -> Tensor:
     """The contrastive loss of the views, averaged over layers and positions, over all ranks."""
     finetuned = read.finetuned
     loss = losses.CONTRASTS[finetuned.variant.contrast]
-    first = distributed.gather(read.at_targets("first"))
-    second = distributed.gather(read.at_targets("second"))
+    first, second = (
+        distributed.gather(finetuned.contrasted(read.at_targets(view)))
+        for view in ("first", "second")
+    )
     labels = distributed.gather(read.labels.to(finetuned.device))
     by_target = zip(first.unbind(1), second.unbind(1), strict=True)
     temperature = finetuned.params.temperature
