@@ -37,12 +37,12 @@ from pipeline.corpora.rows import digest
 OURS = "true_negatives"
 # Settings that validation texts of fold 0 of BeaverTails choose among.
 CANDIDATES = {
-    "mean": Setting((20,), ("mean",), 2e-3, 150),
-    "last": Setting((20,), ("last",), 2e-3, 150),
-    "mean_slow": Setting((20,), ("mean",), 5e-4, 150),
-    "both": Setting((20,), ("last", "mean"), 1e-3, 150),
-    "two_layers": Setting((15, 25), ("mean",), 1e-3, 150),
-    "mean_long": Setting((20,), ("mean",), 1e-3, 300),
+    "raw": Setting((20,), ("last",), "raw", 2e-3, 150),
+    "last": Setting((20,), ("last",), "standardised", 2e-3, 150),
+    "mean": Setting((20,), ("mean",), "standardised", 2e-3, 150),
+    "both": Setting((20,), ("last", "mean"), "standardised", 2e-3, 150),
+    "two_layers": Setting((15, 25), ("last", "mean"), "standardised", 1e-3, 150),
+    "last_long": Setting((20,), ("last",), "standardised", 1e-3, 300),
 }
 MOST_KL = 0.05  # nats per token that a setting may cost on validation texts, if any costs less
 

@@ -111,15 +111,16 @@ def _settings(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     for unit, found in done.items():
         if unit.kind == "setting":
             name = unit.variant.removeprefix("setting_")
+            tried = CANDIDATES[name]
             rows.append([
-                name, str(CANDIDATES[name].layers), ", ".join(CANDIDATES[name].positions),
-                f"{CANDIDATES[name].learning_rate:g}", f"{CANDIDATES[name].steps}",
+                name, str(tried.layers), ", ".join(tried.positions), tried.states,
+                f"{tried.learning_rate:g}", f"{tried.steps}",
                 f"{found['probe']['best_validation']:.3f}", f"{found['kl_held_out']:.3f}",
             ])  # fmt: skip
     yield "## Settings tried, by validation texts alone\n"
     if rows:
-        heads = ["setting", "layers", "positions", "rate", "steps", "five best probes", "KL"]
-        yield table(heads, rows) + "\n"
+        of_setting = ["setting", "layers", "positions", "states", "rate", "steps"]
+        yield table([*of_setting, "five best probes", "KL"], rows) + "\n"
 
 
 def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterator[str]:

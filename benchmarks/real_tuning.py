@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ class Setting:
 
     layers: tuple[int, ...]
     positions: tuple[Position, ...]
+    states: Literal["raw", "standardised"]
     learning_rate: float
     steps: int
 
@@ -201,6 +202,7 @@ class Bench:
             update={
                 "target_layers": setting.layers,
                 "positions": setting.positions,
+                "states": setting.states,
                 "learning_rate": setting.learning_rate,
                 "pairs_per_step": PAIRS,
                 "retain_per_step": RETAINED,
