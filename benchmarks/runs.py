@@ -1,6 +1,7 @@
 """The pipeline itself, run for a benchmark: in a clone of the last commit, by params of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 
 from commands.git import output_of
 from pipeline.core.console import InputError
+from pipeline.core.paths import FIGURES, METRICS
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,12 @@ def commit_of_clean(folder: Path, but: Path) -> str:
 
 
 def clone_without_results(folder: Path) -> Path:
-    """A clone of the last commit, with a DVC cache of its own and no dvc.lock: every stage runs."""
+    """A clone of the last commit, with a DVC cache of its own, and without dvc.lock and the
+    committed results: every stage runs, and no number of another run can be read."""
     subprocess.run(["git", "clone", "-q", str(Path.cwd()), str(folder)], check=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
+    for results in (METRICS, FIGURES):
+        shutil.rmtree(folder / results, ignore_errors=True)
     return folder
 
 
