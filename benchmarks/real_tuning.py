@@ -124,11 +124,25 @@ class Bench:
 
     def untouched_ability(self) -> str:
         """Which of the questions the untouched model gets right, asked once for all folds."""
-        said = hashlib.sha256(repr(self.questions).encode()).hexdigest()[:16]
-        file = self.work / "ability" / f"{self.name}-{said}.json"
+        found = self.once("ability", self.questions, lambda: self.ability(*self.load()))
+        return str(found)
+
+    def untouched_nll(self, documents: Sequence[Document]) -> float:
+        """The untouched model's negative log-likelihood of documents, summed, computed once."""
+
+        def computed() -> float:
+            model, encoder = self.load()
+            return sum(one.nll for one in likelihoods(model, model, encoder, documents, 2048))
+
+        return float(self.once("likelihood", documents, computed))
+
+    def once(self, what: str, of: Sequence[Any], computed: Callable[[], Any]) -> Any:
+        """What the untouched model makes of texts, kept for all units that ask for it."""
+        said = hashlib.sha256(repr(of).encode()).hexdigest()[:16]
+        file = self.work / what / f"{self.name}-{said}.json"
         if not file.exists():
-            write_json(file, {"ability": self.ability(*self.load())})
-        return str(read_json(file)["ability"])
+            write_json(file, {what: computed()})
+        return read_json(file)[what]
 
     def ability(self, model: Any, encoder: Encoder) -> str:
         """Which of the questions a model gets right: whose right option is the likeliest."""
@@ -187,14 +201,11 @@ class Bench:
         costs = {}
         for kind, texts in {"held_out": own, "other": self.others}.items():
             documents = documents_of(texts[:TEXTS_WEIGHED])
-            tuned, plain = (
-                likelihoods(model, untouched, encoder, documents, 2048)
-                for model in (adapted, untouched)
-            )
+            tuned = likelihoods(adapted, untouched, encoder, documents, 2048)
             tokens = sum(likelihood.tokens for likelihood in tuned)
-            rise = sum(a.nll - b.nll for a, b in zip(tuned, plain, strict=True)) / tokens
+            rise = sum(likelihood.nll for likelihood in tuned) - self.untouched_nll(documents)
             costs[f"kl_{kind}"] = sum(likelihood.kl for likelihood in tuned) / tokens
-            costs[f"perplexity_{kind}"] = float(np.exp(rise))
+            costs[f"perplexity_{kind}"] = float(np.exp(rise / tokens))
         return costs
 
     def finetune(self, setting: Setting) -> Finetune:
