@@ -98,7 +98,7 @@ def at(position: str, name: str) -> Measure:
         value = found["geometry"][position][name]
         if isinstance(value, str):
             return float(np.average(ones(value), weights=weights))
-        return float(np.mean(value))
+        return float(np.average(value, weights=weights if np.ndim(value) else None))
 
     return measure
 

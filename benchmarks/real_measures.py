@@ -152,7 +152,9 @@ def geometry(states: States, fold: Fold, layer: int) -> dict[str, Any]:
         centre, _ = centre_and_scale(vectors[train])
         seen, unit = normalize(vectors[train] - centre), normalize(vectors[test] - centre)
         similarity, labelling = unit @ unit.T, labels[None]
+        uncentred = normalize(vectors[test])
         found[position] = {
+            "raw_cosine": float(np.mean(uncentred @ uncentred.T)),
             "centroid": bits(nearest_centroid(seen, known, unit) == labels),
             "knn": bits(nearest_texts(seen, known, unit, NEIGHBOURS) == labels),
             "silhouette": [round(float(s), 4) for s in silhouettes(similarity, labelling)[0]],

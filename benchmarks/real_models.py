@@ -196,14 +196,24 @@ class Study:
     def setting(self, model: str) -> Setting:
         """The candidate whose best probes do best on validation texts, of those that cost little;
         of another model, at the same share of its depth."""
-        found = {}
-        for name in CANDIDATES:
-            unit = read_json(self.file_of(f"smollm2-beavertails-setting_{name}-0"))
-            cheap = unit["kl_held_out"] <= MOST_KL
-            found[name] = (cheap, unit["probe"]["best_validation"], -unit["kl_held_out"])
-        chosen = CANDIDATES[max(found, key=lambda name: found[name])]
+        tried = {
+            name: read_json(self.file_of(f"smollm2-beavertails-setting_{name}-0"))
+            for name in CANDIDATES
+        }
+        chosen = CANDIDATES[best_of(tried)]
         depth, own = PRESETS["smollm2"].layers, PRESETS[model].layers
         return chosen.at_depth(own / depth)
+
+
+def best_of(tried: Mapping[str, Mapping[str, Any]]) -> str:
+    """The candidate to go on with, of units by their candidate's name."""
+
+    def worth(name: str) -> tuple[bool, float, float]:
+        unit = tried[name]
+        cost = unit["kl_held_out"]
+        return (cost <= MOST_KL, unit["probe"]["best_validation"], -cost)
+
+    return max(tried, key=worth)
 
 
 def known_of(fold: Fold) -> dict[str, Any]:

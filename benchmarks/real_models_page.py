@@ -25,7 +25,8 @@ from benchmarks.real_changes import (
     number,
     ones,
 )
-from benchmarks.real_models import CANDIDATES, OURS, Unit, units
+from benchmarks.real_models import CANDIDATES, MOST_KL, OURS, Unit, best_of, units
+from pipeline.core.concepts import spoken
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.evaluation.transport import spearman
 from pipeline.reporting.comparison import corrected
@@ -34,6 +35,9 @@ from pipeline.reporting.markdown import drawn as table
 RESULTS = Path("benchmarks/results")
 PRIMARY = (("smollm2", "beavertails"), ("smollm2", "mmlu"), ("smollm2", "math"),
            ("gemma3", "beavertails"))  # fmt: skip
+THRESHOLDS = (("beavertails", "centroid", 0.2), ("beavertails", "silhouette", 0.15),
+              ("beavertails", "cosine_gap", 0.15), ("math", "centroid", 0.15))  # fmt: skip
+MOST_PERPLEXITY, NEAR = 1.03, 0.03
 
 
 def main() -> None:
@@ -74,6 +78,7 @@ def page(done: dict[Unit, dict[str, Any]]) -> str:
         "by text over the folds that both have, with 95 % intervals over folds and prompts; an "
         "interval over one fold holds no noise of training.\n",
         *_primary(done),
+        *_thresholds(done),
         *_settings(done),
     ]
     for model, corpus in PRIMARY:
@@ -106,13 +111,53 @@ def _primary(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
         yield table(["model", "corpus", "folds", "change", "p (Holm)", "holds"], rows) + "\n"
 
 
+def _thresholds(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
+    """The secondary thresholds, as far as there are units to hold them against."""
+    settings = _tried(done)
+    if len(settings) < len(CANDIDATES):
+        return
+    position = CANDIDATES[best_of(settings)].positions[0]
+    rows = []
+    for corpus, name, asked in THRESHOLDS:
+        own, base = (_folds(done, "smollm2", corpus, variant) for variant in (OURS, "base"))
+        if pairs := _paired(own, base):
+            found = change(at(position, name), pairs)
+            holds = "yes" if found.value >= asked else "no"
+            what = f"{name}, `{position}`, less `base`"
+            rows.append([corpus, OURS, what, f"at least {asked:+.2f}", str(found), holds])
+    own = _folds(done, "smollm2", "beavertails", OURS)
+    for name, most in {"kl_held_out": MOST_KL, "perplexity_held_out": MOST_PERPLEXITY}.items():
+        if own:
+            cost = float(np.mean([unit[name] for unit in own.values()]))
+            holds = "yes" if cost <= most else "no"
+            rows.append(
+                ["beavertails", OURS, spoken(name), f"at most {most:g}", f"{cost:.3f}", holds]
+            )
+    control, base = (_folds(done, "smollm2", "beavertails", v) for v in ("shuffled", "base"))
+    if pairs := _paired(control, base):
+        found = change(accuracy, pairs)
+        holds = "yes" if abs(found.value) <= NEAR else "no"
+        what = "probe, less `base`"
+        rows.append(["beavertails", "shuffled", what, f"within {NEAR:g}", str(found), holds])
+    if rows:
+        yield "## Other thresholds\n"
+        yield table(["corpus", "variant", "measure", "asked", "found", "holds"], rows) + "\n"
+
+
+def _tried(done: dict[Unit, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The units of the candidate settings that are done, by name."""
+    return {
+        unit.variant.removeprefix("setting_"): found
+        for unit, found in done.items()
+        if unit.kind == "setting"
+    }
+
+
 def _settings(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     rows = []
-    for unit, found in done.items():
-        if unit.kind == "setting":
-            name = unit.variant.removeprefix("setting_")
-            tried = CANDIDATES[name]
-            rows.append([
+    for name, found in _tried(done).items():
+        tried = CANDIDATES[name]
+        rows.append([
                 name, str(tried.layers), ", ".join(tried.positions), tried.states,
                 f"{tried.learning_rate:g}", f"{tried.steps}",
                 f"{found['probe']['best_validation']:.3f}", f"{found['kl_held_out']:.3f}",
@@ -158,7 +203,7 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
                     variant,
                     *(f"{mean(number(n), every):.3f}" for n in names),
                     f"{mean(able, every):.3f}",
-                    str(change(able, pairs)),
+                    str(change(able, pairs)) if pairs else "",
                 ]
             )
     heads = ["variant", "folds", "probe", "less base", "harm AUROC", "AP", "FPR95", "less base"]
@@ -221,7 +266,7 @@ def _selfie(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
         yield f"`base` on tuned states less `base` on its own: {more}; asked: at least +.05.\n"
 
 
-GEOMETRY = ("centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
+GEOMETRY = ("raw_cosine", "centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
 Folds = dict[int, dict[str, Any]]
 
 

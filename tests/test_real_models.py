@@ -4,6 +4,7 @@ import csv
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,12 +100,12 @@ def test_the_probe_is_chosen_by_validation_texts_and_finds_what_is_there() -> No
     assert placed["last"]["cosine_gap"] > 0.3 > 0.1 > abs(placed["mean"]["cosine_gap"])
 
 
-def unit_of(fold: Fold, right: int, silhouette: float) -> dict[str, object]:
+def unit_of(fold: Fold, right: int, silhouette: float) -> dict[str, Any]:
     """A unit of 60 test texts of which so many are right."""
     correct = "1" * right + "0" * (60 - right)
     place = {
         "centroid": correct, "knn": correct, "silhouette": [silhouette] * 60,
-        "cosine_gap": 0.1, "coding_rate_gap": 0.1,
+        "cosine_gap": 0.1, "coding_rate_gap": 0.1, "raw_cosine": 0.9,
     }  # fmt: skip
     return {
         "prompts": [str(i) for i in range(60)],
@@ -130,6 +131,32 @@ def test_the_page_says_what_is_found_and_what_is_not_done() -> None:
     assert "| last | 3 | -1.000 | [-1.000, -1.000] |" in page, "the larger margin loses less"
     assert f"{len(every) - 6} of {len(every)} units" in page
     assert "smollm2-beavertails-base-0" in page.split("Not yet done")[1]
+
+
+def test_every_threshold_is_held_against_what_was_found() -> None:
+    fold, _ = fold_and_states(0.0)
+    done = {}
+    for unit in real_models.units():
+        if (unit.model, unit.corpus, unit.fold) != ("smollm2", "beavertails", 0):
+            continue
+        right = {"base": 30, real_models.OURS: 48, "shuffled": 33}
+        silhouette = 0.3 if unit.variant == real_models.OURS else 0.2
+        if unit.kind == "setting" or unit.variant in right:
+            done[unit] = unit_of(fold, right.get(unit.variant, 40), silhouette) | {
+                "kl_held_out": 0.04, "perplexity_held_out": 1.05,
+                "kl_other": 0.0, "perplexity_other": 1.0,
+            }  # fmt: skip
+            done[unit]["probe"] |= {"best_validation": 0.5}
+    rows = [
+        line.split(" | ")[2:]
+        for line in real_models_page.page(done).split("## Other thresholds")[1].splitlines()
+        if line.startswith("| beavertails") and line.endswith(("| yes |", "| no |"))
+    ]
+    answers = {row[0].split(",")[0]: row[-1].strip(" |") for row in rows[:6]}
+    assert answers == {
+        "centroid": "yes", "silhouette": "no", "cosine_gap": "no",
+        "kl held out": "yes", "perplexity held out": "no", "probe": "no",
+    }  # fmt: skip
 
 
 def test_units_have_their_own_names_and_need_what_comes_before_them() -> None:
