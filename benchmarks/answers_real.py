@@ -87,7 +87,7 @@ def rows_of(safety: Mapping[str, Tree], rate: str) -> Iterator[list[str]]:
                 values = {name: safety[name][way][judge][prompts][rate] for name in VARIANTS}
                 apart = safety[TUNED]["difference"][way][judge][prompts][rate]
                 yield [
-                    answers, prompts, spoken(judge), f"{first.get('of', '')}",
+                    answers, prompts, spoken(judge), str(first.get("of", "")),
                     *(said(values[name], band=False) for name in (BASE, TUNED)),
                     said(apart, "+", band=False), said(values[CONTROL], band=False),
                 ]  # fmt: skip

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from benchmarks import on_texts
 from benchmarks.real_sets import SAFE, write_sets
-from benchmarks.runs import clone_without_results, commit_of, commit_of_clean, environment_of
+from benchmarks.runs import clone_to_go_on, commit_of, commit_of_clean, environment_of
 from pipeline.core.console import InputError, run
 from pipeline.core.files import read_json, whole
 from pipeline.core.paths import METRICS, SEED_VALUES
@@ -64,8 +64,7 @@ def score(
     texts, clone = work / "texts", work / "run"
     if not texts.exists():
         write_sets(data, learn, texts)
-    if not clone.exists():
-        clone_without_results(clone)
+    clone_to_go_on(clone)
     on_texts.write_params(clone, PRESET, texts, "concept", SAFE)
     yaml, path = YAML(), clone / "params.yaml"
     params = yaml.load(path.read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.runs import clone_without_results, commit_of_clean, environment_of
+from benchmarks.runs import clone_to_go_on, commit_of_clean, environment_of
 from commands.start.fitting import keep_short, short_run
 from pipeline.core.console import InputError, run
 from pipeline.core.paths import REPORT, SEED_VALUES
@@ -47,8 +47,7 @@ def main() -> None:
     if not options.texts or not texts.is_dir():
         raise InputError(f"{options.texts!r} is no folder; name one with tables: TEXTS=a/folder")
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
-    if not options.work.exists():
-        clone_without_results(options.work)
+    clone_to_go_on(options.work)
     write_params(options.work, options.preset, texts, options.label, options.safe)
     command = [sys.executable, "-m", "dvc", "repro", "report"]
     if subprocess.run(command, cwd=options.work, env=environment_of(options.work)).returncode:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import made_up_texts, publish, user_seconds
-from benchmarks.real_size import SHAPES, Bench, Step, new_encoder
+from benchmarks.real_size import SHAPES, Bench, Shape, Step, new_encoder
 from benchmarks.real_tuning import PAIRS, PRESETS, RETAINED, params_of
 from benchmarks.step import VARIANT, gradient
 from pipeline.core.params import load_params
@@ -121,8 +121,15 @@ def work_of(bench: Bench, texts: Sequence[Encoded], attended: int = 1) -> float:
     first, second, retained = ([len(text.ids) for text in part] for part in parts_of(texts))
     head = 3 * 2 * shape.width * shape.vocabulary * sum(retained)
     tokens = sum([*first, *second, *retained])
-    adapters = 3 * shape.target * shape.adapter_work(tokens, rank)
+    adapters = 3 * shape.target * adapter_work(shape, tokens, rank)
     return shape.step_work([], [*first, *second], retained, attended) + head + adapters
+
+
+def adapter_work(shape: Shape, tokens: int, rank: int) -> float:
+    """Operations of one block's adapters going forward."""
+    keys = shape.width * shape.key_heads // shape.heads
+    ends = 2 * (2 * shape.width + shape.width + keys) + 3 * (shape.width + shape.feed_forward)
+    return 2 * tokens * rank * ends
 
 
 def extraction_seconds(bench: Bench) -> float:
@@ -140,7 +147,7 @@ def extraction_seconds(bench: Bench) -> float:
 
 def extraction_work(bench: Bench) -> float:
     shape, lengths = bench.shape, [len(text.ids) for text in one_batch()]
-    adapters = shape.target * shape.adapter_work(sum(lengths), bench.finetune().lora_rank)
+    adapters = shape.target * adapter_work(shape, sum(lengths), bench.finetune().lora_rank)
     return shape.layers * shape.block_work(lengths) + adapters
 
 

@@ -191,7 +191,7 @@ class Study:
         seen = [example for example in fold.examples if example.split != "test"]
         known = Fold(seen, fold.safe)
         states, costs = bench.tuned(unit.name, OURS, known, setting, unit.fold)
-        return {"probe": best_probe(states, known), **costs}
+        return {"setting": vars(setting), "probe": best_probe(states, known), **costs}
 
     def setting(self, model: str) -> Setting:
         """The candidate whose best probes do best on validation texts, of those that cost little;

@@ -7,6 +7,7 @@ Longer than other modules, as it has a function a table.
 
 import argparse
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,10 @@ def page(done: dict[Unit, dict[str, Any]]) -> str:
     parts = [
         "# Pretrained models on texts that people wrote\n",
         "Made by `benchmarks/real_models_page.py` of the units that are done; the [plan]"
-        "(real_models_plan.md) was committed before the first of them ran. Differences are paired "
-        "by text over the folds that both have, with 95 % intervals over folds and prompts; an "
-        "interval over one fold holds no noise of training.\n",
+        "(real_models_plan.md) was committed before the first of them ran, and says what was "
+        "changed since, and why. Differences are paired by text over the folds that both have, "
+        "with 95 % intervals over folds and prompts (of what is one number a fold, over folds "
+        "alone); an interval over one fold holds no noise of training.\n",
         *_primary(done),
         *_thresholds(done),
         *_settings(done),
@@ -116,9 +118,9 @@ def _thresholds(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     settings = _tried(done)
     if len(settings) < len(CANDIDATES):
         return
-    position = CANDIDATES[best_of(settings)].positions[0]
+    positions = CANDIDATES[best_of(settings)].positions
     rows = []
-    for corpus, name, asked in THRESHOLDS:
+    for (corpus, name, asked), position in product(THRESHOLDS, positions):
         own, base = (_folds(done, "smollm2", corpus, variant) for variant in (OURS, "base"))
         if pairs := _paired(own, base):
             found = change(at(position, name), pairs)

@@ -58,12 +58,6 @@ class Shape:
         attention = sum(2 * self.width * length**2 for length in lengths)  # causal: half of all
         return 2 * weights * sum(lengths) + attended * attention
 
-    def adapter_work(self, tokens: int, rank: int) -> float:
-        """Operations of one block's adapters going forward."""
-        keys = self.width * self.key_heads // self.heads
-        ends = 2 * (2 * self.width + self.width + keys) + 3 * (self.width + self.feed_forward)
-        return 2 * tokens * rank * ends
-
     def step_work(
         self,
         first: Sequence[int],

@@ -124,8 +124,7 @@ class Bench:
 
     def untouched_ability(self) -> str:
         """Which of the questions the untouched model gets right, asked once for all folds."""
-        found = self.once("ability", self.questions, lambda: self.ability(*self.load()))
-        return str(found)
+        return str(self.once("ability", self.questions, lambda: self.ability(*self.load())))
 
     def untouched_nll(self, documents: Sequence[Document]) -> float:
         """The untouched model's negative log-likelihood of documents, summed, computed once."""

@@ -73,6 +73,20 @@ def commit_of_clean(folder: Path, but: Path) -> str:
     return commit_of(folder)
 
 
+def clone_to_go_on(folder: Path) -> Path:
+    """The clone of the last commit that a stopped run goes on in, or a new one.
+
+    Raises InputError where the folder holds a clone of another commit.
+    """
+    if not folder.exists():
+        return clone_without_results(folder)
+    if (theirs := commit_of(folder)) != (ours := commit_of(Path.cwd())):
+        raise InputError(
+            f"{folder} holds a run of {theirs}, and this is {ours}; remove it, or name another one"
+        )
+    return folder
+
+
 def clone_without_results(folder: Path) -> Path:
     """A clone of the last commit, with a DVC cache of its own, and without dvc.lock and the
     committed results: every stage runs, and no number of another run can be read."""

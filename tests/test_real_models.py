@@ -133,6 +133,17 @@ def test_the_page_says_what_is_found_and_what_is_not_done() -> None:
     assert "smollm2-beavertails-base-0" in page.split("Not yet done")[1]
 
 
+def tried(validation: float, kl: float) -> dict[str, Any]:
+    return {"probe": {"best_validation": validation}, "kl_held_out": kl}
+
+
+def test_the_setting_is_the_best_of_those_that_cost_little() -> None:
+    dear, cheap, poor = tried(0.9, 0.06), tried(0.8, 0.05), tried(0.7, 0.01)
+    assert real_models.best_of({"dear": dear, "cheap": cheap, "poor": poor}) == "cheap"
+    assert real_models.best_of({"dear": dear, "dearer": tried(0.8, 0.07)}) == "dear"
+    assert real_models.best_of({"even": tried(0.8, 0.04), "cheap": tried(0.8, 0.03)}) == "cheap"
+
+
 def test_every_threshold_is_held_against_what_was_found() -> None:
     fold, _ = fold_and_states(0.0)
     done = {}

@@ -92,7 +92,7 @@ def short_run(blocks: int, steps: int, rate: float = 2.0e-3) -> dict[str, Any]:
         "pairs": {"count": steps * PAIRS_PER_STEP},
         "finetune": {
             "positions": ["mean"],
-            "states": "standardised",  # raw ones all point one way
+            "states": "standardised",
             "learning_rate": rate,
             "pairs_per_step": PAIRS_PER_STEP,
             "retain_per_step": RETAIN_PER_STEP,

@@ -9,13 +9,11 @@ from torch import Tensor
 
 from pipeline.core.concepts import answers_harmfully
 from pipeline.core.random_streams import RandomStream, rng_of
-from pipeline.core.records import Document, Example, Pair, evenly_spaced
+from pipeline.core.records import Document, Example, Pair
 from pipeline.core.sections import Finetune
 from pipeline.models import distributed
-from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.encoding import Encoder
 from pipeline.training.step import StepTexts
-
-MOST_OF_SCALE = 512  # training texts whose states tell what is large in a state
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,6 @@ def step_records(
         distributed.share(chosen, "finetune.pairs_per_step"),
         distributed.share([data.documents[i] for i in drawn], "finetune.retain_per_step"),
     )
-
-
-def texts_of_scale(encoder: Encoder, data: FinetuneData) -> list[Encoded]:
-    """The training texts by whose states others are standardised: at most so many, evenly spaced,
-    the same on every rank."""
-    train = [example for example in data.examples.values() if example.split == "train"]
-    chosen = evenly_spaced(train, MOST_OF_SCALE)
-    return encoder.texts([(example.prompt, example.response) for example in chosen])
 
 
 def step_texts(

@@ -23,13 +23,10 @@ from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.finite import check_texts
 from pipeline.models.fused_lora import switched_off
 from pipeline.models.peft_import import PeftModel
-from pipeline.training.finetune_data import (
-    FinetuneData,
-    step_records,
-    step_texts,
-    texts_of_scale,
-)
+from pipeline.training.finetune_data import FinetuneData, step_records, step_texts
+from pipeline.training.losses import CONTRASTS
 from pipeline.training.objective import Objective
+from pipeline.training.scale import standardise
 from pipeline.training.terms import RIVALS, weights_of
 from pipeline.training.validation import Validation
 
@@ -85,8 +82,9 @@ def finetune(
             f"contrast: {variant.contrast} moves texts with a harmful answer, and this corpus has "
             "none; choose another contrast"
         )
-    if params.states == "standardised" and variant.contrast_weight:
-        objective.standardise(texts_of_scale(objective.finetuned.encoder, data))
+    if params.states == "standardised" and variant.contrast in CONTRASTS:
+        at_once = objective.pairs_per_pass or params.pairs_per_step
+        standardise(objective, data, 2 * at_once)
     run = FinetuneRun(objective.adapted, params)
     validation = Validation(objective, list(data.examples.values()), params.watched_texts)
     run.restore(checkpoint)

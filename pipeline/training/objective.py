@@ -6,7 +6,7 @@ of what was read, in pipeline/training/terms.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
@@ -27,7 +27,6 @@ from pipeline.training.step import (
     Finetuned,
     Frozen,
     HiddenFrom,
-    Scale,
     StepRead,
     StepTextKind,
     StepTexts,
@@ -36,9 +35,6 @@ from pipeline.training.step import (
     ViewsInPasses,
 )
 from pipeline.training.terms import Term, penalties, used_terms, weights_of
-
-SCALED_AT_ONCE = 16  # texts
-ROUNDING = 1e-6  # of a number's size: one that differs by no more between texts does not differ
 
 
 @dataclass(frozen=True)
@@ -101,24 +97,6 @@ class Objective:
         """Drop parts of the adapter's inputs, or nothing; the model's own dropout stays off."""
         for name, module in self.adapted.named_modules():
             module.training = used and "lora_dropout" in name
-
-    @torch.no_grad()
-    def standardise(self, texts: Sequence[Encoded]) -> None:
-        """From now on, contrasted states are standardised by what the frozen model makes of texts.
-
-        In a pretrained model a few numbers of a state are many times as large as all others, and
-        alike in every text: they decide each cosine, and leave a contrast no grip
-        (arXiv 2109.04404, which standardises too).
-        """
-        with switched_off(self.adapted):
-            states = torch.cat([
-                self.targets_of(texts[start : start + SCALED_AT_ONCE])
-                for start in range(0, len(texts), SCALED_AT_ONCE)
-            ])  # fmt: skip
-        deviation = states.std(0, correction=0)
-        differs = deviation > ROUNDING * states.abs().amax(0)
-        scale = Scale(states.mean(0), deviation.where(differs, 1.0))
-        self.finetuned = replace(self.finetuned, scale=scale)
 
     def in_passes(self, texts: StepTexts, terms: Iterable[Term]) -> ViewsInPasses:
         """The views that terms need, read a few at a time, and again in the backward pass."""
