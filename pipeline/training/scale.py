@@ -18,18 +18,18 @@ from pipeline.training.finetune_data import FinetuneData
 from pipeline.training.objective import Objective
 from pipeline.training.step import Scale
 
-MOST = 512  # texts whose states tell what is large in a state
+MOST_SCALED = 512  # texts whose states tell what is large in a state
 SAME = 1e-6  # of a number's size: one that differs by no more between texts does not differ
 
 
 @torch.no_grad()
 def standardise(objective: Objective, data: FinetuneData, at_once: int) -> None:
-    """From now on, contrasts are of states standardised over texts of the pairs: at most MOST,
-    evenly spaced, the same on every rank. at_once: texts that are read together.
+    """From now on, contrasts are of states standardised over texts of the pairs: at most
+    MOST_SCALED, evenly spaced, the same on every rank. at_once: texts that are read together.
 
     Raises InputError for a text of which the frozen model makes no finite numbers.
     """
-    chosen = evenly_spaced(texts_of_pairs(data), MOST)
+    chosen = evenly_spaced(texts_of_pairs(data), MOST_SCALED)
     texts = objective.finetuned.encoder.texts([(e.prompt, e.response) for e in chosen])
     with switched_off(objective.adapted):
         starts = range(0, len(texts), at_once)

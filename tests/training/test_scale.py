@@ -144,7 +144,7 @@ def test_a_few_of_many_texts_make_the_scale(
     model: PreTrainedModel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scale, "MOST", 3)
+    monkeypatch.setattr(scale, "MOST_SCALED", 3)
     data = data_of(params, examples, documents)
     paired = scale.texts_of_pairs(data)
     objective = objective_of(params, encoder, model)
