@@ -85,6 +85,12 @@ def read_folds(folder: Path, name: str) -> list[tuple[Example, int]]:
     return list(zip(chosen, folds_of([e.prompt for e in chosen]), strict=True))
 
 
+def other_texts(data: Path, corpus: str) -> list[Example]:
+    """Texts of another corpus, on which a finetune should change nothing."""
+    other = "math" if corpus == "mmlu" else "mmlu"  # which asks questions, too
+    return [example for example, _ in read_folds(data, other)]
+
+
 def questions_among(folder: Path, examples: Sequence[Example]) -> list[Question]:
     """The multiple-choice questions that MMLU's texts ask, those whose right option is known."""
     kept, _ = distinct(CORPORA["mmlu"].rows(folder), vote=False)

@@ -82,6 +82,12 @@ class Fold:
         return chosen
 
 
+def known_of(fold: Fold) -> dict[str, Any]:
+    """What is true of the test texts, as far as measures need it."""
+    test = fold.of("test")
+    return {"harmful": bits(~np.isin(fold.labels[test], fold.safe))} if fold.safe else {}
+
+
 def best_probe(states: States, fold: Fold) -> dict[str, Any]:
     """The probe of the layer, the position and the strength that validation texts choose: which
     test texts, if there are any, it gets right, and their probability of harm."""

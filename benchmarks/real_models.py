@@ -15,15 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from benchmarks.real_corpora import CORPORA, FOLDS, questions_among, read_folds, split_by
+from benchmarks.real_corpora import (
+    CORPORA,
+    FOLDS,
+    other_texts,
+    questions_among,
+    read_folds,
+    split_by,
+)
 from benchmarks.real_measures import (
     Fold,
     best_probe,
-    bits,
     geometry,
+    known_of,
     transported,
     word_probe,
 )
@@ -106,12 +112,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora's tables")
     parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
     parser.add_argument("--only", help="units whose names hold this")
+    parser.add_argument("--once", action="store_true", help="end after one unit, whose memory a "
+                        "process keeps: two that work for hours want 20 GB")  # fmt: skip
     options = parser.parse_args()
     study = Study(options.data, options.work)
     wanted = [unit for unit in units() if not options.only or options.only in unit.name]
     while waiting := [unit for unit in wanted if not study.file_of(unit.name).exists()]:
         if not any(study.tried(unit) for unit in waiting):
             time.sleep(20)  # what is left is at work in other processes, or waits for them
+        elif options.once:
+            return
     print("every unit is done", flush=True)
 
 
@@ -214,18 +224,6 @@ def best_of(tried: Mapping[str, Mapping[str, Any]]) -> str:
         return (cost <= MOST_KL, unit["probe"]["best_validation"], -cost)
 
     return max(tried, key=worth)
-
-
-def known_of(fold: Fold) -> dict[str, Any]:
-    """What is true of the test texts, as far as measures need it."""
-    test = fold.of("test")
-    return {"harmful": bits(~np.isin(fold.labels[test], fold.safe))} if fold.safe else {}
-
-
-def other_texts(data: Path, corpus: str) -> list[Any]:
-    """Texts of another corpus, on which a finetune should change nothing."""
-    other = "math" if corpus == "mmlu" else "mmlu"  # which asks questions, too
-    return [example for example, _ in read_folds(data, other)]
 
 
 def line_of(found: Mapping[str, Any]) -> str:
