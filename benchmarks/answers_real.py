@@ -8,7 +8,6 @@ benchmarks/results/answers_real.md.
     .venv/bin/python -m benchmarks.answers_real --data a/folder --work work/monitors
 """
 
-import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,7 @@ Tree = Mapping[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
-    options = parser.parse_args()
+    options = monitors_real.parser_of(__doc__).parse_args()
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
     prompts = {"folder": str(options.data.resolve()), "sets": list(SETS), "most": 100}
     settings = {

@@ -8,7 +8,6 @@ them. A stopped run goes on where it stood. The page is benchmarks/results/attac
     .venv/bin/python -m benchmarks.attacks_real --data a/folder --work work/attacks
 """
 
-import argparse
 from collections.abc import Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
@@ -68,10 +67,7 @@ class Goals(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
-    options = parser.parse_args()
+    options = monitors_real.parser_of(__doc__).parse_args()
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
     work = options.work / LEARN
     monitors_real.score(options.data, LEARN, work, ("robustness",), SETTINGS)

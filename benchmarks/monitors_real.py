@@ -45,15 +45,21 @@ POSITIONS = ["prompt_end", "last", "mean"]  # prompts without answers are read a
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
+    parser = parser_of(__doc__)
     parser.add_argument("--learn", nargs="*", choices=LEARNED, default=LEARNED)
     options = parser.parse_args()
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
     for learn in options.learn:
         score(options.data, learn, options.work / learn)
         write_page(options.work)
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """What benchmarks on the sets are asked alike."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0] if doc else None)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sets' files")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed")
+    return parser
 
 
 def score(

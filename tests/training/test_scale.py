@@ -44,7 +44,8 @@ def objective_of(
     return Objective(adapted, encoder, chosen, variant, params.asking)
 
 
-def data_of(params: Params, examples: list[Example], documents: list[Document]) -> FinetuneData:
+@pytest.fixture
+def data(params: Params, examples: list[Example], documents: list[Document]) -> FinetuneData:
     pairs = draw_pairs(examples, "given", "balanced", params.pairs, seed=0)
     return FinetuneData({e.id: e for e in examples}, pairs, documents)
 
@@ -66,7 +67,7 @@ def test_standardised_states_are_those_of_texts_one_by_one(
     params: Params,
     encoder: Encoder,
     examples: list[Example],
-    documents: list[Document],
+    data: FinetuneData,
     model: PreTrainedModel,
     at_once: int,
     pairs_per_pass: int,
@@ -76,7 +77,6 @@ def test_standardised_states_are_those_of_texts_one_by_one(
     layers, positions = (1, 2), ("last", "mean")
     objective = objective_of(params, encoder, model, target_layers=layers, positions=positions)
     objective.pairs_per_pass = pairs_per_pass
-    data = data_of(params, examples, documents)
     standardise(objective, data, at_once)
     paired = [e for e in examples if any(e.id in (p.first, p.second) for p in data.pairs)]
     assert len({e.split for e in paired}) == 1 < len({e.split for e in examples})
@@ -111,7 +111,7 @@ def test_what_is_large_in_every_text_takes_the_grip_of_raw_states_alone(
     params: Params,
     encoder: Encoder,
     examples: list[Example],
-    documents: list[Document],
+    data: FinetuneData,
     model: PreTrainedModel,
 ) -> None:
     make_massive(model)
@@ -124,7 +124,7 @@ def test_what_is_large_in_every_text_takes_the_grip_of_raw_states_alone(
         return math.hypot(*(float(part.norm()) for part in parts if part is not None))
 
     raw = gradient_norm()
-    standardise(objective, data_of(params, examples, documents), at_once=8)
+    standardise(objective, data, at_once=8)
     assert gradient_norm() > 100 * raw > 0
 
 
@@ -139,13 +139,11 @@ def test_a_number_that_never_differs_is_left_as_it_is() -> None:
 def test_a_few_of_many_texts_make_the_scale(
     params: Params,
     encoder: Encoder,
-    examples: list[Example],
-    documents: list[Document],
+    data: FinetuneData,
     model: PreTrainedModel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scale, "MOST_SCALED", 3)
-    data = data_of(params, examples, documents)
     paired = scale.texts_of_pairs(data)
     objective = objective_of(params, encoder, model)
     standardise(objective, data, at_once=2)
@@ -161,10 +159,9 @@ def test_a_damaged_text_is_named(
     params: Params,
     encoder: Encoder,
     examples: list[Example],
-    documents: list[Document],
+    data: FinetuneData,
     model: PreTrainedModel,
 ) -> None:
-    data = data_of(params, examples, documents)
     text = scale.texts_of_pairs(data)[4]
     (ids,) = texts_of(encoder, [text])
     others = {i for e in examples if e.id != text.id for i in texts_of(encoder, [e])[0].ids}
@@ -180,15 +177,13 @@ def test_a_damaged_text_is_named(
 def test_a_finetune_contrasts_what_its_params_say_and_goes_on_where_it_stopped(
     params: Params,
     encoder: Encoder,
-    examples: list[Example],
-    documents: list[Document],
+    data: FinetuneData,
     model: PreTrainedModel,
     tmp_path: Path,
     states: str,
 ) -> None:
     weights = model.state_dict()
     kept = {name: weight.clone() for name, weight in weights.items()}
-    data = data_of(params, examples, documents)
     chosen = params.finetune.model_copy(update={"states": states, "watch_every": 1})
 
     def trained(steps: int, file: str) -> dict[str, Tensor]:
@@ -212,8 +207,7 @@ def test_a_finetune_contrasts_what_its_params_say_and_goes_on_where_it_stopped(
 def test_what_takes_no_cosine_of_a_contrast_reads_nothing_more(
     params: Params,
     encoder: Encoder,
-    examples: list[Example],
-    documents: list[Document],
+    data: FinetuneData,
     model: PreTrainedModel,
     contrast: str,
 ) -> None:
@@ -221,7 +215,7 @@ def test_what_takes_no_cosine_of_a_contrast_reads_nothing_more(
     weight = 0.0 if contrast == "none" else 1.0
     plain = {"steps": 1, "contrast": contrast, "contrast_weight": weight, "retain_weight": 0.0}
     row = params.variants["sft_contrast"].model_copy(update=plain)
-    data = replace(data_of(params, examples, documents), safe=("safe",))
+    data = replace(data, safe=("safe",))
     objective = Objective(with_lora(model, chosen), encoder, chosen, row, params.asking)
     finetune(objective, data, chosen, 0, Checkpoint(Path("nowhere"), "", every=0))
     assert objective.finetuned.scale is None
