@@ -16,12 +16,9 @@ from torch import Tensor
 
 from pipeline.core.console import InputError, progress
 from pipeline.core.files import whole
-from pipeline.core.records import Document, Example
 from pipeline.core.sections import Finetune
 from pipeline.models import distributed
 from pipeline.models.checkpoints import Checkpoint
-from pipeline.models.finite import check_texts
-from pipeline.models.fused_lora import switched_off
 from pipeline.models.peft_import import PeftModel
 from pipeline.training.finetune_data import FinetuneData, step_records, step_texts
 from pipeline.training.losses import CONTRASTS
@@ -116,11 +113,7 @@ def check_frozen(
     adapter switched off: then no learning rate is to blame."""
     pairs, kept = step_records(data, params, seed, step)
     named = (data.examples[name] for pair in pairs for name in (pair.first, pair.second))
-    records: list[Example | Document] = [*named, *kept]
-    texts = objective.finetuned.encoder.texts([(r.prompt, r.response) for r in records])
-    by_name = {f"text {record.id}": own for record, own in zip(records, texts, strict=True)}
-    with switched_off(objective.adapted):
-        check_texts(objective.read_row, objective.adapted, by_name)
+    objective.check_frozen([*named, *kept])
 
 
 class FinetuneRun:

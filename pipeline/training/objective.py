@@ -12,8 +12,10 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
+from pipeline.core.records import Document, Example
 from pipeline.core.sections import Asking
 from pipeline.models.encoding import Encoded, Encoder
+from pipeline.models.finite import check_texts
 from pipeline.models.fused_lora import fuse, switched_off
 from pipeline.models.packing import PackedRow, pack
 from pipeline.models.peft_import import PeftModel
@@ -97,6 +99,13 @@ class Objective:
         """Drop parts of the adapter's inputs, or nothing; the model's own dropout stays off."""
         for name, module in self.adapted.named_modules():
             module.training = used and "lora_dropout" in name
+
+    def check_frozen(self, records: Sequence[Example | Document]) -> None:
+        """Raises InputError for the first text that the frozen model makes no finite numbers of."""
+        texts = self.finetuned.encoder.texts([(r.prompt, r.response) for r in records])
+        by_name = {f"text {record.id}": own for record, own in zip(records, texts, strict=True)}
+        with switched_off(self.adapted):
+            check_texts(self.read_row, self.adapted, by_name)
 
     def in_passes(self, texts: StepTexts, terms: Iterable[Term]) -> ViewsInPasses:
         """The views that terms need, read a few at a time, and again in the backward pass."""

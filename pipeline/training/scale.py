@@ -5,14 +5,12 @@ in every text. They decide each cosine then, and leave a contrast little to chan
 (arXiv 2109.04404, which standardises too).
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from pipeline.core.records import Example, evenly_spaced
-from pipeline.models.finite import check_texts
 from pipeline.models.fused_lora import switched_off
 from pipeline.training.finetune_data import FinetuneData
 from pipeline.training.objective import Objective
@@ -34,17 +32,15 @@ def standardise(objective: Objective, data: FinetuneData, at_once: int) -> None:
     with switched_off(objective.adapted):
         starts = range(0, len(texts), at_once)
         states = torch.cat([objective.targets_of(texts[i : i + at_once]) for i in starts])
-        if not torch.isfinite(states).all():
-            by_name = {f"text {e.id}": own for e, own in zip(chosen, texts, strict=True)}
-            check_texts(objective.read_row, objective.adapted, by_name)
+    if not torch.isfinite(states).all():
+        objective.check_frozen(chosen)
     objective.finetuned = replace(objective.finetuned, scale=scale_of(states))
 
 
 def texts_of_pairs(data: FinetuneData) -> list[Example]:
     """The texts that pairs were drawn from, in the corpus' order."""
     paired = {name for pair in data.pairs for name in (pair.first, pair.second)}
-    examples: Mapping[str, Example] = data.examples
-    return [example for name, example in examples.items() if name in paired]
+    return [example for name, example in data.examples.items() if name in paired]
 
 
 def scale_of(states: Tensor) -> Scale:
