@@ -1,9 +1,10 @@
 """Attacks on monitors of a pretrained model: real jailbreaks beside plain requests of the same
-goals, and suffixes behind held-out prompts.
+goals, suffixes behind held-out prompts, and a model that is trained to hide from its monitor.
 
 The pipeline runs in a clone of the last commit as benchmarks/monitors_real.py runs it, as far as
-the stage `robustness`; then monitors of the same texts are shown goals and what an attacker made of
-them. A stopped run goes on where it stood. The page is benchmarks/results/attacks_real.md.
+the stages `robustness` and `hiding`; then monitors of the same texts are shown goals and what an
+attacker made of them. A stopped run goes on where it stood. The page is
+benchmarks/results/attacks_real.md.
 
     .venv/bin/python -m benchmarks.attacks_real --data a/folder --work work/attacks
 """
@@ -25,6 +26,7 @@ from pipeline.core.paths import (
     ADAPTERS,
     BASE_MODEL,
     EXAMPLES,
+    HIDING,
     MANIFEST,
     SEED_VALUES,
     SUFFIX_ATTACKS,
@@ -38,10 +40,12 @@ from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_variant
 from pipeline.monitors.robustness import AttackedTexts, robustness
+from pipeline.reporting.hiding_tables import Hiding, hiding_rows, protection, read_hiding
 from pipeline.reporting.markdown import drawn, said
 
 LEARN = "refusal"
 JAILBREAK = "jailbreak"
+FURTHER_STEPS = 20
 SETTINGS = {
     "text": {"prompt_tokens": 192},  # jailbreaks are long, and only a prompt's end is read
     "attacks": {
@@ -51,8 +55,18 @@ SETTINGS = {
         "passes": 48,
         "swaps": 13,
     },
+    "further_training": {"steps": FURTHER_STEPS},
     "figures": {"compared": [BASE, TUNED]},
 }
+STAGES = ("robustness", "hiding")
+HIDDEN = (
+    "found, frozen",
+    "found, refitted",
+    "AUROC, frozen",
+    "AUROC, refitted",
+    "silhouette",
+    "KL of answers",
+)  # as hiding_rows has them
 PAGE = Path("benchmarks/results/attacks_real.md")
 Tree = Mapping[str, Any]
 
@@ -70,13 +84,14 @@ def main() -> None:
     options = monitors_real.parser_of(__doc__).parse_args()
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
     work = options.work / LEARN
-    monitors_real.score(options.data, LEARN, work, ("robustness",), SETTINGS)
+    monitors_real.score(options.data, LEARN, work, STAGES, SETTINGS)
     clone = (work / "run").resolve()
     data = options.data.resolve()
     with chdir(clone):
         real = jailbroken(data)
         suffixes = {name: read_json(SUFFIX_ATTACKS / f"{name}.json") for name in (BASE, TUNED)}
-    write_page(real, suffixes, commit_of(clone))
+        hiding = read_hiding(HIDING)
+    write_page(real, suffixes, hiding, commit_of(clone))
 
 
 def goals_of(data: Path, known: set[str], safe: str) -> Goals:
@@ -142,7 +157,9 @@ def scores_of_goals(
                 yield AttackScore(text, kind, attack, name, 0, logit)
 
 
-def write_page(real: Mapping[str, Tree], suffixes: Mapping[str, Tree], commit: str) -> None:
+def write_page(
+    real: Mapping[str, Tree], suffixes: Mapping[str, Tree], hiding: Hiding, commit: str
+) -> None:
     rate = next(n for n in real[BASE]["logistic"][UNATTACKED] if n.startswith("tpr_for_"))
     what = f"Found at a threshold for {spoken(rate.removeprefix('tpr_for_'))} false alarms"
     parts = [
@@ -155,6 +172,12 @@ def write_page(real: Mapping[str, Tree], suffixes: Mapping[str, Tree], commit: s
         table_of(real, (UNATTACKED, JAILBREAK), rate),
         "\n## Suffixes behind held-out harmful prompts\n",
         table_of(suffixes, (UNATTACKED, *ATTACKS), rate),
+        "\n## Trained to hide from the monitor\n",
+        f"{FURTHER_STEPS} steps each, against the logistic monitor that was "
+        "fitted before (frozen), while answers stay; beside them, one fitted anew (refitted).\n",
+        hiding_table(hiding, rate.removeprefix("tpr_for_")),
+        "",
+        *protection(hiding, rate.removeprefix("tpr_for_")),
     ]
     with whole(PAGE) as draft:
         draft.write_text("\n".join(parts) + "\n", encoding="utf-8")
@@ -176,6 +199,14 @@ def table_of(trees: Mapping[str, Tree], attacks: tuple[str, ...], rate: str) -> 
                 rows.append(row)
     columns = [f"{what}, {of}" for what in ("found", "AUROC") for of in (BASE, TUNED, "difference")]
     return drawn(["monitor", "attack", *columns], rows)
+
+
+def hiding_table(hiding: Hiding, rate: str) -> str:
+    rows = [
+        [row.variant, row.when, *(said(number or {}, band=False) for number in row.numbers)]
+        for row in hiding_rows(hiding, rate)
+    ]
+    return drawn(["variant", "model", *HIDDEN], rows)
 
 
 def _at(tree: Any, *path: str) -> Any:

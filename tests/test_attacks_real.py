@@ -38,8 +38,8 @@ def test_goals_are_those_that_have_a_jailbreak_and_that_nothing_was_learned_from
 
 
 def tree(found: float, attacks: tuple[str, ...]) -> dict[str, Any]:
-    marks = {"value": found, "low": found - 0.125, "high": found + 0.125}
-    return {"logistic": {a: {"tpr_for_1_percent": marks, "auroc": marks} for a in attacks}}
+    both_of = {"tpr_for_1_percent": marks(found), "auroc": marks(found)}
+    return {"logistic": dict.fromkeys(attacks, both_of)}
 
 
 def both(attacks: tuple[str, ...]) -> dict[str, Any]:
@@ -49,18 +49,41 @@ def both(attacks: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def marks(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.125, "high": value + 0.125}
+
+
+def hidden(saved: float, refitted: float) -> dict[str, Any]:
+    """Measures of one model after it was trained to hide."""
+    found = {"frozen": saved, "refitted": refitted}
+    return {name: {"test": {"tpr_for_1_percent": marks(found[name])}} for name in found}
+
+
+HIDDEN = {
+    "base": {"hiding": hidden(0.125, 0.75)},
+    "true_negatives": {
+        "hiding": hidden(0.25, 0.75),
+        "difference": {"hiding": hidden(0.125, 0.0)},
+    },
+}
+
+
 def test_the_page_has_every_attack_beside_none_and_each_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attacks_real, "PAGE", tmp_path / "page.md")
     real, suffixes = (both((UNATTACKED, *some)) for some in ((JAILBREAK,), ATTACKS))
-    write_page(real, suffixes, "abc")
+    write_page(real, suffixes, HIDDEN, "abc")
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     for attack in (JAILBREAK, *ATTACKS):
         (row,) = [line for line in page.splitlines() if f"| {attack.replace('_', ' ')} |" in line]
         assert row.count("+0.250") == 2
     assert page.count("| unattacked |") == 2
     assert "1 percent" in page
+    assert (
+        "| true_negatives | trained to hide | 0.250 [0.125, 0.375] | 0.750 [0.625, 0.875] |" in page
+    )
+    assert "finds 0.125 of harmful test texts in base and 0.250 in true_negatives" in page
 
 
 def test_what_a_monitor_was_not_shown_has_no_row() -> None:

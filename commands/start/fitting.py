@@ -22,7 +22,7 @@ SHARE = 0.8  # of the memory that a run may plan with
 PAIRS_PER_STEP, RETAIN_PER_STEP = 12, 2
 VARIANTS = ("base", "true_negatives", "shuffled")  # the loss, and its control
 SHORT_EDITS = ("supervised", "random_target")
-SMALL = 5e8  # weights
+SMALL, SMALL_RATE = 5e8, 1.0e-3  # weights; the learning rate of models that have fewer
 FEWEST_STEPS, MOST_STEPS = 20, 2000
 WEIGHTS = {"retain_weight": 1.0, "penalty_weight": 3.0}
 
@@ -82,16 +82,19 @@ def depths_of(blocks: int) -> dict[str, Any]:
 
 
 def rate_of(model: ModelSize) -> float:
-    """The learning rate: what small models were tuned to, and the paper's for others."""
-    return 2.0e-3 if model.weights < SMALL else 1.0e-4
+    """The learning rate: what a small model was tuned to (benchmarks/results/real_models.md), and
+    the paper's for others."""
+    return SMALL_RATE if model.weights < SMALL else 1.0e-4
 
 
-def short_run(blocks: int, steps: int, rate: float = 2.0e-3) -> dict[str, Any]:
-    """What makes a step of a few seconds and a run of an hour of a small pretrained model."""
+def short_run(blocks: int, steps: int, rate: float = SMALL_RATE) -> dict[str, Any]:
+    """What makes a step of a few seconds and a run of an hour of a small pretrained model. It is
+    finetuned where it cost that model least: at two depths and both positions."""
     return {
         "pairs": {"count": steps * PAIRS_PER_STEP},
         "finetune": {
-            "positions": ["mean"],
+            "target_layers": [blocks // 2, round(DEPTH * blocks)],
+            "positions": ["last", "mean"],
             "states": "standardised",
             "learning_rate": rate,
             "pairs_per_step": PAIRS_PER_STEP,
