@@ -65,9 +65,10 @@ def evaluate_monitors(data: VariantTexts) -> MonitorResults:
         _shift(data, found)
         _streaming(data, found)
         found.measures |= cascade_measures(data)
-    else:
+    if not found.saved:  # there is no harm to find, or it is read neither before nor along answers
+        question = data.questions[-1]
         for position in data.stored.positions:
-            fitted = fit_at(data, "concept", HEADLINE, new_logistic(), position)
+            fitted = fit_at(data, question, HEADLINE, new_logistic(), position)
             found.saved[position] = to_take_home(data, fitted)
     return found
 

@@ -224,6 +224,16 @@ def test_without_both_kinds_harm_is_not_asked(safe: tuple[str, ...]) -> None:
     assert found.saved["last"].threshold is None
 
 
+def test_a_monitor_of_harm_is_taken_home_from_whatever_position_is_stored() -> None:
+    whole = variant_texts()
+    stored = dataclasses.replace(whole.stored, values=whole.stored.values[:, 1:2],
+                                 positions=("last",))  # fmt: skip
+    found = evaluate_monitors(dataclasses.replace(whole, stored=stored))
+    (monitor,) = found.saved.values()
+    assert (monitor.position, monitor.harmless) == ("last", ("safe",))
+    assert monitor.threshold is not None
+
+
 def test_a_test_split_of_one_kind_leaves_ranking_out() -> None:
     whole = variant_texts()
     kept = without(
