@@ -34,8 +34,8 @@ REMEDIES = {
     "params.yaml, or name `corpora.csv.safe`",
     "SB": "Salad-Bench was not asked; lay the preset paper-salad over params.yaml, and name "
     "MD-Judge-v0.1 in `judging.models`",
-    "XST": "XSTest was not asked; it takes `corpora.source: hub` and `corpora.hub.requests: "
-    "[xstest]`, as the preset paper-safety has them",
+    "XST": "XSTest was not asked; name it in `corpora.hub.requests`, as the preset paper-safety "
+    "does, or without the Hub in `corpora.prompts.sets`",
     "cap": "no task was asked; name tasks of lm-eval in `capability.harness`",
     "binary": "this corpus has no harmful texts; lay the preset paper-binary over params.yaml",
     "multi-risk": "this corpus has no kinds of harm; lay the preset paper-safety over params.yaml",
