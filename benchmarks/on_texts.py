@@ -24,12 +24,14 @@ from pipeline.core.paths import REPORT, SEED_VALUES
 from pipeline.core.presets import laid_over, lay_over
 
 BLOCKS, LAYER = 30, 20  # of SmolLM2-135M: where its untouched states tell concepts apart best
-STEPS = 150
+STEPS = (
+    300  # with the rate and the position of short_run: chosen in benchmarks/results/real_models.md
+)
 # Over the model's own preset, and over what a short run of any model has.
 SETTINGS: dict[str, Any] = {
     "text": {"prompt_tokens": 64, "response_tokens": 64},
-    "finetune": {"target_layers": [15, 25]},  # chosen in benchmarks/results/real_models.md
-    "extraction": {"layers": [0, 15, LAYER, 25, 30]},
+    "finetune": {"target_layers": [LAYER]},
+    "extraction": {"layers": [0, 10, LAYER, 30]},
     "asking": {"layer": LAYER},
     "reading": {"layer": LAYER},
 }

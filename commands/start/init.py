@@ -102,9 +102,7 @@ def lay_out_run(
     fitting.keep_short(tree, plan.steps)
     return [
         f"model: {size.blocks} blocks, {size.weights / 1e6:.0f} million weights in "
-        f"{tree['model']['dtype']}; trained at layers "
-        f"{' and '.join(map(str, tree['finetune']['target_layers']))}, read at layer "
-        f"{tree['reading']['layer']}",
+        f"{tree['model']['dtype']}; trained and read at layer {tree['reading']['layer']}",
         *plan.lines(texts, machine),
     ]
 
