@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.effect_numbers import over_seeds
 from benchmarks.real_changes import (
     HARM,
+    Vector,
     able,
     accuracy,
     at,
@@ -39,6 +40,8 @@ PRIMARY = (("smollm2", "beavertails"), ("smollm2", "mmlu"), ("smollm2", "math"),
 THRESHOLDS = (("beavertails", "centroid", 0.2), ("beavertails", "silhouette", 0.15),
               ("beavertails", "cosine_gap", 0.15), ("math", "centroid", 0.15))  # fmt: skip
 MOST_PERPLEXITY, NEAR = 1.03, 0.03
+GEOMETRY = ("raw_cosine", "centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
+Folds = dict[int, dict[str, Any]]
 
 
 def main() -> None:
@@ -79,6 +82,7 @@ def page(done: dict[Unit, dict[str, Any]]) -> str:
         "changed since, and why. Differences are paired by text over the folds that both have, "
         "with 95 % intervals over folds and prompts (of what is one number a fold, over folds "
         "alone); an interval over one fold holds no noise of training.\n",
+        *_short(done),
         *_primary(done),
         *_thresholds(done),
         *_settings(done),
@@ -92,6 +96,36 @@ def page(done: dict[Unit, dict[str, Any]]) -> str:
     hours = sum(found["processor_seconds"] for found in done.values()) / 3600
     parts.append(f"Those that are done took {hours:.1f} processor hours.\n")
     return "\n".join(parts)
+
+
+def _short(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
+    """What a reader asks first: whether the finetune makes concepts readable, and its price."""
+    rows = []
+    for model, corpus in PRIMARY:
+        words, base, own, control = (
+            _folds(done, model, corpus, name) for name in ("words", "base", OURS, "shuffled")
+        )
+        pairs, controls = _paired(own, base), _paired(control, base)
+        if not (pairs and words and (places := _trained(done))):
+            continue
+        rows.append([
+            model, corpus, f"{len(pairs)}",
+            *(f"{mean(accuracy, _whole(folds)):.3f}" for folds in (words, base)),
+            *(str(change(accuracy, some)) if some else "" for some in (pairs, controls)),
+            str(change(at(places[0], "centroid"), pairs)),
+            f"{mean(number('kl_held_out'), _whole(own)):.3f}",
+        ])  # fmt: skip
+    if rows:
+        yield "## In short\n"
+        yield table(
+            ["model", "texts", "folds", "words alone", "`base`", f"`{OURS}` less `base`",
+             "`shuffled` less `base`", "nearest centroid, less `base`", "KL"], rows,
+        ) + "\n"  # fmt: skip
+
+
+def _whole(folds: Folds) -> list[tuple[dict[str, Any], Vector]]:
+    """Every text counts once."""
+    return [(found, np.ones(len(found["prompts"]))) for found in folds.values()]
 
 
 def _primary(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
@@ -115,12 +149,8 @@ def _primary(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
 
 def _thresholds(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     """The secondary thresholds, as far as there are units to hold them against."""
-    settings = _tried(done)
-    if len(settings) < len(CANDIDATES):
-        return
-    positions = CANDIDATES[best_of(settings)].positions
     rows = []
-    for (corpus, name, asked), position in product(THRESHOLDS, positions):
+    for (corpus, name, asked), position in product(THRESHOLDS, _trained(done)):
         own, base = (_folds(done, "smollm2", corpus, variant) for variant in (OURS, "base"))
         if pairs := _paired(own, base):
             found = change(at(position, name), pairs)
@@ -155,6 +185,12 @@ def _tried(done: dict[Unit, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
+def _trained(done: dict[Unit, dict[str, Any]]) -> tuple[str, ...]:
+    """The positions that the chosen setting trains; none before every candidate is done."""
+    settings = _tried(done)
+    return CANDIDATES[best_of(settings)].positions if len(settings) == len(CANDIDATES) else ()
+
+
 def _settings(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     rows = []
     for name, found in _tried(done).items():
@@ -185,7 +221,7 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
     probes, places, costs = [], [], []
     for variant in variants:
         own = _folds(done, model, corpus, variant)
-        every = [(found, np.ones(len(found["prompts"]))) for found in own.values()]
+        every = _whole(own)
         pairs = _paired(own, base) if variant != "base" else []
         row = [variant, f"{len(own)}", f"{mean(accuracy, every):.3f}"]
         row.append(str(change(accuracy, pairs)) if pairs else "")
@@ -266,10 +302,6 @@ def _selfie(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
         ]
         more = change(accuracy, [(pair[0], pair[1])])
         yield f"`base` on tuned states less `base` on its own: {more}; asked: at least +.05.\n"
-
-
-GEOMETRY = ("raw_cosine", "centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
-Folds = dict[int, dict[str, Any]]
 
 
 def _folds(done: dict[Unit, dict[str, Any]], model: str, corpus: str, variant: str) -> Folds:

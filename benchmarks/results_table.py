@@ -14,8 +14,8 @@ is below .05 after Holm's correction for all changes of its table.
 Longer than other files, as every table stands here.
 
 NAME is a key of TABLES, or `effect HEADING, N`: the Nth table under that heading of
-benchmarks/results/effect.md, and alike `rivals HEADING, N`. tests/test_docs.py holds every page to
-its tables.
+benchmarks/results/effect.md, and alike of others of PAGES_OF_RESULTS. tests/test_docs.py holds
+every page to its tables.
 """
 
 import re
@@ -61,7 +61,12 @@ from pipeline.reporting.short_headline import MEANT, OF_RECALL
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
-PAGES_OF_RESULTS = ("effect", "rivals")  # whose tables are shown by their heading
+PAGES_OF_RESULTS = (
+    "effect",
+    "rivals",
+    "real_models",
+    "monitors_real",
+)  # whose tables are shown by their heading
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FEW = {
     "monitor_auroc": "how well a probe ranks harmful texts above safe ones; chance: 0.5",

@@ -158,9 +158,17 @@ def test_every_threshold_is_held_against_what_was_found() -> None:
                 "kl_other": 0.0, "perplexity_other": 1.0,
             }  # fmt: skip
             done[unit]["probe"] |= {"best_validation": 0.5}
+    page = real_models_page.page(done)
+    assert "## In short" not in page, "words alone are not done"
+    (words,) = (u for u in real_models.units() if u.name == "smollm2-beavertails-words-0")
+    short = real_models_page.page(done | {words: unit_of(fold, 36, 0.0)}).split("## ")[1]
+    (row,) = (line for line in short.splitlines() if line.startswith("| smollm2"))
+    assert row.startswith("| smollm2 | beavertails | 1 | 0.600 | 0.500 | +0.300 [")
+    assert " | +0.050 [" in row
+    assert row.endswith(" | 0.040 |")
     rows = [
         line.split(" | ")[2:]
-        for line in real_models_page.page(done).split("## Other thresholds")[1].splitlines()
+        for line in page.split("## Other thresholds")[1].splitlines()
         if line.startswith("| beavertails") and line.endswith(("| yes |", "| no |"))
     ]
     answers = {row[0].split(",")[0]: row[-1].strip(" |") for row in rows[:6]}
