@@ -11,7 +11,7 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pipeline.core.presets import lay_over
 from pipeline.core.records import HEADLINE
 from pipeline.reporting.comparison import Marks
 from pipeline.reporting.markdown import drawn, said
+from pipeline.reporting.monitor_figures import of_matrix
 from pipeline.reporting.monitor_matrix import (
     AUROC,
     WORDS,
@@ -35,23 +36,27 @@ from pipeline.reporting.monitor_matrix import (
     measures_of,
     rows_by_set,
 )
+from pipeline.reporting.picture_files import write_figures
+from pipeline.reporting.style import style
 
 LEARNED = ("beavertails", "refusal")
 PRESET = "smollm2-135m-package"
 STAGES = ("monitors", "separation")  # which of the pipeline's results are read
 BASE, TUNED, CONTROL = VARIANTS = ("base", "true_negatives", "shuffled")
 PAGE = Path("benchmarks/results/monitors_real.md")
+PICTURES = PAGE.parent / "pictures"
 POSITIONS = ["prompt_end", "last", "mean"]  # prompts without answers are read at their end
 
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--learn", nargs="*", choices=LEARNED, default=LEARNED)
+    parser.add_argument("--learn", nargs="*", choices=LEARNED, default=LEARNED, help="sets to "
+                        "learn from; none: the page alone, of what is done")  # fmt: skip
     options = parser.parse_args()
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
     for learn in options.learn:
         score(options.data, learn, options.work / learn)
-        write_page(options.work)
+    write_page(options.work)
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
@@ -101,17 +106,34 @@ def write_page(work: Path) -> None:
     for learn, folder in done.items():
         cells = read_cells(folder)
         parts += [f"## Learned from {learn}\n", f"At commit {commit_of(folder)}.\n"]
+        parts += draw(folder, learn)
         parts += tables(cells)
     with whole(PAGE) as draft:
         draft.write_text("\n".join(parts), encoding="utf-8")
 
 
-def read_cells(folder: Path) -> list[Cell]:
-    """The matrix of a run."""
+def draw(folder: Path, learn: str) -> list[str]:
+    """The matrix of a run as a picture; the page's lines that show it."""
+    monitors, words = metrics_of(folder)
+    with style():
+        drawn_of = of_matrix(monitors, words, (BASE, TUNED), monitors[BASE]["position"])
+        pictures = {f"monitors_{learn}_{name}": picture for name, picture in drawn_of.items()}
+        write_figures(PICTURES, pictures)
+    where = PICTURES.relative_to(PAGE.parent)
+    return [f"![{picture.alt}]({where}/light/{name}.svg)\n" for name, picture in pictures.items()]
+
+
+def metrics_of(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a run's monitors of every variant measured, and what words alone did."""
     monitors = {
         name: read_json(folder / METRICS / "monitors" / f"{name}.json") for name in VARIANTS
     }
-    words: Mapping[str, Any] = read_json(folder / METRICS / "text_only.json")
+    return monitors, read_json(folder / METRICS / "text_only.json")
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """The matrix of a run."""
+    monitors, words = metrics_of(folder)
     return list(matrix_cells(monitors, words, monitors[BASE]["position"]))
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pipeline.core.scored_sets import prompts_alone, sets_among
 from pipeline.corpora.corpus import check_corpus
 from pipeline.corpora.folder_corpus import read_tables
 from pipeline.reporting.monitor_matrix import matrix_cells
+from pipeline.reporting.svg import alt_of
 from tests.support import matrix
 from tests.support.dag import ROOT
 from tests.support.own_texts import csv_corpora
@@ -106,6 +108,7 @@ def test_the_page_tells_every_set_before_and_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitors_real, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(monitors_real, "PICTURES", tmp_path / "pictures")
     monkeypatch.setattr(monitors_real, "commit_of", lambda folder: "abc")
     metrics = tmp_path / "work/refusal/run/metrics"
     for name, value, base in (
@@ -122,4 +125,6 @@ def test_the_page_tells_every_set_before_and_after(
     assert "0.500 [0.375, 0.625] | 0.875 [0.750, 1.000] | +0.375 [+0.250, +0.500]" in row
     assert "| shifted/prompts | prompt_end |" in page
     assert "0.500 → 0.875" in page
+    (shown,) = re.findall(r"!\[.*\]\((pictures/light/.*\.svg)\)", page)
+    assert "AUROC" in alt_of(tmp_path / shown)
     assert len(list(matrix_cells({"base": matrix.monitors(0.5)}, matrix.words(), "last"))) > 20
