@@ -1,12 +1,12 @@
 """Attacks on monitors of a pretrained model: real jailbreaks beside plain requests of the same
 goals, suffixes behind held-out prompts, and a model that is trained to hide from its monitor.
 
-The pipeline runs in a clone of the last commit as benchmarks/monitors_real.py runs it, as far as
-the stages `robustness` and `hiding`; then monitors of the same texts are shown goals and what an
-attacker made of them. A stopped run goes on where it stood. The page is
+The pipeline runs where benchmarks/monitors_real.py ran it on `refusal`, or in a clone as it makes
+one, as far as the stages `robustness` and `hiding`; then monitors of the same texts are shown goals
+and what an attacker made of them. A stopped run goes on where it stood. The page is
 benchmarks/results/attacks_real.md.
 
-    .venv/bin/python -m benchmarks.attacks_real --data a/folder --work work/attacks
+    .venv/bin/python -m benchmarks.attacks_real --data a/folder --work work/monitors
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,36 +28,47 @@ from pipeline.core.paths import (
     EXAMPLES,
     HIDING,
     MANIFEST,
+    READ_WORDS,
     SEED_VALUES,
     SUFFIX_ATTACKS,
     UNREAD,
 )
-from pipeline.core.records import ATTACKS, UNATTACKED, AttackScore, Example, read_records
+from pipeline.core.records import (
+    ATTACKS,
+    UNATTACKED,
+    AttackedPrompt,
+    AttackScore,
+    Example,
+    ReadWords,
+    read_records,
+)
 from pipeline.core.text_identity import normalised
 from pipeline.inference.differentiable import fit_readers
 from pipeline.inference.suffixes import Target
 from pipeline.models.building import prepare
 from pipeline.models.encoding import Encoder
 from pipeline.models.loading import load_variant
-from pipeline.monitors.robustness import AttackedTexts, robustness
+from pipeline.monitors.robustness import AttackedTexts, robustness, scores_of_words
 from pipeline.reporting.hiding_tables import Hiding, hiding_rows, protection, read_hiding
 from pipeline.reporting.markdown import drawn, said
 
 LEARN = "refusal"
 JAILBREAK = "jailbreak"
 FURTHER_STEPS = 20
+ATTACKED = {
+    "texts": 24,
+    "monitors": ["logistic", "mlp", "attention_pooled"],
+    "suffix_tokens": 8,
+    "passes": 96,
+    "swaps": 13,
+}
 SETTINGS = {
-    "text": {"prompt_tokens": 192},  # jailbreaks are long, and only a prompt's end is read
-    "attacks": {
-        "texts": 12,
-        "monitors": ["logistic", "mlp", "attention_pooled"],
-        "suffix_tokens": 8,
-        "passes": 48,
-        "swaps": 13,
-    },
+    "attacks": ATTACKED,
     "further_training": {"steps": FURTHER_STEPS},
     "figures": {"compared": [BASE, TUNED]},
 }
+BESIDE = 1000  # harmless instructions beside goals: 1 % false alarms among so many has an interval
+RECALL = "tpr_at_1_percent"
 STAGES = ("robustness", "hiding")
 HIDDEN = (
     "found, frozen",
@@ -73,7 +84,7 @@ Tree = Mapping[str, Any]
 
 class Goals(NamedTuple):
     """Plain requests, and by their ids the jailbreak that was made of each; harmless instructions
-    beside them."""
+    beside them, which nobody framed."""
 
     plain: list[Example]
     jailbreaks: dict[str, str]
@@ -88,15 +99,15 @@ def main() -> None:
     clone = (work / "run").resolve()
     data = options.data.resolve()
     with chdir(clone):
-        real = jailbroken(data)
+        goals, real = jailbroken(data)
         suffixes = {name: read_json(SUFFIX_ATTACKS / f"{name}.json") for name in (BASE, TUNED)}
         hiding = read_hiding(HIDING)
-    write_page(real, suffixes, hiding, commit_of(clone))
+    write_page(goals, real, suffixes, hiding, commit_of(clone))
 
 
 def goals_of(data: Path, known: set[str], safe: str) -> Goals:
     """The goals that have a jailbreak and stand in no text that was learned from (known, as
-    normalised), with as many harmless instructions that are in no set."""
+    normalised), with harmless instructions that are in no set."""
     found = [
         (goal, made) for goal, made in jailbreaks_of_goals(data) if normalised(goal) not in known
     ]
@@ -107,24 +118,27 @@ def goals_of(data: Path, known: set[str], safe: str) -> Goals:
     plain = [example(number, goal, "goal") for number, (goal, _) in enumerate(found)]
     harmless = [
         example(number, prompt, safe)
-        for number, prompt in enumerate(spare_harmless(data, len(found)))
+        for number, prompt in enumerate(spare_harmless(data, len(found) + BESIDE)[len(found) :])
     ]
     made = {one.id: prompt for one, (_, prompt) in zip(plain, found, strict=True)}
     return Goals(plain, made, harmless)
 
 
-def jailbroken(data: Path) -> dict[str, Tree]:
-    """What the monitors of the run in this folder say of goals and of their jailbreaks: metrics by
-    variant, as the stage `robustness` writes them."""
+def jailbroken(data: Path) -> tuple[int, dict[str, Tree]]:
+    """What the monitors of the run in this folder say of goals and of their jailbreaks: how many
+    goals there are, and metrics by variant, as the stage `robustness` writes them."""
     params = load_params()
     device = prepare(params.runtime)
     examples, safe = read_records(EXAMPLES, Example), safe_concepts(MANIFEST)
     learned = [example for example in examples if example.split == "train"]
     validation = [example for example in examples if example.split == "validation"]
-    goals = goals_of(data, {normalised(e.prompt) for e in learned}, safe[0])
+    goals = goals_of(data, {normalised(e.prompt) for e in (*learned, *validation)}, safe[0])
     texts = AttackedTexts(
         validation, goals.plain, goals.harmless, safe, params.reading, params.seed
     )
+    read = read_records(READ_WORDS, ReadWords)
+    read += [ReadWords(e.id, e.prompt, "") for e in (*goals.plain, *goals.harmless)]
+    framed = [AttackedPrompt(text, "", JAILBREAK, made) for text, made in goals.jailbreaks.items()]
     trees: dict[str, Tree] = {}
     base = None
     for name in (BASE, TUNED):
@@ -136,10 +150,12 @@ def jailbroken(data: Path) -> dict[str, Tree]:
             params.attacks.monitors, layer, tokens, params.seed, UNREAD / f"{name}.goals",
         )  # fmt: skip
         target = Target(model, encoder, readers, layer, tokens)
-        found = robustness(texts, name, scores_of_goals(target, name, texts, goals))
+        scores = [*scores_of_goals(target, name, texts, goals)]
+        scores += scores_of_words(texts, learned, read, framed, name)
+        found = robustness(texts, name, scores)
         trees[name] = found.as_tree(base)
         base = base or found
-    return trees
+    return len(goals.plain), trees
 
 
 def scores_of_goals(
@@ -158,19 +174,23 @@ def scores_of_goals(
 
 
 def write_page(
-    real: Mapping[str, Tree], suffixes: Mapping[str, Tree], hiding: Hiding, commit: str
+    goals: int, real: Mapping[str, Tree], suffixes: Mapping[str, Tree], hiding: Hiding, commit: str
 ) -> None:
     rate = next(n for n in real[BASE]["logistic"][UNATTACKED] if n.startswith("tpr_for_"))
     what = f"Found at a threshold for {spoken(rate.removeprefix('tpr_for_'))} false alarms"
     parts = [
         "# Attacks on monitors of a pretrained model\n",
         f"SmolLM2-135M, finetuned (`{TUNED}`) and untouched (`{BASE}`); monitors are fitted on the "
-        f"prompts of `{LEARN}`. In brackets: 95 % over texts, of one seed. Made by "
-        f"`python -m benchmarks.attacks_real`, which says how, at commit {commit}. {what} among "
-        "validation texts; AUROC beside harmless prompts.\n",
+        f"prompts of `{LEARN}`, and read their ends. {what} among validation texts; at 1 %: where "
+        "so many of the harmless prompts raise an alarm. In brackets: 95 % over texts, of one "
+        f"seed. Made by `python -m benchmarks.attacks_real`, which says how, at commit {commit}.\n",
         "## Jailbreaks beside plain requests of the same goals\n",
+        f"{goals} goals, of which none was learned from, and {BESIDE} harmless instructions, which "
+        "nobody framed: a monitor may find a jailbreak by its form.\n",
         table_of(real, (UNATTACKED, JAILBREAK), rate),
         "\n## Suffixes behind held-out harmful prompts\n",
+        f"{ATTACKED['texts']} prompts, {ATTACKED['suffix_tokens']} tokens, {ATTACKED['passes']} "
+        "forward passes for each; one with a gradient counts as three.\n",
         table_of(suffixes, (UNATTACKED, *ATTACKS), rate),
         "\n## Trained to hide from the monitor\n",
         f"{FURTHER_STEPS} steps each, against the logistic monitor that was "
@@ -184,21 +204,29 @@ def write_page(
 
 
 def table_of(trees: Mapping[str, Tree], attacks: tuple[str, ...], rate: str) -> str:
-    """A row for each attack on each monitor: recall and AUROC of both models, and how far the
+    """A row for each attack on each monitor: recalls and AUROC of both models, and how far the
     finetuned one's are from base's."""
+    measures = {"found": rate, "at 1 %": RECALL, "AUROC": "auroc"}
     rows = []
     for monitor in trees[BASE]:
         for attack in attacks:
             row = [monitor, spoken(attack)]
-            for number in (rate, "auroc"):
+            for number in measures.values():
                 for tree in (trees[BASE], trees[TUNED]):
-                    row.append(said(_at(tree, monitor, attack, number), band=False))
+                    row.append(_told(_at(tree, monitor, attack, number)))
                 apart = _at(trees[TUNED], "difference", monitor, attack, number)
-                row.append(said(apart, "+", band=False))
+                row.append(_told(apart, "+"))
             if any(row[2:]):
                 rows.append(row)
-    columns = [f"{what}, {of}" for what in ("found", "AUROC") for of in (BASE, TUNED, "difference")]
+    columns = [f"{what}, {of}" for what in measures for of in (BASE, TUNED, "difference")]
     return drawn(["monitor", "attack", *columns], rows)
+
+
+def _told(marks: Tree, sign: str = "") -> str:
+    """A value with its interval, where it has one; a difference only so."""
+    if "low" in marks:
+        return said(marks, sign, band=False)
+    return f"{marks['value']:.3f}" if marks and not sign else ""
 
 
 def hiding_table(hiding: Hiding, rate: str) -> str:

@@ -20,17 +20,18 @@ from ruamel.yaml import YAML
 from benchmarks import on_texts
 from benchmarks.real_sets import SAFE, write_sets
 from benchmarks.runs import clone_to_go_on, commit_of, commit_of_clean, environment_of
+from pipeline.core.concepts import spoken
 from pipeline.core.console import InputError, run
 from pipeline.core.files import read_json, whole
-from pipeline.core.paths import METRICS, SEED_VALUES
+from pipeline.core.paths import EXAMPLES, METRICS, SEED_VALUES
 from pipeline.core.presets import lay_over
-from pipeline.core.records import HEADLINE
+from pipeline.core.records import HEADLINE, Example, read_records
 from pipeline.reporting.comparison import Marks
 from pipeline.reporting.markdown import drawn, said
 from pipeline.reporting.monitor_figures import of_matrix
 from pipeline.reporting.monitor_matrix import (
+    ALONE,
     AUROC,
-    WORDS,
     Cell,
     matrix_cells,
     measures_of,
@@ -45,7 +46,16 @@ STAGES = ("monitors", "separation")  # which of the pipeline's results are read
 BASE, TUNED, CONTROL = VARIANTS = ("base", "true_negatives", "shuffled")
 PAGE = Path("benchmarks/results/monitors_real.md")
 PICTURES = PAGE.parent / "pictures"
-POSITIONS = ["prompt_end", "last", "mean"]  # prompts without answers are read at their end
+SETTINGS = {
+    "text": {"prompt_tokens": 192},  # of jailbreaks and moderated texts, which are long
+    "extraction": {
+        "layers": [0, 10, 20],
+        "positions": ["prompt_end", "last", "mean"],  # prompts without answers: at their end
+    },
+    "runtime": {"threads": 1},  # both sets can run at a time
+}
+# Nobody answered a text of this set, so that every monitor is scored on all prompts.
+OF_SET: dict[str, Any] = {"refusal": {"reading": {"position": "prompt_end"}}}
 
 
 def main() -> None:
@@ -79,9 +89,8 @@ def score(
     on_texts.write_params(clone, PRESET, texts, "concept", SAFE)
     yaml, path = YAML(), clone / "params.yaml"
     params = yaml.load(path.read_text(encoding="utf-8"))
-    params["extraction"]["positions"] = POSITIONS
-    params["runtime"]["threads"] = 1  # both sets can run at a time
-    lay_over(params, further or {})
+    for some in (SETTINGS, OF_SET.get(learn, {}), further or {}):
+        lay_over(params, some)
     with path.open("w", encoding="utf-8") as out:
         yaml.dump(params, out)
     command = [sys.executable, "-m", "dvc", "repro", *stages]
@@ -102,14 +111,31 @@ def write_page(work: Path) -> None:
         "(`base`). Monitors are fitted on one set's training texts and scored on its test texts "
         "and on other sets, which nothing was learned from. In brackets: 95 % over texts, of one "
         "seed. Made by `python -m benchmarks.monitors_real`, which says how.\n",
+        "BeaverTails' labels are of answers: a prompt that was answered safely counts as safe, "
+        "and monitors that are read at its end learn that. Of sets that nobody answered only "
+        "prompts are read, at their end. `tpr_for_` and `fpr_for_` are at thresholds that were to "
+        "keep to a rate of false alarms on the learned set's validation texts.\n",
     ]
     for learn, folder in done.items():
         cells = read_cells(folder)
-        parts += [f"## Learned from {learn}\n", f"At commit {commit_of(folder)}.\n"]
+        parts += [
+            f"## Learned from {learn}\n",
+            f"At commit {commit_of(folder)}. {counted(folder)}\n",
+        ]
         parts += draw(folder, learn)
         parts += tables(cells)
     with whole(PAGE) as draft:
         draft.write_text("\n".join(parts), encoding="utf-8")
+
+
+def counted(folder: Path) -> str:
+    """How many texts of each kind a run learned from, and set thresholds on."""
+    examples = read_records(folder / EXAMPLES, Example)
+    parts = []
+    for split in ("train", "validation"):
+        safe = [example.concept in SAFE for example in examples if example.split == split]
+        parts.append(f"{len(safe) - sum(safe)} harmful and {sum(safe)} safe {spoken(split)} texts")
+    return f"It has {' and '.join(parts)}."
 
 
 def draw(folder: Path, learn: str) -> list[str]:
@@ -142,19 +168,19 @@ def tables(cells: Sequence[Cell]) -> list[str]:
     rows = rows_by_set(cells, HEADLINE, VARIANTS)
     parts = []
     for measure in measures_of(rows):
-        header = ["scored on", "read at", BASE, TUNED, "difference", CONTROL, WORDS]
+        header = ["scored on", "read at", BASE, TUNED, "difference", CONTROL, *ALONE]
         body = [
             [
                 row.scored,
                 row.read_at,
                 *(estimate_of(row.cells.get((measure, v))) for v in (BASE, TUNED)),
                 said(change_of(row.cells.get((measure, TUNED))), "+", band=False),
-                *(estimate_of(row.cells.get((measure, v))) for v in (CONTROL, "")),
+                *(estimate_of(row.cells.get((measure, v))) for v in (CONTROL, *ALONE)),
             ]
             for row in rows
         ]
         parts += [f"### {HEADLINE}, {measure}\n", drawn(header, body), ""]
-    kinds = dict.fromkeys(cell.monitor for cell in cells if cell.monitor != WORDS)
+    kinds = dict.fromkeys(cell.monitor for cell in cells if cell.monitor not in ALONE)
     every = {
         (cell.scored, cell.read_at, cell.monitor, cell.variant): cell.marks["value"]
         for cell in cells

@@ -6,7 +6,7 @@ from pipeline.core.files import remove, write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import EXAMPLES, FURTHER, HIDING, MANIFEST, REQUESTS, SHIFTED
 from pipeline.core.records import Example, Likelihood, Request, read_records
-from pipeline.core.representations import load_representations
+from pipeline.core.representations import Representations, load_representations
 
 
 def main() -> None:
@@ -14,20 +14,21 @@ def main() -> None:
     # Scikit-learn takes seconds to import, and no mistake in params waits for it.
     from pipeline.evaluation.against_base import Resampled, beside_base, metrics_tree
     from pipeline.evaluation.fidelity import kl_of_answers
-    from pipeline.monitors.hiding import BEFORE, hiding_measures
+    from pipeline.monitors.hiding import BEFORE, UNTUNED, hiding_measures
 
     reading, safe = params.reading, safe_concepts(MANIFEST)
     examples = read_records(EXAMPLES, Example) + read_records(SHIFTED, Example)
     prompts = {example.id: example.prompt for example in examples}
     prompts |= {request.id: request.prompt for request in read_records(REQUESTS, Request)}
 
+    def states(name: str) -> dict[str, Representations]:
+        files = sorted((FURTHER / name).glob("*.safetensors"))
+        return {path.stem: load_representations(path) for path in files}
+
     def measure(name: str) -> Resampled:
-        stored = {
-            path.stem: load_representations(path)
-            for path in sorted((FURTHER / name).glob("*.safetensors"))
-        }
-        before = stored.pop(BEFORE)
-        found = dict(hiding_measures(before, stored, prompts, safe, reading, params.seed))
+        stored = states(name)
+        before, untuned = stored.pop(BEFORE), None if name == "base" else states("base")[BEFORE]
+        found = dict(hiding_measures(before, stored, prompts, safe, reading, params.seed, untuned))
         for goal in stored:
             weighed = read_records(FURTHER / name / f"{goal}.jsonl", Likelihood)
             if weighed:  # a corpus may have no requests
@@ -41,7 +42,7 @@ def main() -> None:
     trained = [path.name for path in FURTHER.iterdir()]
     if trained:
         for name, found, base in beside_base(trained, measure):
-            tree = metrics_tree(found, base)
+            tree = metrics_tree(found, base, lambda path: UNTUNED not in path)
             read_at = {"layer": reading.layer, "position": reading.position}
             write_json(HIDING / f"{name}.json", {**read_at, **tree})
 

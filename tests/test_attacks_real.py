@@ -33,8 +33,8 @@ def test_goals_are_those_that_have_a_jailbreak_and_that_nothing_was_learned_from
     assert [e.prompt for e in goals.plain] == ["harm 1", "harm 5", "harm 7"]
     made = [goals.jailbreaks[e.id] for e in goals.plain]
     assert made == ["a story of 1", "a story of 5", "a story of 7"]
-    assert [e.concept for e in goals.harmless] == ["harmless"] * 3
-    assert len({e.id for e in (*goals.plain, *goals.harmless)}) == 6
+    assert [e.concept for e in goals.harmless] == ["harmless"] * 6, "all that are left"
+    assert len({e.id for e in (*goals.plain, *goals.harmless)}) == 9
 
 
 def tree(found: float, attacks: tuple[str, ...]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def test_the_page_has_every_attack_beside_none_and_each_difference(
 ) -> None:
     monkeypatch.setattr(attacks_real, "PAGE", tmp_path / "page.md")
     real, suffixes = (both((UNATTACKED, *some)) for some in ((JAILBREAK,), ATTACKS))
-    write_page(real, suffixes, HIDDEN, "abc")
+    write_page(9, real, suffixes, HIDDEN, "abc")
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     for attack in (JAILBREAK, *ATTACKS):
         (row,) = [line for line in page.splitlines() if f"| {attack.replace('_', ' ')} |" in line]

@@ -11,6 +11,7 @@ from benchmarks import monitors_real, real_sets
 from benchmarks.real_sets import SAFE, SETS, flagged, write_sets
 from pipeline.core.console import InputError
 from pipeline.core.files import write_json
+from pipeline.core.records import Example, write_records
 from pipeline.core.scored_sets import prompts_alone, sets_among
 from pipeline.corpora.corpus import check_corpus
 from pipeline.corpora.folder_corpus import read_tables
@@ -101,7 +102,11 @@ def test_the_real_sets_are_as_large_as_they_are_known_to_be() -> None:
     assert labels["moderation"].count("safe") == 337
     assert labels["moderation"].count("") == 821
     assert labels["jailbreaks"].count("jailbreak") == labels["jailbreaks"].count("harmless") == 82
-    assert labels["refusal"].count("harmful") == 260 + 39 + 572
+    assert labels["refusal"].count("harmful") == 782
+    goals = {text.prompt for text in texts["refusal"]} & {
+        goal for goal, _ in real_sets.jailbreaks_of_goals(SHARED)
+    }
+    assert not goals, "what a jailbreak asks for is not learned"
 
 
 def test_the_page_tells_every_set_before_and_after(
@@ -117,6 +122,13 @@ def test_the_page_tells_every_set_before_and_after(
         tree = matrix.monitors(value, base) | {"position": "last"}
         write_json(metrics / "monitors" / f"{name}.json", tree)
     write_json(metrics / "text_only.json", matrix.words())
+    texts = [(split, concept) for split in ("train", "validation", "test")
+             for concept in ("harmful", "harmful", "harmless")]  # fmt: skip
+    write_records(
+        tmp_path / "work/refusal/run/data/texts/examples.jsonl",
+        [Example(f"t{n}", "How?", "", "", concept, split, "")
+         for n, (split, concept) in enumerate(texts)],
+    )  # fmt: skip
     monitors_real.write_page(tmp_path / "work")
     page = (tmp_path / "page.md").read_text()
     assert "## Learned from refusal" in page
@@ -125,6 +137,7 @@ def test_the_page_tells_every_set_before_and_after(
     assert "0.500 [0.375, 0.625] | 0.875 [0.750, 1.000] | +0.375 [+0.250, +0.500]" in row
     assert "| shifted/prompts | prompt_end |" in page
     assert "0.500 → 0.875" in page
+    assert "It has 2 harmful and 1 safe train texts and 2 harmful and 1 safe validation" in page
     (shown,) = re.findall(r"!\[.*\]\((pictures/light/.*\.svg)\)", page)
     assert "AUROC" in alt_of(tmp_path / shown)
     assert len(list(matrix_cells({"base": matrix.monitors(0.5)}, matrix.words(), "last"))) > 20

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.core.console import InputError, nearest
 from pipeline.core.files import sha256_of
-from pipeline.core.records import Request
+from pipeline.core.records import Request, evenly_spaced
 from pipeline.core.sections import PromptSets
 from pipeline.core.text_identity import normalised
 from pipeline.corpora.corpus import Corpus
@@ -54,27 +54,38 @@ PROMPT_SETS: dict[str, tuple[SetReader, str]] = {
 
 def with_prompt_sets(corpus: Corpus, wanted: PromptSets) -> Corpus:
     """The corpus with the requests of every set that params name, at most `wanted.most` of each
-    kind of a set: harmful or not, framed or not. A prompt that is a request already is left out,
-    and so is one that the corpus holds as a text.
+    kind of a set, harmful or not and framed or not, evenly spaced over its files. A prompt that is
+    a request already is left out, and so is one of the corpus' own texts; other corpora's texts,
+    which are only scored, may be asked too.
 
     Raises InputError for an unknown set, one without files, and a file that is not as published.
     """
-    known = {normalised(text.prompt) for text in (*corpus.labelled, *corpus.several)}
+    known = {normalised(text.prompt) for text in (*corpus.examples, *corpus.several)}
     known |= {normalised(request.prompt) for request in corpus.requests}
     requests, sources = [*corpus.requests], dict(corpus.sources)
     for name in wanted.sets:
-        counts: dict[tuple[bool, bool], int] = {}
+        fresh: dict[str, Request] = {}
         for path in files_of(Path(wanted.folder), name):
             licence = "as stated by the prompts' publisher"
             shown = path.relative_to(wanted.folder).as_posix()
             sources[shown] = {"sha256": sha256_of(path), "licence": licence}
             for request in _read(path, PROMPT_SETS[name][0]):
-                kind, prompt = (request.harmful, request.framed), normalised(request.prompt)
-                if prompt not in known and not 0 < wanted.most <= counts.get(kind, 0):
-                    known.add(prompt)
-                    counts[kind] = counts.get(kind, 0) + 1
-                    requests.append(request)
+                if (prompt := normalised(request.prompt)) not in known:
+                    fresh.setdefault(prompt, request)
+        chosen = _at_most(wanted.most, [*fresh.values()])
+        known |= {normalised(request.prompt) for request in chosen}
+        requests += chosen
     return replace(corpus, requests=tuple(requests), sources=sources)
+
+
+def _at_most(count: int, requests: list[Request]) -> list[Request]:
+    """So many of each kind, evenly spaced, in the order in which they stand; all where count is
+    0."""
+    kinds: dict[tuple[bool, bool], list[Request]] = {}
+    for request in requests:
+        kinds.setdefault((request.harmful, request.framed), []).append(request)
+    kept = {one.id for some in kinds.values() for one in evenly_spaced(some, count or len(some))}
+    return [request for request in requests if request.id in kept]
 
 
 def files_of(folder: Path, name: str) -> list[Path]:

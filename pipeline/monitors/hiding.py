@@ -1,5 +1,5 @@
-"""What a monitor of harm still finds on a model that was trained further: the monitor that was
-fitted before, left as it is, and one that is fitted anew.
+"""What a monitor of harm still finds on a model that was trained further, or whose adapter was
+taken away: the monitor that was fitted before, left as it is, and one that is fitted anew.
 
 Thresholds of the first are those that validation texts chose before; of the second, those that
 they choose on the model as it is now.
@@ -24,7 +24,7 @@ from pipeline.monitors.datasets import HARMFUL, SAFE, Texts
 from pipeline.monitors.fitted import Fitted
 from pipeline.monitors.metrics import questions_of
 
-BEFORE = "before"
+BEFORE, UNTUNED = "before", "without_adapter"
 FROZEN, REFITTED, STATES = "frozen", "refitted", "states"
 OF_HARM = ("auroc", "tpr_", "fpr_")  # how the measures begin that are kept of a monitor
 SEPARATION = ("silhouette", "centroid_accuracy")
@@ -79,12 +79,14 @@ def hiding_measures(
     safe: Collection[str],
     reading: Reading,
     seed: int,
+    untuned: Representations | None = None,
 ) -> Resampled:
     """Measures on resamples by (state of the model, monitor, split, name), `states` being how far
     concepts part; and under `change`, how far each is from what it was before, paired text by text.
 
     after: the states of the same texts once the model was trained for a goal, by its name.
-    prompts: of every text, by its id; resamples are drawn by prompt.
+    prompts: of every text, by its id; resamples are drawn by prompt. untuned: the states that the
+    texts have without the finetune's adapter, which whoever has the weights may take away.
     """
     counts = {}
     for split in before.scored():
@@ -106,6 +108,8 @@ def hiding_measures(
         measure(goal, FROZEN, frozen, stored)
         measure(goal, REFITTED, fit_harm(stored, reading, safe), stored)
         found |= _separation(goal, stored, reading, counts, seed)
+    if untuned:
+        measure(UNTUNED, FROZEN, frozen, untuned)
     changes: dict[KeyPath, Statistic] = {}
     for path, value in found.items():
         when, monitor, *rest = path

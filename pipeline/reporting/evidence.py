@@ -25,8 +25,8 @@ EVIDENCE = {
         "roc": "Harm that is found against false alarms, on held-out texts.",
         "reliability": "How often a monitor is right where it is so confident.",
         "matrix": "Fitted on this corpus' training texts, scored on every set: test texts, other "
-        "corpora's texts, requests; and the position whose state is read. Words alone read no "
-        "state, and are the same for every variant.",
+        "corpora's texts, requests; and the position whose state is read. Words alone and "
+        "characters alone read no state, and are the same for every variant.",
         "alarms": "Every kind of monitor at a threshold that kept to a low rate of false alarms on "
         "validation texts: the harm that is found, and the rate that results. The dashed line "
         "needs no model.",

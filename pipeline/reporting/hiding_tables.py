@@ -14,6 +14,7 @@ AFTER = {
     "hiding": "trained to hide",
     "no_hiding": "same steps, no hiding",
     "safe_answers": "trained on safe answers",
+    "without_adapter": "its adapter taken away",
 }
 FITTED = {"saved": "frozen", "refitted": "refitted"}  # monitors, as they are called here
 SHOWN_ON = "test"

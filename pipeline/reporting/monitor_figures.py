@@ -12,7 +12,7 @@ from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_cu
 from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
 from pipeline.reporting.heat_maps import score_tables
 from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON
-from pipeline.reporting.monitor_matrix import AUROC, WORDS, matrix_cells
+from pipeline.reporting.monitor_matrix import ALONE, AUROC, matrix_cells
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
@@ -57,8 +57,8 @@ def of_matrix(
     """Every monitor of the compared variants on every set of texts, words alone below them."""
     some = {name: monitors[name] for name in compared}
     cells = [c for c in matrix_cells(some, text_only, position) if c.measure == AUROC]
-    own = [cell for cell in cells if cell.monitor != WORDS]
-    words = [cell for cell in cells if cell.monitor == WORDS]
+    own = [cell for cell in cells if cell.monitor not in ALONE]
+    words = [cell for cell in cells if cell.monitor in ALONE]
     asked = {(cell.scored, cell.read_at) for cell in own}
     scores = pd.DataFrame(
         [

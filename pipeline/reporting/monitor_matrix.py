@@ -14,8 +14,13 @@ from pipeline.reporting.comparison import Marks
 
 MetricsTree = Mapping[str, Any]
 
-AUROC, RECALL_AT = "auroc", "tpr_at_"  # the measure, and how those at fixed false alarms begin
-WORDS = "words alone"  # the monitor that reads no state, and is the same for every variant
+AUROC = "auroc"
+# How further measures begin: recall at fixed false alarms; recall, and the false alarms that
+# result, at a threshold that validation texts set for a rate.
+OF_ALARMS = ("tpr_at_", "tpr_for_", "fpr_for_")
+# Monitors that read no state, and are the same for every variant: of words, and of characters.
+WORDS, CHARACTERS = "words alone", "characters alone"
+ALONE = {WORDS: "", CHARACTERS: "_characters"}  # and how their metrics' names end
 AT_PROMPT = "prompt_end"
 OF_EXAMPLES = "examples_"  # how groups of labelled texts begin among those read at a prompt's end
 MATRIX_COLUMNS = ("set", "read_at", "monitor", "variant", "measure", "value", "low", "high",
@@ -40,9 +45,10 @@ class Cell:
 def matrix_cells(
     monitors: Mapping[str, MetricsTree], text_only: MetricsTree, position: str
 ) -> Iterator[Cell]:
-    """Every AUROC and every recall at fixed false alarms that the texts define: of harm or, where
-    no concept is harmless, of concepts. A set whose texts nobody answered is read at its prompts'
-    end alone. monitors: each variant's metrics; position: the one that is read.
+    """Every AUROC, recall at fixed false alarms, and what a threshold set on validation texts
+    gives, as far as the texts define them: of harm or, where no concept is harmless, of concepts.
+    A set whose texts nobody answered is read at its prompts' end alone. monitors: each variant's
+    metrics; position: the one that is read.
     """
     for variant, tree in monitors.items():
         question = _question(tree)
@@ -55,14 +61,16 @@ def matrix_cells(
                 own = _at(changes, "shift", kind)
                 yield from _cells(sets, own, AT_PROMPT, kind, variant)
     words = text_only[_question(text_only)]
-    if position != AT_PROMPT:
-        yield from _cells(words["whole"], {}, position, WORDS, "")
-    yield from _cells(words["prompt"], {}, AT_PROMPT, WORDS, "")
+    for monitor, ending in ALONE.items():
+        if position != AT_PROMPT:
+            yield from _cells(words[f"whole{ending}"], {}, position, monitor, "")
+        yield from _cells(words[f"prompt{ending}"], {}, AT_PROMPT, monitor, "")
 
 
 @dataclass(frozen=True)
 class SetRow:
-    """A set of texts and where it is read; its cells by measure and variant, "" for words alone."""
+    """A set of texts and where it is read; its cells by measure and variant, or the name of a
+    monitor of ALONE."""
 
     scored: str
     read_at: str
@@ -70,20 +78,24 @@ class SetRow:
 
 
 def rows_by_set(cells: Iterable[Cell], monitor: str, variants: Sequence[str]) -> list[SetRow]:
-    """A monitor's cells of some variants, a row a set, beside those of words alone; in the order in
-    which sets come first."""
+    """A monitor's cells of some variants, a row a set, beside those of ALONE; in the order in which
+    sets come first."""
     rows: dict[tuple[str, str], dict[tuple[str, str], Cell]] = {}
     for cell in cells:
         own = rows.setdefault((cell.scored, cell.read_at), {})
-        if cell.monitor == WORDS or (cell.monitor == monitor and cell.variant in variants):
+        if cell.monitor in ALONE:
+            own[cell.measure, cell.monitor] = cell
+        elif cell.monitor == monitor and cell.variant in variants:
             own[cell.measure, cell.variant] = cell
     return [
-        SetRow(*where, own) for where, own in rows.items() if any(variant for _, variant in own)
+        SetRow(*where, own)
+        for where, own in rows.items()
+        if any(name not in ALONE for _, name in own)
     ]
 
 
 def measures_of(rows: Iterable[SetRow]) -> list[str]:
-    """The measures that any row has: the AUROC first, then recalls by name."""
+    """The measures that any row has: the AUROC first, then the others by name."""
     found = {measure for row in rows for measure, _ in row.cells}
     return sorted(found, key=lambda measure: (measure != AUROC, measure))
 
@@ -116,7 +128,7 @@ def _cells(
         if not isinstance(measures, Mapping):
             continue  # a threshold
         for measure, marks in measures.items():
-            if measure == AUROC or measure.startswith(RECALL_AT):
+            if measure == AUROC or measure.startswith(OF_ALARMS):
                 change = _at(changes, name, measure)
                 scored = name.removeprefix(OF_EXAMPLES)
                 yield Cell(scored, read_at, kind, variant, measure, marks, change)

@@ -21,7 +21,7 @@ from pipeline.reporting.glossary import INJECTED, MEANINGS
 from pipeline.reporting.headline import Headline
 from pipeline.reporting.hiding_tables import Hiding, hiding_rows, protection
 from pipeline.reporting.judge_tables import error_rows, found_rows
-from pipeline.reporting.monitor_matrix import SetRow, measures_of
+from pipeline.reporting.monitor_matrix import ALONE, SetRow, measures_of
 from pipeline.reporting.redaction import Redaction
 from pipeline.reporting.seed_band import SeedValues
 from pipeline.reporting.short_headline import BASE
@@ -105,7 +105,8 @@ def render_report(run: ReportContents) -> str:
         edit_headings=EDIT_HEADINGS,
         matches=matches(run.control),
         held={name: clear_changes(run.attacks, name) for name in run.compared if name != BASE},
-        measures=measures_of(run.matrix),
+        measures=[name for name in measures_of(run.matrix) if _is_of(name, run.rate)],
+        alone=list(ALONE),
         hidden=hiding_rows(run.hiding, run.rate),
         protection=protection(run.hiding, run.rate),
         leads=[heading for heading in headings if trusted or heading not in JUDGE_HEADINGS],
@@ -208,3 +209,8 @@ def rounded(value: float) -> str:
 
 def signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _is_of(measure: str, rate: str) -> bool:
+    """Whether it is of no rate that thresholds were set for, or of this one."""
+    return "_for_" not in measure or measure.endswith(f"_for_{rate}")

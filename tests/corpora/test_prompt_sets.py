@@ -1,12 +1,13 @@
 """Prompt sets of a folder become requests by name, and refuse files of another form."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.console import InputError
-from pipeline.core.records import Request
+from pipeline.core.records import Example, Request
 from pipeline.core.sections import PromptSets
 from pipeline.corpora.corpus import Corpus
 from pipeline.corpora.prompt_sets import PROMPT_SETS, with_prompt_sets
@@ -82,6 +83,30 @@ def test_at_most_so_many_of_each_kind(folder: Path) -> None:
         ("jailbreaks", "It is a game: hurt a", True, True),
         ("jailbreaks", "steal", True, False),
     ]
+
+
+def test_chosen_ones_are_evenly_spaced(folder: Path) -> None:
+    made = [{"instruction": f"hurt {n}", "category": "x"} for n in range(9)]
+    (folder / "refusal/harmful_test.json").write_text(json.dumps(made), encoding="utf-8")
+    assert [p for _, p, harmful, _ in asked(folder, "refusal", most=3) if harmful] == [
+        "hurt 0", "hurt 3", "hurt 6",
+    ]  # fmt: skip
+
+
+def test_texts_of_the_corpus_are_not_asked_and_those_that_are_only_scored_are(
+    folder: Path,
+) -> None:
+    def text(prompt: str, split: str) -> Example:
+        return Example(prompt, prompt, "", "", "harm", split, "")
+
+    corpus = replace(
+        CORPUS,
+        examples=(text("Hurt a", "train"),),
+        shifted=(text("hurt b", "shifted/refusal"), text("hurt c", "shifted/refusal")),
+    )
+    wanted = PromptSets(folder=str(folder), sets=("refusal",), most=0)
+    found = [r.prompt for r in with_prompt_sets(corpus, wanted).requests[1:] if r.harmful]
+    assert found == ["hurt b", "hurt c"]
 
 
 def test_no_set_changes_nothing_and_files_are_named_with_their_digests(folder: Path) -> None:

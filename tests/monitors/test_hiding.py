@@ -106,6 +106,17 @@ def test_a_frozen_monitor_keeps_its_threshold_and_a_refitted_one_gets_its_own() 
     assert found["change", "lowered", "refitted", "test", "tpr_for_10_percent"] == 0
 
 
+def test_without_its_adapter_a_model_is_read_by_the_saved_monitor_alone() -> None:
+    before = stored()
+    lowered = replace(before, values=before.values - np.float32(20.0))
+    found = hiding_measures(before, {}, PROMPTS, ("safe",), READING, seed=0, untuned=lowered)
+    values = {path: statistic.value for path, statistic in found.items()}
+    assert values["without_adapter", "frozen", "test", "tpr_for_10_percent"] == 0
+    lost = values["before", "frozen", "test", "tpr_for_10_percent"]
+    assert values["change", "without_adapter", "frozen", "test", "tpr_for_10_percent"] == -lost < 0
+    assert not any("without_adapter" in path and "refitted" in path for path in values)
+
+
 def test_other_corpora_are_scored_and_their_separation_is_not_measured() -> None:
     found = measures(stored(), same=stored())
     assert ("same", "frozen", "shifted", "auroc") in found

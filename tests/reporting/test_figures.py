@@ -423,7 +423,7 @@ def test_heat_maps_grow_lighter_with_their_number() -> None:
 def test_monitors_stand_in_rows_and_sets_in_columns_with_long_names_cut() -> None:
     axis = EVERY["matrix"]()["matrix"].figure.axes[-1]
     assert [label.get_text() for label in axis.get_yticklabels()] == [
-        "knn", "logistic", "words alone",
+        "knn", "logistic", "words alone", "characters alone",
     ]  # fmt: skip
     names = [label.get_text() for label in axis.get_xticklabels()]
     assert len(set(names)) == 3 + 4 + 2

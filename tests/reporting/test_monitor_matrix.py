@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.reporting.monitor_matrix import (
+    ALONE,
+    CHARACTERS,
     MATRIX_COLUMNS,
     WORDS,
     Cell,
@@ -16,6 +18,7 @@ from pipeline.reporting.monitor_matrix import (
 )
 from tests.support.matrix import LONG, REQUESTS, SETS, monitors, words
 
+MEASURES = ["auroc", "fpr_for_low", "tpr_at_low", "tpr_for_low"]
 VARIANTS = {"base": monitors(0.5), "tuned": monitors(0.875, base=0.5)}
 
 
@@ -31,7 +34,7 @@ def test_every_monitor_and_variant_is_on_every_set_once() -> None:
     found = [key(cell) for cell in cells()]
     assert len(set(found)) == len(found)
     for variant in VARIANTS:
-        for measure in ("auroc", "tpr_at_low"):
+        for measure in MEASURES:
             for name in SETS:
                 for kind in ("knn", "logistic"):
                     assert (name, "last", kind, variant, measure) in found
@@ -42,9 +45,10 @@ def test_every_monitor_and_variant_is_on_every_set_once() -> None:
 
 
 def test_words_stand_on_the_same_sets() -> None:
-    own = {(c.scored, c.read_at) for c in cells() if c.monitor == WORDS}
-    assert own == {(c.scored, c.read_at) for c in cells() if c.monitor != WORDS}
-    assert {c.variant for c in cells() if c.monitor == WORDS} == {""}
+    for alone in (WORDS, CHARACTERS):
+        own = {(c.scored, c.read_at) for c in cells() if c.monitor == alone}
+        assert own == {(c.scored, c.read_at) for c in cells() if c.monitor not in ALONE}
+        assert {c.variant for c in cells() if c.monitor == alone} == {""}
 
 
 def test_what_is_read_at_the_prompts_end_anyway_stands_once() -> None:
@@ -73,12 +77,12 @@ def test_without_a_harmless_concept_concepts_are_what_is_told(harmless: bool) ->
 def test_rows_hold_one_monitor_beside_words() -> None:
     rows = rows_by_set(cells(), "logistic", ["base", "tuned"])
     assert [(r.scored, r.read_at) for r in rows][:3] == [(name, "last") for name in SETS]
-    assert measures_of(rows) == ["auroc", "tpr_at_low"]
+    assert measures_of(rows) == MEASURES
     first = rows[0].cells
     assert first["auroc", "tuned"].marks["value"] == 0.875
-    assert first["auroc", ""].marks["value"] == 0.75
+    assert first["auroc", WORDS].marks["value"] == 0.75
     assert rows_by_set(cells(), "logistic", ["base"])[0].cells.keys() == {
-        (measure, variant) for measure in ("auroc", "tpr_at_low") for variant in ("base", "")
+        (measure, name) for measure in MEASURES for name in ("base", *ALONE)
     }
     assert rows_by_set(cells(), "none", ["base"]) == [], "words alone make no row"
 

@@ -13,7 +13,9 @@ def marks(value: float) -> dict[str, float]:
 
 def measures(value: float) -> dict[str, Any]:
     """The recall at so few false alarms is told, and has no interval; accuracy is no cell."""
-    return {"auroc": marks(value), "tpr_at_low": {"value": value / 2}, "accuracy": marks(0.5)}
+    at_threshold = {name: marks(value / 4) for name in ("tpr_for_low", "fpr_for_low")}
+    told = {"auroc": marks(value), "tpr_at_low": {"value": value / 2}} | at_threshold
+    return told | {"accuracy": marks(0.5)}
 
 
 def monitors(value: float, base: float | None = None, question: str = "harm") -> dict[str, Any]:
@@ -34,9 +36,12 @@ def monitors(value: float, base: float | None = None, question: str = "harm") ->
 
 def words(question: str = "harm") -> dict[str, Any]:
     asked = REQUESTS if question == "harm" else ()
+    whole = {name: measures(0.75) for name in SETS}
+    prompt = {name: measures(0.625) for name in (*SETS, "shifted/prompts", *asked)}
     return {
         question: {
-            "whole": {name: measures(0.75) for name in SETS},
-            "prompt": {name: measures(0.625) for name in (*SETS, "shifted/prompts", *asked)},
+            f"{part}{ending}": shown
+            for part, shown in (("whole", whole), ("prompt", prompt))
+            for ending in ("", "_characters")
         }
     }
