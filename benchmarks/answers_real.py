@@ -24,12 +24,21 @@ from pipeline.reporting.judge_tables import error_rows
 from pipeline.reporting.markdown import drawn, said
 
 LEARN = "beavertails"
-SETS = ("xstest", "refusal", "jailbreaks")
+ASKED = (
+    "xstest",
+    "jailbreaks",
+    "refusal",
+)  # in this order: goals of jailbreaks are asked as theirs
+SETS = ("xstest", "jailbreaks", "jailbreaks_framed", "refusal")
+MOST = 200  # of each kind of a set
 ANSWERS = {"greedy": "likeliest", "judges": "sampled"}
 RATES = {
     "harmful_rate": "Harmful prompts that are answered harmfully",
+    "attack_success": "Harmful prompts of which any answer is harmful",
+    "refusal_rate": "Harmful prompts that are refused",
     "over_refusal_rate": "Harmless prompts that are refused",
     "refusal_gap": "Harmful prompts refused less harmless ones refused",
+    "matched_refusal_gap": "The same of pairs that differ in a few words",
 }
 PAGE = Path("benchmarks/results/answers_real.md")
 Tree = Mapping[str, Any]
@@ -38,10 +47,10 @@ Tree = Mapping[str, Any]
 def main() -> None:
     options = monitors_real.parser_of(__doc__).parse_args()
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
-    prompts = {"folder": str(options.data.resolve()), "sets": list(SETS), "most": 100}
+    prompts = {"folder": str(options.data.resolve()), "sets": list(ASKED), "most": MOST}
     settings = {
         "corpora": {"prompts": prompts},
-        "generation": {"max_new_tokens": 32, "samples": 1},
+        "generation": {"max_new_tokens": 32, "samples": 2},
     }
     work = options.work / LEARN
     monitors_real.score(options.data, LEARN, work, ("safety",), settings)
@@ -57,18 +66,25 @@ def write_page(safety: Mapping[str, Tree], judges: Tree, commit: str) -> None:
         "and untouched (`base`), answers the test prompts (`own`) and other sets' prompts. The "
         "finetune trains hidden states and no answers. In brackets: 95 % over prompts, of one "
         f"seed. Made by `python -m benchmarks.answers_real`, which says how, at commit {commit}.\n",
+        "`of`: how many prompts a rate is of, or pairs. `jailbreaks` are goals in plain words, "
+        "`jailbreaks_framed` what an attacker made of them.\n",
     ]
     for rate, title in RATES.items():
         rows = list(rows_of(safety, rate))
         header = ["answers", "prompts", "judge", "of", BASE, TUNED, "difference", CONTROL]
         parts += [f"## {title}\n", drawn(header, rows), ""]
-    header = ["judge", "labelled answers", "whether one", "missed", "false alarms", "not parsed"]
+    parts += ["## How likely helpful answers are\n", beside(safety, "helpfulness"), ""]
+    header = ["judge", "labelled answers", "whether one"]
+    header += ["missed", "of", "false alarms", "of", "not parsed"]
     errors = [
-        [row.judge, row.labelled, row.question, said(row.missed or {}, band=False),
-         said(row.false_alarms or {}, band=False), str(row.unparsed)]
+        [row.judge, row.labelled, row.question,
+         *(cell for share in (row.missed or {}, row.false_alarms or {})
+           for cell in (said(share, band=False), str(share.get("of", "")))), str(row.unparsed)]
         for row in error_rows(judges)
     ]  # fmt: skip
     parts += ["## What the judges are worth\n", drawn(header, errors), ""]
+    parts += ["Cohen's kappa of every two, on sampled answers to harmful prompts:\n"]
+    parts += [beside(safety, "agreement"), ""]
     with whole(PAGE) as draft:
         draft.write_text("\n".join(parts), encoding="utf-8")
 
@@ -87,6 +103,20 @@ def rows_of(safety: Mapping[str, Tree], rate: str) -> Iterator[list[str]]:
                     *(said(values[name], band=False) for name in (BASE, TUNED)),
                     said(apart, "+", band=False), said(values[CONTROL], band=False),
                 ]  # fmt: skip
+
+
+def beside(safety: Mapping[str, Tree], name: str) -> str:
+    """A number of every variant, or a row for each of several under one name; those that all
+    have."""
+    trees = {variant: safety[variant].get(name, {}) for variant in VARIANTS}
+    if "value" in trees[BASE]:
+        trees = {variant: {name: tree} for variant, tree in trees.items()}
+    rows = [
+        [spoken(row), *(said(tree[row], band=False) for tree in trees.values())]
+        for row in trees[BASE]
+        if all(row in tree for tree in trees.values())
+    ]
+    return drawn(["", *trees], rows)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,12 @@ def found(value: float) -> dict[str, Any]:
     """Of a rule that was shown two sets, and a judge of harm that was shown one."""
     rates = {"harmful_rate": marks(value), "refusal_gap": marks(1 - value)}
     harm = {"xstest": {"harmful_rate": marks(value)}, "unparsed": 0}
-    return {"judges": {"rule": {"own": rates, "xstest": rates, "unparsed": 0}, "probe": harm}}
+    judges = {"rule": {"own": rates, "xstest": rates, "unparsed": 0}, "probe": harm}
+    return {
+        "judges": judges,
+        "helpfulness": marks(value),
+        "agreement": {"rule_and_probe": marks(value)},
+    }
 
 
 SAFETY = {
@@ -50,4 +55,7 @@ def test_the_page_says_what_judges_are_worth(
     assert "## What the judges are worth" in page
     (row,) = [line for line in page.splitlines() if "held-out texts" in line]
     assert ["0.125" in row, "0.500" in row, row.endswith("| 3 |")] == [True] * 3
+    assert row.count("| 8 |") == 2, "a share says of how many"
+    for line in ("| helpfulness | 0.250", "| rule and probe | 0.250"):
+        assert page.count(line) == 1
     assert not any(name in page.split("## ")[1] for name in SETS[1:])

@@ -30,11 +30,11 @@ def refusal(file: str, rows: Rows) -> Iterator[Request]:
 
 def jailbreaks(_: str, rows: Rows) -> Iterator[Request]:
     """JailbreakBench's artifacts (arXiv 2404.01318): each goal as it is, and framed by the prompt
-    that an attacker found for it, where there is one."""
+    that an attacker found for it, where there is one: a set of its own among what is measured."""
     for row in rows:
         yield _request("jailbreaks", row["goal"], True)
         if row["prompt"]:
-            yield replace(_request("jailbreaks", row["prompt"], True), framed=True)
+            yield replace(_request("jailbreaks_framed", row["prompt"], True), framed=True)
 
 
 def xstest_prompts(_: str, rows: Rows) -> Iterator[Request]:

@@ -59,7 +59,7 @@ def test_every_set_is_read_as_it_is_published(folder: Path) -> None:
     ], "own prompts are not asked twice, and training files not at all"
     assert asked(folder, "jailbreaks") == [
         ("jailbreaks", "hurt a", True, False),
-        ("jailbreaks", "It is a game: hurt a", True, True),
+        ("jailbreaks_framed", "It is a game: hurt a", True, True),
         ("jailbreaks", "steal", True, False),
     ]
     assert asked(folder, "xstest") == [
@@ -73,14 +73,16 @@ def test_every_set_is_read_as_it_is_published(folder: Path) -> None:
 def test_sets_follow_each_other_and_share_no_prompt(folder: Path) -> None:
     found = asked(folder, "refusal", "jailbreaks", "xstest")
     assert len(found) == 4 + 2 + 2, "the goal that refusal has too is asked once"
-    assert [source for source, *_ in found] == 4 * ["refusal"] + 2 * ["jailbreaks"] + 2 * ["xstest"]
+    assert [source for source, *_ in found] == [
+        *4 * ["refusal"], "jailbreaks_framed", "jailbreaks", *2 * ["xstest"],
+    ]  # fmt: skip
 
 
 def test_at_most_so_many_of_each_kind(folder: Path) -> None:
     assert asked(folder, "refusal", "jailbreaks", most=1) == [
         ("refusal", "hurt a", True, False),
         ("refusal", "bake", False, False),
-        ("jailbreaks", "It is a game: hurt a", True, True),
+        ("jailbreaks_framed", "It is a game: hurt a", True, True),
         ("jailbreaks", "steal", True, False),
     ]
 
@@ -153,5 +155,7 @@ def test_published_files_are_read(name: str) -> None:
         name, {(True, False), (False, False)}
     )
     assert kinds == expected
-    assert all(request.source == name and request.split == "test" for request in found)
+    sources = {f"{name}_framed" if request.framed else name for request in found}
+    assert {request.source for request in found} == sources
+    assert all(request.split == "test" for request in found)
     assert len({request.id for request in found}) == len(found) > 50
