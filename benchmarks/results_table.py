@@ -68,13 +68,7 @@ PAGES_OF_RESULTS = (
     "monitors_real",
 )  # whose tables are shown by their heading
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-FEW = {
-    "monitor_auroc": "how well a probe ranks harmful texts above safe ones; chance: 0.5",
-    "selfie_accuracy": "share of hidden states whose concept the model names",
-    "harmful_rate": "share of harmful requests answered",
-    "refusal_gap": "share of harmful requests refused minus that of safe ones",
-}
-SHOWN = ("base", "true_negatives", "shuffled")
+SHOWN = ("base", "true_negatives")
 GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json
     "labelled, test": ("harm", "test", "whole"),
     "labelled, novel": ("harm", "novel", "whole"),
@@ -115,23 +109,6 @@ def _headline() -> str:
     lines = [[f"`{number}`", *(said(row.get(number, {}), joint="<br>") for row in rows.values())]
              for number in MEANINGS if any(number in row for row in rows.values())]  # fmt: skip
     return drawn(["number", *(f"`{name}`" for name in rows)], lines)
-
-
-def _few() -> str:
-    """A finetune beside the untouched model, their paired difference, and a control."""
-    base, tuned, control = SHOWN
-    rows, changes = _rows(), corrected(_changes(tuned))
-    lines = []
-    for number, says in FEW.items():
-        if number in rows[tuned]:
-            before, after, beside = (
-                said(rows[name][number], short=True, band=False) for name in (base, tuned, control)
-            )
-            change = {} if MEANINGS[number].divergence else changes.get(number, {})
-            lines.append([f"`{number}`", says, before, after, said(change, "+", short=True),
-                          beside])  # fmt: skip
-    return drawn(["number", "what it says", f"`{base}`", f"`{tuned}`", "difference",
-                  f"`{control}`"], lines)  # fmt: skip
 
 
 def _rows() -> dict[str, Headline]:
@@ -205,7 +182,7 @@ def _interpretations() -> str:
 
 
 def _monitors() -> str:
-    trees = {name: metrics_of(f"monitors/{name}.json") for name in SHOWN[:2]}
+    trees = {name: metrics_of(f"monitors/{name}.json") for name in SHOWN}
     words = metrics_of("text_only.json")
     asked = {  # where each row stands in the monitors' metrics, and in those of words alone
         f"harm, AUROC: {label}": (
@@ -279,7 +256,6 @@ def _others() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "headline": _headline,
-    "few": _few,
     "refusals": _refusals,
     "meanings": _meanings,
     "short": _short,
