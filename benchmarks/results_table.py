@@ -55,7 +55,7 @@ from pipeline.core.scored_sets import EVERYDAY
 from pipeline.corpora.grammar import REFUSED
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.glossary import MEANINGS
-from pipeline.reporting.headline import Headline, differences, headline, read_metrics
+from pipeline.reporting.headline import Headline, headline, read_metrics
 from pipeline.reporting.markdown import drawn, markdown_tables, said
 from pipeline.reporting.short_headline import MEANT, OF_RECALL
 
@@ -115,11 +115,6 @@ def _rows() -> dict[str, Headline]:
     """The headline of every variant, with intervals and bands."""
     params = load_params()
     return {name: headline(_tree(name), params.reading, params.asking) for name in params.variants}
-
-
-def _changes(variant: str) -> Headline:
-    params = load_params()
-    return differences(_tree(variant), params.reading, params.asking)
 
 
 def _tree(variant: str) -> dict[str, Any]:
