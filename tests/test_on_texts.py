@@ -34,7 +34,7 @@ def test_its_params_can_run(tmp_path: Path, preset: str, safe: list[str]) -> Non
     assert params.variants["shuffled"].labels == "shuffled"
     assert (params.model.source, params.finetune.positions) == (
         "package" if preset.endswith("package") else "hub",
-        ("mean",),
+        ("last",),
     )
 
 
