@@ -24,11 +24,7 @@ from pipeline.reporting.judge_tables import error_rows
 from pipeline.reporting.markdown import drawn, said
 
 LEARN = "beavertails"
-ASKED = (
-    "xstest",
-    "jailbreaks",
-    "refusal",
-)  # in this order: goals of jailbreaks are asked as theirs
+ASKED = ("xstest", "jailbreaks", "refusal")  # a prompt of several sets is asked as the first one's
 SETS = ("xstest", "jailbreaks", "jailbreaks_framed", "refusal")
 MOST = 200  # of each kind of a set
 ANSWERS = {"greedy": "likeliest", "judges": "sampled"}

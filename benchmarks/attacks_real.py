@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import monitors_real
-from benchmarks.monitors_real import BASE, TUNED
+from benchmarks.monitors_real import BASE, TUNED, told
 from benchmarks.real_sets import jailbreaks_of_goals, spare_harmless
 from benchmarks.runs import commit_of, commit_of_clean
 from pipeline.core.concepts import safe_concepts, spoken
@@ -70,14 +70,9 @@ SETTINGS = {
 BESIDE = 1000  # harmless instructions beside goals: 1 % false alarms among so many has an interval
 RECALL = "tpr_at_1_percent"
 STAGES = ("robustness", "hiding")
-HIDDEN = (
-    "found, frozen",
-    "found, refitted",
-    "AUROC, frozen",
-    "AUROC, refitted",
-    "silhouette",
-    "KL of answers",
-)  # as hiding_rows has them
+# As hiding_rows has its numbers.
+HIDDEN = ("found, frozen", "found, refitted", "AUROC, frozen", "AUROC, refitted", "silhouette",
+          "KL of answers")  # fmt: skip
 PAGE = Path("benchmarks/results/attacks_real.md")
 Tree = Mapping[str, Any]
 
@@ -177,7 +172,8 @@ def write_page(
     goals: int, real: Mapping[str, Tree], suffixes: Mapping[str, Tree], hiding: Hiding, commit: str
 ) -> None:
     rate = next(n for n in real[BASE]["logistic"][UNATTACKED] if n.startswith("tpr_for_"))
-    what = f"Found at a threshold for {spoken(rate.removeprefix('tpr_for_'))} false alarms"
+    alarms = rate.removeprefix("tpr_for_")
+    what = f"Found at a threshold for {spoken(alarms)} false alarms"
     parts = [
         "# Attacks on monitors of a pretrained model\n",
         f"SmolLM2-135M, finetuned (`{TUNED}`) and untouched (`{BASE}`); monitors are fitted on the "
@@ -195,9 +191,9 @@ def write_page(
         "\n## Trained to hide from the monitor\n",
         f"{FURTHER_STEPS} steps each, against the logistic monitor that was "
         "fitted before (frozen), while answers stay; beside them, one fitted anew (refitted).\n",
-        hiding_table(hiding, rate.removeprefix("tpr_for_")),
+        hiding_table(hiding, alarms),
         "",
-        *protection(hiding, rate.removeprefix("tpr_for_")),
+        *protection(hiding, alarms),
     ]
     with whole(PAGE) as draft:
         draft.write_text("\n".join(parts) + "\n", encoding="utf-8")
@@ -213,20 +209,13 @@ def table_of(trees: Mapping[str, Tree], attacks: tuple[str, ...], rate: str) -> 
             row = [monitor, spoken(attack)]
             for number in measures.values():
                 for tree in (trees[BASE], trees[TUNED]):
-                    row.append(_told(_at(tree, monitor, attack, number)))
+                    row.append(told(_at(tree, monitor, attack, number)))
                 apart = _at(trees[TUNED], "difference", monitor, attack, number)
-                row.append(_told(apart, "+"))
+                row.append(told(apart, "+"))
             if any(row[2:]):
                 rows.append(row)
     columns = [f"{what}, {of}" for what in measures for of in (BASE, TUNED, "difference")]
     return drawn(["monitor", "attack", *columns], rows)
-
-
-def _told(marks: Tree, sign: str = "") -> str:
-    """A value with its interval, where it has one; a difference only so."""
-    if "low" in marks:
-        return said(marks, sign, band=False)
-    return f"{marks['value']:.3f}" if marks and not sign else ""
 
 
 def hiding_table(hiding: Hiding, rate: str) -> str:

@@ -11,7 +11,7 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +117,13 @@ def write_page(work: Path) -> None:
         "keep to a rate of false alarms on the learned set's validation texts.\n",
     ]
     for learn, folder in done.items():
-        cells = read_cells(folder)
+        monitors, words = metrics_of(folder)
         parts += [
             f"## Learned from {learn}\n",
             f"At commit {commit_of(folder)}. {counted(folder)}\n",
         ]
-        parts += draw(folder, learn)
-        parts += tables(cells)
+        parts += draw(learn, monitors, words)
+        parts += tables(list(matrix_cells(monitors, words, monitors[BASE]["position"])))
     with whole(PAGE) as draft:
         draft.write_text("\n".join(parts), encoding="utf-8")
 
@@ -138,9 +138,8 @@ def counted(folder: Path) -> str:
     return f"It has {' and '.join(parts)}."
 
 
-def draw(folder: Path, learn: str) -> list[str]:
+def draw(learn: str, monitors: Mapping[str, Any], words: Mapping[str, Any]) -> list[str]:
     """The matrix of a run as a picture; the page's lines that show it."""
-    monitors, words = metrics_of(folder)
     with style():
         drawn_of = of_matrix(monitors, words, (BASE, TUNED), monitors[BASE]["position"])
         pictures = {f"monitors_{learn}_{name}": picture for name, picture in drawn_of.items()}
@@ -157,28 +156,20 @@ def metrics_of(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return monitors, read_json(folder / METRICS / "text_only.json")
 
 
-def read_cells(folder: Path) -> list[Cell]:
-    """The matrix of a run."""
-    monitors, words = metrics_of(folder)
-    return list(matrix_cells(monitors, words, monitors[BASE]["position"]))
-
-
 def tables(cells: Sequence[Cell]) -> list[str]:
     """The headline monitor by set and measure; then every monitor's AUROC, before and after."""
     rows = rows_by_set(cells, HEADLINE, VARIANTS)
     parts = []
     for measure in measures_of(rows):
         header = ["scored on", "read at", BASE, TUNED, "difference", CONTROL, *ALONE]
-        body = [
-            [
-                row.scored,
-                row.read_at,
-                *(estimate_of(row.cells.get((measure, v))) for v in (BASE, TUNED)),
-                said(change_of(row.cells.get((measure, TUNED))), "+", band=False),
-                *(estimate_of(row.cells.get((measure, v))) for v in (CONTROL, *ALONE)),
-            ]
-            for row in rows
-        ]
+        body = []
+        for row in rows:
+            own = {name: cell for (of, name), cell in row.cells.items() if of == measure}
+            values = {name: told(cell.marks) for name, cell in own.items()}
+            apart = told(own[TUNED].change, "+") if TUNED in own else ""
+            before, after = ([values.get(name, "") for name in some]
+                             for some in ((BASE, TUNED), (CONTROL, *ALONE)))  # fmt: skip
+            body.append([row.scored, row.read_at, *before, apart, *after])
         parts += [f"### {HEADLINE}, {measure}\n", drawn(header, body), ""]
     kinds = dict.fromkeys(cell.monitor for cell in cells if cell.monitor not in ALONE)
     every = {
@@ -197,17 +188,11 @@ def tables(cells: Sequence[Cell]) -> list[str]:
             drawn(["scored on", "read at", *kinds], body), ""]  # fmt: skip
 
 
-def estimate_of(cell: Cell | None) -> str:
-    """A cell's value with its interval, where it has one."""
-    if cell is None:
-        return ""
-    if "low" not in cell.marks:
-        return f"{cell.marks['value']:.3f}"
-    return said(cell.marks, band=False)
-
-
-def change_of(cell: Cell | None) -> Marks:
-    return cell.change if cell and "low" in cell.change else {}
+def told(marks: Marks, sign: str = "") -> str:
+    """A value with its interval, where it has one; a difference, which has a sign, only so."""
+    if "low" in marks:
+        return said(marks, sign, band=False)
+    return f"{marks['value']:.3f}" if marks and not sign else ""
 
 
 if __name__ == "__main__":

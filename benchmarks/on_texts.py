@@ -24,9 +24,7 @@ from pipeline.core.paths import REPORT, SEED_VALUES
 from pipeline.core.presets import laid_over, lay_over
 
 BLOCKS, LAYER = 30, 20  # of SmolLM2-135M: where its untouched states tell concepts apart best
-STEPS = (
-    300  # with the rate and the position of short_run: chosen in benchmarks/results/real_models.md
-)
+STEPS = 300  # as its rate and position in short_run, chosen in benchmarks/results/real_models.md
 # Over the model's own preset, and over what a short run of any model has.
 SETTINGS: dict[str, Any] = {
     "text": {"prompt_tokens": 64, "response_tokens": 64},

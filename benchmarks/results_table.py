@@ -61,12 +61,7 @@ from pipeline.reporting.short_headline import MEANT, OF_RECALL
 
 RESULTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
-PAGES_OF_RESULTS = (
-    "effect",
-    "rivals",
-    "real_models",
-    "monitors_real",
-)  # whose tables are shown by their heading
+PAGES_OF_RESULTS = ("effect", "real_models", "rivals")  # whose tables are shown by their heading
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SHOWN = ("base", "true_negatives")
 GROUPS = {  # of texts that monitors are scored on: where in metrics/monitors and text_only.json

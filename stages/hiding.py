@@ -6,7 +6,7 @@ from pipeline.core.files import remove, write_json
 from pipeline.core.params import load_params
 from pipeline.core.paths import EXAMPLES, FURTHER, HIDING, MANIFEST, REQUESTS, SHIFTED
 from pipeline.core.records import Example, Likelihood, Request, read_records
-from pipeline.core.representations import Representations, load_representations
+from pipeline.core.representations import load_representations
 
 
 def main() -> None:
@@ -21,13 +21,14 @@ def main() -> None:
     prompts = {example.id: example.prompt for example in examples}
     prompts |= {request.id: request.prompt for request in read_records(REQUESTS, Request)}
 
-    def states(name: str) -> dict[str, Representations]:
-        files = sorted((FURTHER / name).glob("*.safetensors"))
-        return {path.stem: load_representations(path) for path in files}
-
     def measure(name: str) -> Resampled:
-        stored = states(name)
-        before, untuned = stored.pop(BEFORE), None if name == "base" else states("base")[BEFORE]
+        stored = {
+            path.stem: load_representations(path)
+            for path in sorted((FURTHER / name).glob("*.safetensors"))
+        }
+        before, untuned = stored.pop(BEFORE), None
+        if name != "base":
+            untuned = load_representations(FURTHER / "base" / f"{BEFORE}.safetensors")
         found = dict(hiding_measures(before, stored, prompts, safe, reading, params.seed, untuned))
         for goal in stored:
             weighed = read_records(FURTHER / name / f"{goal}.jsonl", Likelihood)
