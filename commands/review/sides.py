@@ -4,13 +4,13 @@ Nothing is run, and no DVC cache is needed: what is compared is committed.
 """
 
 import subprocess
-import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from commands.git import output_of
 from pipeline.core.console import InputError
@@ -89,10 +89,11 @@ def extract_commit(folder: Path, commit: str, into: Path, paths: Sequence[Path] 
     there = [path for path in known.split("\0") if path]
     if there:
         packed = subprocess.run(
-            ["git", "archive", commit, "--", *there], cwd=folder, check=True, capture_output=True
-        )
-        with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
-            archive.extractall(into, filter="data")
+            ["git", "archive", "--format=zip", commit, "--", *there],
+            cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+        with ZipFile(BytesIO(packed.stdout)) as archive:
+            archive.extractall(into)  # tarfile's safe way is not there before Python 3.11.4
 
 
 def changed_files(folder: Path, commit: str) -> list[str]:
