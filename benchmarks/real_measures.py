@@ -19,6 +19,8 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from pipeline.core.records import Example
 from pipeline.core.representations import Labels, centre_and_scale
+from pipeline.core.text_identity import normalised
+from pipeline.corpora.rows import digest
 from pipeline.evaluation.coding_rates import coding_rates_of_labellings
 from pipeline.evaluation.separation import (
     cosine_gaps,
@@ -88,10 +90,24 @@ def known_of(fold: Fold) -> dict[str, Any]:
     return {"harmful": bits(~np.isin(fold.labels[test], fold.safe))} if fold.safe else {}
 
 
-def best_probe(states: States, fold: Fold) -> dict[str, Any]:
+def half_of(fold: Fold) -> NDArray[np.bool_]:
+    """Training texts of a half of the prompts, by their digests [N]."""
+    even = [int(digest(normalised(e.prompt)), 16) % 2 == 0 for e in fold.examples]
+    chosen: NDArray[np.bool_] = fold.of("train") & np.array(even)
+    return chosen
+
+
+def best_probe(
+    states: States, fold: Fold, fitted: NDArray[np.bool_] | None = None
+) -> dict[str, Any]:
     """The probe of the layer, the position and the strength that validation texts choose: which
-    test texts, if there are any, it gets right, and their probability of harm."""
+    test texts, if there are any, it gets right, and their probability of harm.
+
+    fitted: the texts that probes are fitted on [N]; training texts where none are given.
+    """
     train, validation, test = (fold.of(split) for split in ("train", "validation", "test"))
+    if fitted is not None:
+        train = fitted
     found: dict[tuple[float, int, str, float], Pipeline] = {}
     for layer, position in states.options():
         vectors = states.at(layer, position)

@@ -2,7 +2,7 @@
 
 Longer than other modules, as it has a function a table.
 
-.venv/bin/python -m benchmarks.real_models_page --work work/real
+.venv/bin/python -m benchmarks.real_models_page
 """
 
 import argparse
@@ -27,51 +27,35 @@ from benchmarks.real_changes import (
     number,
     ones,
 )
-from benchmarks.real_models import CANDIDATES, MOST_KL, OURS, Unit, best_of, units
+from benchmarks.real_models import UNITS
+from benchmarks.real_units import CANDIDATES, MOST_KL, OURS, REMEDIES, Unit, best_of, units
 from pipeline.core.concepts import spoken
-from pipeline.core.files import read_json, whole, write_json
+from pipeline.core.files import read_json, whole
 from pipeline.evaluation.transport import spearman
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.markdown import drawn as table
 
-RESULTS = Path("benchmarks/results")
+PAGE = Path("benchmarks/results/real_models.md")
 PRIMARY = (("smollm2", "beavertails"), ("smollm2", "mmlu"), ("smollm2", "math"),
            ("gemma3", "beavertails"))  # fmt: skip
 THRESHOLDS = (("beavertails", "centroid", 0.2), ("beavertails", "silhouette", 0.15),
               ("beavertails", "cosine_gap", 0.15), ("math", "centroid", 0.15))  # fmt: skip
 MOST_PERPLEXITY, NEAR = 1.03, 0.03
 GEOMETRY = ("raw_cosine", "centroid", "knn", "silhouette", "cosine_gap", "coding_rate_gap")
+ELSEWHERE = ("setting", "remedy", "selfie")  # kinds of units with tables of their own
 Folds = dict[int, dict[str, Any]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--work", type=Path, required=True, help="the study's folder")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--units", type=Path, default=UNITS, help="folder of the units' files")
+    parser.add_argument("--out", type=Path, default=PAGE, help="the page")
     options = parser.parse_args()
-    done = {
-        unit: read_json(options.work / "units" / f"{unit.name}.json")
-        for unit in units()
-        if (options.work / "units" / f"{unit.name}.json").exists()
-    }
-    with whole(options.out / "real_models.md") as draft:
+    files = {unit: options.units / f"{unit.name}.json" for unit in units()}
+    done = {unit: read_json(file) for unit, file in files.items() if file.exists()}
+    with whole(options.out) as draft:
         draft.write_text(page(done), encoding="utf-8")
-    write_json(options.out / "real_models.json", {u.name: kept(f) for u, f in done.items()})
-    print(f"{len(done)} units of {len(list(units()))}")
-
-
-def kept(found: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a unit: its numbers, without what is known of single texts."""
-    texts = ("prompts", "harmful", "correct", "harm", "centroid", "knn")
-    return {
-        key: kept(value)
-        if isinstance(value, dict)
-        else float(ones(value).mean())
-        if is_bits(value)
-        else value
-        for key, value in found.items()
-        if key not in texts and not isinstance(value, list)
-    }
+    print(f"{len(done)} units of {len(files)}")
 
 
 def page(done: dict[Unit, dict[str, Any]]) -> str:
@@ -178,10 +162,14 @@ def _thresholds(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
 
 def _tried(done: dict[Unit, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The units of the candidate settings that are done, by name."""
+    return _of_kind(done, "setting")
+
+
+def _of_kind(done: dict[Unit, dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
     return {
-        unit.variant.removeprefix("setting_"): found
+        unit.variant.removeprefix(f"{kind}_"): found
         for unit, found in done.items()
-        if unit.kind == "setting"
+        if unit.kind == kind
     }
 
 
@@ -204,6 +192,20 @@ def _settings(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     if rows:
         of_setting = ["setting", "layers", "positions", "states", "rate", "steps"]
         yield table([*of_setting, "five best probes", "KL"], rows) + "\n"
+    if remedies := _of_kind(done, "remedy"):
+        yield "After the primary was missed, with all else as chosen:\n"
+        yield table(["remedy", "probes fitted on", "five best probes", "KL"],
+                    list(_remedies(remedies))) + "\n"  # fmt: skip
+
+
+def _remedies(found: dict[str, dict[str, Any]]) -> Iterator[list[str]]:
+    for name, own in found.items():
+        differs = ", ".join(f"{key} {value}" for key, value in REMEDIES[name].items())
+        fitted = {"probe": "all training texts", "probe_of_unseen": "those of the other half"}
+        for probe, texts in fitted.items():
+            if probe in own:
+                best = own[probe]["best_validation"]
+                yield [f"{name}: {differs}", texts, f"{best:.3f}", f"{own['kl_held_out']:.3f}"]
 
 
 def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterator[str]:
@@ -211,7 +213,8 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
         dict.fromkeys(
             u.variant
             for u in done
-            if (u.model, u.corpus) == (model, corpus) and u.kind not in ("setting", "selfie")
+            if (u.model, u.corpus) == (model, corpus)
+            and u.kind not in ("setting", "remedy", "selfie")
         )
     )
     if not variants:

@@ -101,7 +101,7 @@ def read_states(bench: Bench, fold: Fold, adapter: str, position: str) -> dict[s
     states = {"base": by_layer(bench, base, texts, position)}
     if not adapter:
         return {"selfie": of_reader(base, "base", states, texts)}
-    tuned_model, _ = load_variant(bench.folder, bench.work / "adapters" / adapter, bench.device)
+    tuned_model, _ = load_variant(bench.folder, bench.adapter(adapter), bench.device)
     tuned = Reader(tuned_model, encoder, concepts, asking)
     states["tuned"] = by_layer(bench, tuned, texts, position)
     found = of_reader(tuned, "tuned", states, texts) | of_reader(base, "base", states, texts)

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from benchmarks.real_measures import Fold, States, bits
+from benchmarks.real_measures import Fold, States, bits, half_of
+from benchmarks.real_units import Setting, variant_of
 from pipeline.core.files import read_json, whole, write_json
 from pipeline.core.params import Params
 from pipeline.core.presets import lay_over
 from pipeline.core.records import Document, Example, Question
-from pipeline.core.sections import Extraction, Finetune, Position, Variant
+from pipeline.core.sections import Extraction, Finetune, Position
 from pipeline.corpora.pairs import draw_pairs
 from pipeline.inference.choices import choices
 from pipeline.inference.extraction import read_batch
@@ -57,37 +58,6 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What the finetune's settings are chosen among."""
-
-    layers: tuple[int, ...]
-    positions: tuple[Position, ...]
-    states: Literal["raw", "standardised"]
-    learning_rate: float
-    steps: int
-
-    def at_depth(self, share: float) -> "Setting":
-        return replace(self, layers=tuple(round(layer * share) for layer in self.layers))
-
-
-def variant_of(name: str, steps: int) -> Variant:
-    """The row of a variant: losses without labels on random pairs, others on balanced ones."""
-    contrast = {"shuffled": "true_negatives", "length": "true_negatives", "sft": "none"}
-    contrast["sft_contrast"] = "true_negatives"
-    weight = 0.0 if name == "sft" else 1.0
-    return Variant.model_construct(
-        steps=steps,
-        contrast=contrast.get(name, name),
-        sampling="random" if name in ("infonce", "sft") else "balanced",
-        labels=name if name in ("shuffled", "length") else "given",
-        contrast_weight=weight,
-        retain_weight=weight,
-        penalty_weight=3 * weight,
-        response_weight=1.0 if name.startswith("sft") else 0.0,
-    )
-
-
 class Bench:
     """A pretrained model, and what is made of it."""
 
@@ -106,6 +76,10 @@ class Bench:
         with FileLock(self.folder.with_name(f"{name}.lock")):
             if not self.folder.exists():
                 adopt(self.folder, self.params)
+
+    def adapter(self, name: str) -> Path:
+        """Where a unit's adapter is kept, on the machine that trained it."""
+        return self.work / "adapters" / name
 
     def load(self) -> tuple[PreTrainedModel, Encoder]:
         model, tokenizer = load_base(self.folder, self.device)
@@ -169,10 +143,11 @@ class Bench:
         adapted: Any = with_lora(model, params)
         objective = Objective(adapted, encoder, params, row, self.params.asking)
         pairs = self.params.pairs.model_copy(update={"count": setting.steps * PAIRS})
-        train = [example for example in fold.examples if example.split == "train"]
+        chosen = half_of(fold) if setting.half else fold.of("train")
+        train = [example for example, own in zip(fold.examples, chosen, strict=True) if own]
         data = FinetuneData(
-            {example.id: example for example in fold.examples},
-            draw_pairs(fold.examples, row.labels, row.sampling, pairs, seed),
+            {example.id: example for example in train},
+            draw_pairs(train, row.labels, row.sampling, pairs, seed),
             documents_of(train),
         )
         said = repr((name, variant, setting, seed, torch.__version__)).encode()
@@ -180,7 +155,7 @@ class Bench:
         checkpoint = Checkpoint(self.work / "unfinished" / f"{name}.safetensors", key, 25)
         curve = finetune(objective, data, params, seed, checkpoint)
         objective.use_dropout(False)
-        save_adapter(self.work / "adapters" / name, adapted)
+        save_adapter(self.adapter(name), adapted)
         costs: dict[str, Any] = {
             "gap": [point.gap for point in curve],
             "kl_watched": [point.kl for point in curve],
@@ -216,7 +191,7 @@ class Bench:
                 "learning_rate": setting.learning_rate,
                 "pairs_per_step": PAIRS,
                 "retain_per_step": RETAINED,
-                "lora_dropout": 0.0,
+                "lora_dropout": setting.dropout,
                 "penalty_texts": ("retain",),
                 "watch_every": 50,
             }

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import real_changes, real_models, real_models_page
+from benchmarks import real_changes, real_models_page, real_units
 from benchmarks.real_corpora import CORPORA, FOLDS, groups_of, read_folds, split_by
 from benchmarks.real_measures import (
     Fold,
     States,
     best_probe,
     geometry,
+    half_of,
     transported,
     word_probe,
 )
@@ -100,6 +101,25 @@ def test_the_probe_is_chosen_by_validation_texts_and_finds_what_is_there() -> No
     assert placed["last"]["cosine_gap"] > 0.3 > 0.1 > abs(placed["mean"]["cosine_gap"])
 
 
+def test_probes_can_be_fitted_on_the_half_that_a_finetune_never_saw() -> None:
+    fold, states = fold_and_states(apart=1.5)
+    seen = half_of(fold)
+    assert 0.3 < seen.sum() / fold.of("train").sum() < 0.7
+    assert not (seen & ~fold.of("train")).any()
+    again, _ = fold_and_states(apart=0.0)
+    same_prompts = [replace(e, id=f"{e.id}b", response="else") for e in again.examples]
+    assert (half_of(Fold(same_prompts, ("safe",))) == seen).all(), (
+        "answers to a prompt stay together"
+    )
+    unseen = fold.of("train") & ~seen
+    changed = [
+        replace(e, concept="safe") if own else e for e, own in zip(fold.examples, seen, strict=True)
+    ]
+    found = best_probe(states, fold, unseen)
+    assert best_probe(states, Fold(changed, ("safe",)), unseen) == found
+    assert best_probe(states, fold) != found
+
+
 def unit_of(fold: Fold, right: int, silhouette: float) -> dict[str, Any]:
     """A unit of 60 test texts of which so many are right."""
     correct = "1" * right + "0" * (60 - right)
@@ -119,11 +139,11 @@ def unit_of(fold: Fold, right: int, silhouette: float) -> dict[str, Any]:
 
 def test_the_page_says_what_is_found_and_what_is_not_done() -> None:
     fold, _ = fold_and_states(0.0)
-    every = {unit.name: unit for unit in real_models.units()}
+    every = {unit.name: unit for unit in real_units.units()}
     done = {
         every[f"smollm2-mmlu-{variant}-{number}"]: unit_of(fold, right, 0.2)
         for number in range(3)
-        for variant, right in (("base", 30), (real_models.OURS, 45))
+        for variant, right in (("base", 30), (real_units.OURS, 45))
     }
     page = real_models_page.page(done)
     assert "| mmlu | 3 | +0.250 [" in page
@@ -139,19 +159,29 @@ def tried(validation: float, kl: float) -> dict[str, Any]:
 
 def test_the_setting_is_the_best_of_those_that_cost_little() -> None:
     dear, cheap, poor = tried(0.9, 0.06), tried(0.8, 0.05), tried(0.7, 0.01)
-    assert real_models.best_of({"dear": dear, "cheap": cheap, "poor": poor}) == "cheap"
-    assert real_models.best_of({"dear": dear, "dearer": tried(0.8, 0.07)}) == "dear"
-    assert real_models.best_of({"even": tried(0.8, 0.04), "cheap": tried(0.8, 0.03)}) == "cheap"
+    assert real_units.best_of({"dear": dear, "cheap": cheap, "poor": poor}) == "cheap"
+    assert real_units.best_of({"dear": dear, "dearer": tried(0.8, 0.07)}) == "dear"
+    assert real_units.best_of({"even": tried(0.8, 0.04), "cheap": tried(0.8, 0.03)}) == "cheap"
+
+
+def test_what_was_tried_after_a_miss_says_what_its_probes_are_fitted_on() -> None:
+    every = {unit.name: unit for unit in real_units.units()}
+    halves = tried(0.6, 0.04) | {"probe_of_unseen": {"best_validation": 0.65}}
+    done = {every["smollm2-beavertails-remedy_halves-0"]: halves | {"processor_seconds": 1.0}}
+    page = real_models_page.page(done)
+    assert "| halves: half True | all training texts | 0.600 | 0.040 |" in page
+    assert "| halves: half True | those of the other half | 0.650 | 0.040 |" in page
+    assert "## beavertails" not in page, "no test text is scored"
 
 
 def test_every_threshold_is_held_against_what_was_found() -> None:
     fold, _ = fold_and_states(0.0)
     done = {}
-    for unit in real_models.units():
+    for unit in real_units.units():
         if (unit.model, unit.corpus, unit.fold) != ("smollm2", "beavertails", 0):
             continue
-        right = {"base": 30, real_models.OURS: 48, "shuffled": 33}
-        silhouette = 0.3 if unit.variant == real_models.OURS else 0.2
+        right = {"base": 30, real_units.OURS: 48, "shuffled": 33}
+        silhouette = 0.3 if unit.variant == real_units.OURS else 0.2
         if unit.kind == "setting" or unit.variant in right:
             done[unit] = unit_of(fold, right.get(unit.variant, 40), silhouette) | {
                 "kl_held_out": 0.04, "perplexity_held_out": 1.05,
@@ -160,7 +190,7 @@ def test_every_threshold_is_held_against_what_was_found() -> None:
             done[unit]["probe"] |= {"best_validation": 0.5}
     page = real_models_page.page(done)
     assert "## In short" not in page, "words alone are not done"
-    (words,) = (u for u in real_models.units() if u.name == "smollm2-beavertails-words-0")
+    (words,) = (u for u in real_units.units() if u.name == "smollm2-beavertails-words-0")
     short = real_models_page.page(done | {words: unit_of(fold, 36, 0.0)}).split("## ")[1]
     (row,) = (line for line in short.splitlines() if line.startswith("| smollm2"))
     assert row.startswith("| smollm2 | beavertails | 1 | 0.600 | 0.500 | +0.300 [")
@@ -180,7 +210,7 @@ def test_every_threshold_is_held_against_what_was_found() -> None:
 
 def test_units_have_their_own_names_and_need_what_comes_before_them() -> None:
     names: list[str] = []
-    for unit in real_models.units():
+    for unit in real_units.units():
         assert unit.name not in names
         assert set(unit.needs) <= set(names)
         names.append(unit.name)
