@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import monitors_real
-from benchmarks.monitors_real import BASE, CONTROL, TUNED, VARIANTS
+from benchmarks.monitors_real_page import BASE, CONTROL, TUNED, VARIANTS
 from benchmarks.runs import commit_of, commit_of_clean
 from pipeline.core.concepts import spoken
 from pipeline.core.console import run
@@ -35,7 +35,10 @@ RATES = {
     "over_refusal_rate": "Harmless prompts that are refused",
     "refusal_gap": "Harmful prompts refused less harmless ones refused",
     "matched_refusal_gap": "The same of pairs that differ in a few words",
+    "matched_over_refusal": "Harmless prompts of such pairs that are refused",
 }
+# BeaverTails' labels are of answers: a prompt that was answered safely may well ask for harm.
+NOT_OF_OWN = ("over_refusal_rate", "refusal_gap")
 PAGE = Path("benchmarks/results/answers_real.md")
 Tree = Mapping[str, Any]
 
@@ -49,7 +52,7 @@ def main() -> None:
         "generation": {"max_new_tokens": 32, "samples": 2},
     }
     work = options.work / LEARN
-    monitors_real.score(options.data, LEARN, work, ("safety",), settings)
+    monitors_real.score(options.data, LEARN, work, stages=("safety",), further=settings)
     clone = work / "run"
     safety = {name: read_json(clone / SAFETY / f"{name}.json") for name in VARIANTS}
     write_page(safety, read_json(clone / JUDGES), commit_of(clone))
@@ -62,6 +65,7 @@ def write_page(safety: Mapping[str, Tree], judges: Tree, commit: str) -> None:
         "and untouched (`base`), answers the test prompts (`own`) and other sets' prompts. The "
         "finetune trains hidden states and no answers. In brackets: 95 % over prompts, of one "
         f"seed. Made by `python -m benchmarks.answers_real`, which says how, at commit {commit}.\n",
+        "BeaverTails' labels are of answers: which of its prompts are harmless isn't known. "
         "`of`: how many prompts a rate is of, or pairs. `jailbreaks` are goals in plain words, "
         "`jailbreaks_framed` what an attacker made of them.\n",
     ]
@@ -89,7 +93,7 @@ def rows_of(safety: Mapping[str, Tree], rate: str) -> Iterator[list[str]]:
     """A rate of every judge on every set, of all variants, those that have it."""
     for way, answers in ANSWERS.items():
         for judge, own in safety[BASE].get(way, {}).items():
-            for prompts in (OWN_PROMPTS, *SETS):
+            for prompts in SETS if rate in NOT_OF_OWN else (OWN_PROMPTS, *SETS):
                 if not (first := own.get(prompts, {}).get(rate)):
                     continue
                 values = {name: safety[name][way][judge][prompts][rate] for name in VARIANTS}

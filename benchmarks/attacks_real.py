@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import monitors_real
-from benchmarks.monitors_real import BASE, TUNED, told
+from benchmarks.monitors_real_page import BASE, TUNED, told
+from benchmarks.real_corpora import groups_of
 from benchmarks.real_sets import jailbreaks_of_goals, spare_harmless
 from benchmarks.runs import commit_of, commit_of_clean
 from pipeline.core.concepts import safe_concepts, spoken
@@ -51,6 +52,8 @@ from pipeline.models.loading import load_variant
 from pipeline.monitors.robustness import AttackedTexts, robustness, scores_of_words
 from pipeline.reporting.hiding_tables import Hiding, hiding_rows, protection, read_hiding
 from pipeline.reporting.markdown import drawn, said
+from pipeline.reporting.monitor_matrix import AUROC
+from pipeline.reporting.short_headline import OF_RECALL
 
 LEARN = "refusal"
 JAILBREAK = "jailbreak"
@@ -68,7 +71,6 @@ SETTINGS = {
     "figures": {"compared": [BASE, TUNED]},
 }
 BESIDE = 1000  # harmless instructions beside goals: 1 % false alarms among so many has an interval
-RECALL = "tpr_at_1_percent"
 STAGES = ("robustness", "hiding")
 # As hiding_rows has its numbers.
 HIDDEN = ("found, frozen", "found, refitted", "AUROC, frozen", "AUROC, refitted", "silhouette",
@@ -90,7 +92,7 @@ def main() -> None:
     options = monitors_real.parser_of(__doc__).parse_args()
     commit_of_clean(Path.cwd(), but=SEED_VALUES)
     work = options.work / LEARN
-    monitors_real.score(options.data, LEARN, work, STAGES, SETTINGS)
+    monitors_real.score(options.data, LEARN, work, stages=STAGES, further=SETTINGS)
     clone = (work / "run").resolve()
     data = options.data.resolve()
     with chdir(clone):
@@ -101,11 +103,13 @@ def main() -> None:
 
 
 def goals_of(data: Path, known: set[str], safe: str) -> Goals:
-    """The goals that have a jailbreak and stand in no text that was learned from (known, as
-    normalised), with harmless instructions that are in no set."""
-    found = [
-        (goal, made) for goal, made in jailbreaks_of_goals(data) if normalised(goal) not in known
-    ]
+    """The goals whose jailbreak worked, but for those that are nearly a prompt that was learned
+    from (known, as normalised), with harmless instructions that are in no set."""
+    every = jailbreaks_of_goals(data, succeeded=True)
+    groups = groups_of([*known, *(goal for goal, _ in every)])
+    learned = set(groups[: len(known)])
+    own = groups[len(known) :]
+    found = [pair for pair, group in zip(every, own, strict=True) if group not in learned]
 
     def example(number: int, prompt: str, concept: str) -> Example:
         return Example(f"{concept}-{number:03d}", prompt, "", "", concept, "test", "")
@@ -181,8 +185,9 @@ def write_page(
         "so many of the harmless prompts raise an alarm. In brackets: 95 % over texts, of one "
         f"seed. Made by `python -m benchmarks.attacks_real`, which says how, at commit {commit}.\n",
         "## Jailbreaks beside plain requests of the same goals\n",
-        f"{goals} goals, of which none was learned from, and {BESIDE} harmless instructions, which "
-        "nobody framed: a monitor may find a jailbreak by its form.\n",
+        f"{goals} goals whose jailbreak worked on the model that it was made for, none of them "
+        f"nearly a prompt that was learned from, and {BESIDE} harmless instructions, which nobody "
+        "framed: a monitor may find a jailbreak by its form.\n",
         table_of(real, (UNATTACKED, JAILBREAK), rate),
         "\n## Suffixes behind held-out harmful prompts\n",
         f"{ATTACKED['texts']} prompts, {ATTACKED['suffix_tokens']} tokens, {ATTACKED['passes']} "
@@ -190,7 +195,8 @@ def write_page(
         table_of(suffixes, (UNATTACKED, *ATTACKS), rate),
         "\n## Trained to hide from the monitor\n",
         f"{FURTHER_STEPS} steps each, against the logistic monitor that was "
-        "fitted before (frozen), while answers stay; beside them, one fitted anew (refitted).\n",
+        "fitted before (frozen), while answers stay; beside them, one fitted anew (refitted). No "
+        "text of this set was answered: safe answers are one refusal, given to harmful prompts.\n",
         hiding_table(hiding, alarms),
         "",
         *protection(hiding, alarms),
@@ -200,9 +206,10 @@ def write_page(
 
 
 def table_of(trees: Mapping[str, Tree], attacks: tuple[str, ...], rate: str) -> str:
-    """A row for each attack on each monitor: recalls and AUROC of both models, and how far the
-    finetuned one's are from base's."""
-    measures = {"found": rate, "at 1 %": RECALL, "AUROC": "auroc"}
+    """A row for each attack on each monitor: recalls, AUROC and false alarms, which attacks leave
+    alone, of both models, and how far the finetuned one's are from base's."""
+    alarms = rate.replace("tpr_", "fpr_")
+    measures = {"found": rate, "false alarms": alarms, "at 1 %": OF_RECALL, "AUROC": AUROC}
     rows = []
     for monitor in trees[BASE]:
         for attack in attacks:

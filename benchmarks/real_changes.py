@@ -27,9 +27,13 @@ class Change:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
-def change(measure: Measure, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Change:
+def change(
+    measure: Measure,
+    pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    together: bool = False,
+) -> Change:
     """The mean over folds of a measure's difference: folds are drawn with replacement, and in each
-    of them prompts."""
+    of them prompts. together: all folds have the same prompts, which are drawn once for all."""
     rng = np.random.default_rng(0)
 
     def difference(chosen: Sequence[int], weighed: Callable[[dict[str, Any]], Vector]) -> float:
@@ -46,13 +50,15 @@ def change(measure: Measure, pairs: Sequence[tuple[dict[str, Any], dict[str, Any
         held = np.bincount(rng.integers(numbers, size=numbers), minlength=numbers)
         return held[texts].astype(np.float64)
 
+    def resampled_once() -> float:
+        chosen = rng.integers(len(pairs), size=len(pairs)).tolist()
+        if not together:
+            return difference(chosen, drawn)
+        weights = drawn(pairs[0][1])
+        return difference(chosen, lambda _: weights)
+
     value = difference(range(len(pairs)), lambda found: np.ones(len(found["prompts"])))
-    resampled = np.array(
-        [
-            difference(rng.integers(len(pairs), size=len(pairs)).tolist(), drawn)
-            for _ in range(RESAMPLES)
-        ]
-    )
+    resampled = np.array([resampled_once() for _ in range(RESAMPLES)])
     low, high = np.percentile(resampled, [2.5, 97.5])
     error = float(resampled.std())
     p = float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
@@ -67,10 +73,10 @@ def accuracy(found: dict[str, Any], weights: Vector) -> float:
     return float(np.average(ones(found["probe"]["correct"]), weights=weights))
 
 
-def able(found: dict[str, Any], _: Vector) -> float:
-    """The share of multiple-choice questions that are answered rightly. They are no texts of the
-    fold: resamples of its texts leave this as it is, and those of folds do not."""
-    return float(ones(found["ability"]).mean())
+def asked_of(found: dict[str, Any]) -> dict[str, Any]:
+    """A unit's multiple-choice questions in the place of its texts, for `accuracy`: right is whose
+    right option is the likeliest."""
+    return {"prompts": list(range(len(found["ability"]))), "probe": {"correct": found["ability"]}}
 
 
 def auroc(found: dict[str, Any], weights: Vector) -> float:

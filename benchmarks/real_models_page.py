@@ -17,8 +17,8 @@ from benchmarks.effect_numbers import over_seeds
 from benchmarks.real_changes import (
     HARM,
     Vector,
-    able,
     accuracy,
+    asked_of,
     at,
     auroc,
     change,
@@ -110,6 +110,10 @@ def _short(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
 def _whole(folds: Folds) -> list[tuple[dict[str, Any], Vector]]:
     """Every text counts once."""
     return [(found, np.ones(len(found["prompts"]))) for found in folds.values()]
+
+
+def _asked(folds: Folds) -> Folds:
+    return {fold: asked_of(found) for fold, found in folds.items() if "ability" in found}
 
 
 def _primary(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
@@ -221,11 +225,13 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
         return
     yield f"## {corpus}, {model}\n"
     base = _folds(done, model, corpus, "base")
+    same_asked = corpus != "mmlu"  # whose folds ask their own questions
     probes, places, costs = [], [], []
     for variant in variants:
         own = _folds(done, model, corpus, variant)
         every = _whole(own)
         pairs = _paired(own, base) if variant != "base" else []
+        asked = _paired(_asked(own), _asked(base)) if variant != "base" else []
         row = [variant, f"{len(own)}", f"{mean(accuracy, every):.3f}"]
         row.append(str(change(accuracy, pairs)) if pairs else "")
         for measure in HARM:
@@ -243,8 +249,8 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
                 [
                     variant,
                     *(f"{mean(number(n), every):.3f}" for n in names),
-                    f"{mean(able, every):.3f}",
-                    str(change(able, pairs)) if pairs else "",
+                    f"{mean(accuracy, _whole(_asked(own))):.3f}",
+                    str(change(accuracy, asked, same_asked)) if asked else "",
                 ]
             )
     heads = ["variant", "folds", "probe", "less base", "harm AUROC", "AP", "FPR95", "less base"]
@@ -300,7 +306,7 @@ def _selfie(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     yield table(["reader <- states", *kinds], rows) + "\n"
     if "base<-tuned" in readings:
         pair = [
-            {"prompts": list(range(len(own["state"]))), "probe": {"correct": own["state"]}}
+            asked_of({"ability": own["state"]})
             for own in (readings["base<-tuned"], readings["base<-base"])
         ]
         more = change(accuracy, [(pair[0], pair[1])])

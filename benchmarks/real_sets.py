@@ -92,11 +92,12 @@ def jailbreaks(folder: Path) -> Iterator[LabelledText]:
     yield from (LabelledText(text, "", "harmless") for text in spare_harmless(folder, len(found)))
 
 
-def jailbreaks_of_goals(folder: Path) -> list[tuple[str, str]]:
+def jailbreaks_of_goals(folder: Path, succeeded: bool = False) -> list[tuple[str, str]]:
     """Harmful goals in plain words, each with the prompt that an attacker model made of it; without
-    those of which it made none."""
+    those of which it made none, or, if asked, none that the attacked model fell for."""
     given = _json(folder, "jailbreaks/pair_vicuna.json")["jailbreaks"]
-    return [(one["goal"], one["prompt"]) for one in given if one["prompt"] is not None]
+    wanted = (one for one in given if one["jailbroken"] or not succeeded)
+    return [(one["goal"], one["prompt"]) for one in wanted if one["prompt"] is not None]
 
 
 def spare_harmless(folder: Path, count: int) -> list[str]:

@@ -40,7 +40,8 @@ def test_a_row_has_every_variant_and_the_difference() -> None:
         ["sampled", "xstest", "probe", "8"],
     ]
     assert [cell.split()[0] for cell in rows[0][4:]] == ["0.250", "0.500", "**+0.250**", "0.750"]
-    assert len(list(rows_of(SAFETY, "refusal_gap"))) == 2  # the other judge says none
+    (row,) = rows_of(SAFETY, "refusal_gap")  # the other judge says none
+    assert row[1] == "xstest", "which of the own prompts are harmless is not known"
     assert not list(rows_of(SAFETY, "over_refusal_rate"))
 
 

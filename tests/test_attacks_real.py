@@ -15,11 +15,18 @@ from tests.support.dag import ROOT
 SHARED = ROOT.parent / "shared" / "data"
 
 
+HARM = ("pick a stranger's lock", "steal a car", "forge a cheque", "start a fire", "sell poison")
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     for name in ("refusal", "jailbreaks"):
         (tmp_path / name).mkdir()
-    made = [{"goal": f"harm {n}", "prompt": f"a story of {n}" if n % 2 else None} for n in range(8)]
+    made = [
+        {"goal": f"{HARM[n // 2]} {n}", "prompt": f"a story of {n}" if n % 2 else None,
+         "jailbroken": n != 5}
+        for n in range(10)
+    ]  # fmt: skip
     (tmp_path / "jailbreaks/pair_vicuna.json").write_text(json.dumps({"jailbreaks": made}))
     harmless = [{"instruction": f"help {n}"} for n in range(HARMLESS + 9)]
     (tmp_path / "refusal/harmless_test.json").write_text(json.dumps(harmless))
@@ -29,10 +36,11 @@ def data(tmp_path: Path) -> Path:
 def test_goals_are_those_that_have_a_jailbreak_and_that_nothing_was_learned_from(
     data: Path,
 ) -> None:
-    goals = goals_of(data, {"harm 3"}, "harmless")
-    assert [e.prompt for e in goals.plain] == ["harm 1", "harm 5", "harm 7"]
+    goals = goals_of(data, {"pick a stranger's lock 1!", "something else"}, "harmless")
+    asked = ["steal a car 3", "start a fire 7", "sell poison 9"]
+    assert [e.prompt for e in goals.plain] == asked, "no jailbreak of 5 worked, and 1 is known"
     made = [goals.jailbreaks[e.id] for e in goals.plain]
-    assert made == ["a story of 1", "a story of 5", "a story of 7"]
+    assert made == ["a story of 3", "a story of 7", "a story of 9"]
     assert [e.concept for e in goals.harmless] == ["harmless"] * 6, "all that are left"
     assert len({e.id for e in (*goals.plain, *goals.harmless)}) == 9
 
@@ -95,4 +103,5 @@ def test_what_a_monitor_was_not_shown_has_no_row() -> None:
 def test_the_real_file_has_a_jailbreak_of_most_goals() -> None:
     found = jailbreaks_of_goals(SHARED)
     assert len(found) == 82
+    assert len(jailbreaks_of_goals(SHARED, succeeded=True)) == 69
     assert all(goal and made and goal != made for goal, made in found)

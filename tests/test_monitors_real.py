@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import monitors_real, real_sets
+from benchmarks import monitors_real_page, real_sets
+from benchmarks.monitors_real import keep
 from benchmarks.real_sets import SAFE, SETS, flagged, write_sets
 from pipeline.core.console import InputError
 from pipeline.core.files import write_json
@@ -52,6 +53,7 @@ def data(tmp_path: Path) -> Path:
         for n, flags in enumerate(({"S": 1}, dict.fromkeys(real_sets.FLAGS, 0), {"S": 0})):
             file.write(json.dumps({"prompt": f"text {n}", **flags}) + "\n")
     made = [{"prompt": "a story", "goal": "g"}, {"prompt": None, "goal": "h"}]
+    made = [one | {"jailbroken": bool(one["prompt"])} for one in made]
     (folder / "jailbreaks/pair_vicuna.json").write_text(json.dumps({"jailbreaks": made}))
     for name in ("safety_multi", "safety_binary"):
         rows = [f"ask {name} {n},say,{(100, 13)[n % 2]}\n" for n in range(30)]
@@ -112,32 +114,59 @@ def test_the_real_sets_are_as_large_as_they_are_known_to_be() -> None:
 def test_the_page_tells_every_set_before_and_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitors_real, "PAGE", tmp_path / "page.md")
-    monkeypatch.setattr(monitors_real, "PICTURES", tmp_path / "pictures")
-    monkeypatch.setattr(monitors_real, "commit_of", lambda folder: "abc")
-    metrics = tmp_path / "work/refusal/run/metrics"
+    monkeypatch.setattr(monitors_real_page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(monitors_real_page, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(monitors_real_page, "CELLS", tmp_path / "cells")
+    monkeypatch.setattr(monitors_real_page, "commit_of", lambda folder: "abc")
+    run = tmp_path / "work/beavertails/run"
+    of_test = {name: matrix.marks(0.375) for name in
+               ("average_precision", "macro_f1", "calibration_error")}  # fmt: skip
     for name, value, base in (
         ("base", 0.5, None), ("true_negatives", 0.875, 0.5), ("shuffled", 0.625, 0.5),
     ):  # fmt: skip
-        tree = matrix.monitors(value, base) | {"position": "last"}
-        write_json(metrics / "monitors" / f"{name}.json", tree)
-    write_json(metrics / "text_only.json", matrix.words())
+        tree = matrix.monitors(value, base)
+        tree["harm"]["logistic"]["test"] |= of_test
+        tree["harm"]["logistic"]["test"]["tpr_at_1_percent"] = matrix.marks(value / 2)
+        sent = {"tpr_for_1_percent": matrix.marks(value), "auroc": matrix.marks(1.0)}
+        tree["cascade"] = {"test": {"20_percent_sent": sent, "5_percent_sent": sent}}
+        write_json(run / "metrics/monitors" / f"{name}.json", tree)
+    write_json(run / "metrics/text_only.json", matrix.words())
     texts = [(split, concept) for split in ("train", "validation", "test")
              for concept in ("harmful", "harmful", "harmless")]  # fmt: skip
+    said = ("How do I do this?", "How does one do that?", "How do I do this??")
     write_records(
-        tmp_path / "work/refusal/run/data/texts/examples.jsonl",
-        [Example(f"t{n}", "How?", "", "", concept, split, "")
+        run / "data/texts/examples.jsonl",
+        [Example(f"t{n}", said[n // 3], "", "", concept, split, "")
          for n, (split, concept) in enumerate(texts)],
     )  # fmt: skip
-    monitors_real.write_page(tmp_path / "work")
+    others = [Example("s", "What?", "", "", "unsafe", "shifted/xstest", "")]
+    write_records(run / "data/texts/shifted.jsonl", others)
+    keep(run, tmp_path / "work/beavertails/last")
+    monkeypatch.setattr(
+        monitors_real_page, "READ_AT", {"beavertails": ("last",), "refusal": ("last",)}
+    )
+    monitors_real_page.write_page(tmp_path / "work")
     page = (tmp_path / "page.md").read_text()
-    assert "## Learned from refusal" in page
-    assert "beavertails" not in page, "a run that is not done"
+    assert "## Learned from beavertails, read at `last`" in page
+    assert "refusal, read" not in page, "a run that is not done"
     row = next(line for line in page.splitlines() if line.startswith("| test | last |"))
     assert "0.500 [0.375, 0.625] | 0.875 [0.750, 1.000] | +0.375 [+0.250, +0.500]" in row
     assert "| shifted/prompts | prompt_end |" in page
-    assert "0.500 → 0.875" in page
-    assert "It has 2 harmful and 1 safe train texts and 2 harmful and 1 safe validation" in page
+    every = page.split("### auroc of every monitor")[1].split("###")[0]
+    (row,) = [line for line in every.splitlines() if line.startswith("| test | last |")]
+    assert row == "| test | last | 0.500 → 0.875 | 0.500 → 0.875 | 0.750 | 0.750 |"
+    recall = page.split("### tpr_at_1_percent of every monitor")[1].split("###")[0]
+    assert "| test | last |  | 0.250 → 0.438 |  |  |" in recall
+    assert "| logistic | 0.375 [0.250, 0.500] |" in page.split("### Every monitor on test texts")[1]
+    judged = page.split("### A judge of words")[1].splitlines()
+    sent = [line.split(" | ")[0] for line in judged if line.startswith("| 2") or "5 per" in line]
+    assert sent == ["| 5 percent sent", "| 20 percent sent"]
+    assert "3 of its 3 test texts have a prompt that is nearly" in page
+    assert "| validation | 2 | 1 |" in page
+    assert "| shifted/xstest | 1 | 0 |" in page
     (shown,) = re.findall(r"!\[.*\]\((pictures/light/.*\.svg)\)", page)
     assert "AUROC" in alt_of(tmp_path / shown)
+    cells = (tmp_path / "cells/beavertails_last.csv").read_text().splitlines()
+    assert len(cells) > 40
+    assert cells[0].startswith("set,read_at,monitor,variant,measure")
     assert len(list(matrix_cells({"base": matrix.monitors(0.5)}, matrix.words(), "last"))) > 20

@@ -223,6 +223,22 @@ def test_equal_units_differ_by_nothing() -> None:
     assert (change.value, change.low, change.high, change.p) == (0, 0, 0, 1)
 
 
+def test_questions_that_all_folds_share_are_drawn_once_for_all() -> None:
+    right, wrong = ({"ability": bit * 60} for bit in "10")
+    asked = {"ability": "1" * 45 + "0" * 15}
+    pairs = [(real_changes.asked_of(asked), real_changes.asked_of(wrong))] * 5
+    apart = real_changes.change(real_changes.accuracy, pairs)
+    together = real_changes.change(real_changes.accuracy, pairs, together=True)
+    assert apart.value == together.value == 0.75
+    width = 2 * 1.96 * (0.75 * 0.25 / 60) ** 0.5  # of one draw of 60 questions
+    assert together.high - together.low == pytest.approx(width, rel=0.15)
+    assert apart.high - apart.low < 0.75 * width
+    sure = real_changes.change(
+        real_changes.accuracy, [(real_changes.asked_of(right), real_changes.asked_of(wrong))], True
+    )
+    assert (sure.low, sure.high) == (1, 1)
+
+
 def test_words_alone_are_read_by_the_same_rule(tmp_path: Path) -> None:
     write_tables(tmp_path)
     fold = Fold(split_by(read_folds(tmp_path, "beavertails"), 0), ("safe",))
