@@ -104,12 +104,20 @@ def table_of_further_training() -> str:
                 *(_short(_at(found, monitor, SHOWN_ON), measure)
                   for measure in (finds, AUROC) for monitor in FITTED.values()),
                 said(apart[when, name], "+", short=True, band=False),
+                _short(_at(found, "frozen", EVERYDAY), OF_RECALL),
                 *(_short(_at(found, "states", SHOWN_ON), number) for number in SEPARATION),
                 f"{kl['value']:.4f}" if kl else "",
             ]
         )  # fmt: skip
     measures = [f"{what}, {monitor}" for what in ("found", "AUROC") for monitor in FITTED]
-    after = ["found, saved: difference from `base`", "silhouette", "nearest mean", "KL of answers"]
+    apart_of = "found, saved: difference from `base`"
+    after = [
+        apart_of,
+        "found at 1 %, everyday, saved",
+        "silhouette",
+        "nearest mean",
+        "KL of answers",
+    ]
     return drawn(["", "model", *measures, *after], lines)
 
 
