@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
@@ -104,4 +105,20 @@ def new_model(params: EmbeddedModel, tokenizer: PreTrainedTokenizerBase) -> Llam
 
 def on_device(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     nn.Module.to(model, device)  # the subclass's own `to` is not typed
+    if device.type == "cpu":
+        _choose_attention(model.dtype)
     return model
+
+
+def _choose_attention(dtype: torch.dtype) -> None:
+    """Have torch attend by its flash kernel on a CPU, or where that fails by plain products.
+
+    It fails in half precision on processors with AMX when torch is held to AVX2 (`pipeline`): it
+    wants to pack keys for AMX, and that part of it was compiled for AVX-512 alone.
+    """
+    torch.backends.cuda.enable_flash_sdp(True)  # the CPU's, too
+    texts = torch.ones(1, 1, 64, 64, dtype=dtype)
+    try:
+        F.scaled_dot_product_attention(texts, texts, texts)
+    except RuntimeError:
+        torch.backends.cuda.enable_flash_sdp(False)

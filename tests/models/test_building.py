@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from pipeline.models.building import ASSISTANT, END, USER
+from pipeline.models.building import ASSISTANT, END, USER, on_device
 from pipeline.models.encoding import Encoder, token_batches
 from pipeline.models.hooks import decoder_blocks
 
@@ -79,3 +79,33 @@ def test_decoder_of_another_shape_is_refused(model: PreTrainedModel) -> None:
     model.config.num_hidden_layers = 7
     with pytest.raises(ValueError, match="list of 7 blocks"):
         decoder_blocks(model)
+
+
+def test_a_model_in_half_precision_reads_long_prompts_on_any_processor(
+    model: PreTrainedModel,
+) -> None:
+    """Where the processor has AMX, torch's flash kernel fails, as it is held to AVX2."""
+    tokens = torch.arange(96)[None] % model.config.vocab_size
+    with torch.no_grad():
+        wanted = model(tokens).logits
+        half = on_device(model.to(torch.bfloat16), CPU)
+        found = half(tokens).logits.float()
+    assert (found - wanted).norm() < 0.05 * wanted.norm()
+
+
+def test_attention_is_chosen_anew_for_every_model(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def fails_in_half(query: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        if query.dtype == torch.bfloat16:
+            raise RuntimeError("only supported when avx512 is supported")
+        return attend(query, *others)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", fails_in_half)
+    chosen = {}
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        on_device(model.to(dtype), CPU)
+        chosen[dtype] = torch.backends.cuda.flash_sdp_enabled()
+    assert chosen == {torch.float32: True, torch.bfloat16: False, torch.float64: True}
