@@ -110,9 +110,8 @@ def table_of_further_training() -> str:
             ]
         )  # fmt: skip
     measures = [f"{what}, {monitor}" for what in ("found", "AUROC") for monitor in FITTED]
-    apart_of = "found, saved: difference from `base`"
     after = [
-        apart_of,
+        "found, saved: difference from `base`",
         "found at 1 %, everyday, saved",
         "silhouette",
         "nearest mean",

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.real_corpora import groups_of
 from benchmarks.real_sets import SAFE
 from benchmarks.runs import commit_of
@@ -11,7 +13,6 @@ from pipeline.core.concepts import spoken
 from pipeline.core.files import read_json, whole
 from pipeline.core.paths import EXAMPLES, SHIFTED
 from pipeline.core.records import HEADLINE, Example, read_records
-from pipeline.core.text_identity import normalised
 from pipeline.reporting.comparison import Marks
 from pipeline.reporting.markdown import drawn, said
 from pipeline.reporting.monitor_figures import of_matrix
@@ -79,14 +80,14 @@ def write_page(work: Path) -> None:
 def counted(folder: Path) -> str:
     """How many texts of each kind every set of a run has, and how many test texts are nearly one
     that was learned from."""
-    texts = [*read_records(folder / EXAMPLES, Example), *read_records(folder / SHIFTED, Example)]
+    own = read_records(folder / EXAMPLES, Example)
     counts: dict[str, list[int]] = {}
-    for text in texts:
+    for text in (*own, *read_records(folder / SHIFTED, Example)):
         counts.setdefault(text.split, [0, 0])[text.concept in SAFE] += 1
-    split_of = {normalised(text.prompt): text.split for text in texts}
-    groups = dict(zip(split_of, groups_of(list(split_of)), strict=True))
-    learned = {groups[prompt] for prompt, split in split_of.items() if split == "train"}
-    near = sum(groups[normalised(t.prompt)] in learned for t in texts if t.split == "test")
+    groups: dict[str, list[int]] = {}
+    for text, group in zip(own, groups_of([text.prompt for text in own]), strict=True):
+        groups.setdefault(text.split, []).append(group)
+    near = int(np.isin(groups["test"], groups["train"]).sum())
     rows = [[split, str(harmful), str(safe)] for split, (harmful, safe) in counts.items()]
     return (
         f"{near} of its {sum(counts['test'])} test texts have a prompt that is nearly a training "
@@ -150,7 +151,7 @@ def of_every_kind(cells: Sequence[Cell], measure: str, rows: Sequence[SetRow]) -
                 values[key] for v in (BASE, TUNED, "") if (key := (*where, kind, v)) in values
             )
             for kind in kinds
-        ]  # fmt: skip
+        ]
         if any(shown):
             body.append([*where, *shown])
     return drawn(["scored on", "read at", *kinds], body)
