@@ -9,6 +9,7 @@ run at a time and share the units. Their files are committed: a run goes on on a
 """
 
 import argparse
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -89,6 +90,7 @@ class Study:
                 found = self.done(unit)
                 found |= {
                     "unit": vars(unit) | {"needs": list(unit.needs)},
+                    "kernels": os.environ.get("LEGIBLE_KERNELS", "pinned"),
                     "seconds": time.time() - start,
                     "processor_seconds": time.process_time() - cpu,
                 }
