@@ -146,7 +146,7 @@ class Bench:
         chosen = half_of(fold) if setting.half else fold.of("train")
         train = [example for example, own in zip(fold.examples, chosen, strict=True) if own]
         data = FinetuneData(
-            {example.id: example for example in train},
+            {example.id: example for example in fold.examples},  # validation texts are watched
             draw_pairs(train, row.labels, row.sampling, pairs, seed),
             documents_of(train),
         )
