@@ -30,6 +30,8 @@ from pipeline.evaluation.labelled_answers import HELD_OUT_ANSWERS
 def main() -> None:
     params = load_params()
     requests, contrasts = (read_records(path, Request) for path in (REQUESTS, SAFE_CONTRASTS))
+    examples = read_records(EXAMPLES, Example)
+    prompts = {example.id: example.prompt for example in examples}
 
     def measure(name: str) -> Behaviour:
         return behaviour(
@@ -42,15 +44,14 @@ def main() -> None:
             ],
             read_records(VERDICTS / name / GREEDY, Verdict),
             read_records(COMPLETIONS / name / HELPFUL, Likelihood),
+            prompts,
             params.reading.resamples,
             params.seed,
         )
 
     for name, found, base in beside_base(params.variants, measure):
         write_json(SAFETY / f"{name}.json", behaviour_tree(found, base))
-    labelled = labelled_exchanges(
-        HELD_OUT_ANSWERS, read_records(EXAMPLES, Example), safe_concepts(MANIFEST)
-    )
+    labelled = labelled_exchanges(HELD_OUT_ANSWERS, examples, safe_concepts(MANIFEST))
     write_json(JUDGES, error_rates(labelled, read_records(LABELLED_VERDICTS, Verdict)))
 
 

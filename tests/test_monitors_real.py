@@ -126,7 +126,6 @@ def test_the_page_tells_every_set_before_and_after(
     ):  # fmt: skip
         tree = matrix.monitors(value, base)
         tree["harm"]["logistic"]["test"] |= of_test
-        tree["harm"]["logistic"]["test"]["tpr_at_1_percent"] = matrix.marks(value / 2)
         sent = {"tpr_for_1_percent": matrix.marks(value), "auroc": matrix.marks(1.0)}
         tree["cascade"] = {"test": {"20_percent_sent": sent, "5_percent_sent": sent}}
         write_json(run / "metrics/monitors" / f"{name}.json", tree)
@@ -156,7 +155,7 @@ def test_the_page_tells_every_set_before_and_after(
     (row,) = [line for line in every.splitlines() if line.startswith("| test | last |")]
     assert row == "| test | last | 0.500 → 0.875 | 0.500 → 0.875 | 0.750 | 0.750 |"
     recall = page.split("### tpr_at_1_percent of every monitor")[1].split("###")[0]
-    assert "| test | last |  | 0.250 → 0.438 |  |  |" in recall
+    assert "| test | last | 0.250 → 0.438 | 0.250 → 0.438 | 0.375 | 0.375 |" in recall
     assert "| logistic | 0.375 [0.250, 0.500] |" in page.split("### Every monitor on test texts")[1]
     judged = page.split("### A judge of words")[1].splitlines()
     sent = [line.split(" | ")[0] for line in judged if line.startswith("| 2") or "5 per" in line]
@@ -164,8 +163,9 @@ def test_the_page_tells_every_set_before_and_after(
     assert "3 of its 3 test texts have a prompt that is nearly" in page
     assert "| validation | 2 | 1 |" in page
     assert "| shifted/xstest | 1 | 0 |" in page
-    (shown,) = re.findall(r"!\[.*\]\((pictures/light/.*\.svg)\)", page)
-    assert "AUROC" in alt_of(tmp_path / shown)
+    shown = re.findall(r"!\[.*\]\((pictures/light/.*\.svg)\)", page)
+    for picture, measure in zip(shown, ("AUROC", "recall at 1 % false alarms"), strict=True):
+        assert measure in alt_of(tmp_path / picture)
     cells = (tmp_path / "cells/beavertails_last.csv").read_text().splitlines()
     assert len(cells) > 40
     assert cells[0].startswith("set,read_at,monitor,variant,measure")

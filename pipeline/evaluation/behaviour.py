@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.core.files import KeyPath, branch
 from pipeline.core.records import Likelihood, Request, Verdict
 from pipeline.evaluation.against_base import metrics_tree
-from pipeline.evaluation.bootstrap import draw_resamples
+from pipeline.evaluation.bootstrap import draw_prompts
 from pipeline.evaluation.intervals import Statistic
 from pipeline.evaluation.judge_worth import judge_agreement
 from pipeline.evaluation.judges import RULE
@@ -26,6 +26,7 @@ def behaviour(
     sampled: Sequence[Verdict],
     greedy: Sequence[Verdict],
     helpful: Sequence[Likelihood],
+    prompts: Mapping[str, str],
     resamples: int,
     seed: int,
 ) -> Behaviour:
@@ -39,7 +40,7 @@ def behaviour(
     - `helpfulness`: the mean log-likelihood of a token of held-out safe answers, in nats.
 
     contrasts: safe prompts that count in pairs with requests alone. Only their sampled answers are
-    judged.
+    judged. prompts: by the id of a held-out answer, what it answers.
     """
     found: dict[KeyPath, CountedRate] = {}
     counts: dict[KeyPath, int] = {}
@@ -55,7 +56,7 @@ def behaviour(
             counts[way, judge, "unparsed"] = sum(not verdict.parsed for verdict in verdicts)
     found |= _under(("agreement",), judge_agreement(requests, by_judge["judges"], resamples, seed))
     if helpful:
-        found[("helpfulness",)] = helpfulness(helpful, resamples, seed)
+        found[("helpfulness",)] = helpfulness(helpful, prompts, resamples, seed)
     return found, counts
 
 
@@ -74,9 +75,11 @@ def behaviour_tree(found: Behaviour, base: Behaviour | None) -> dict[str, Any]:
     return tree
 
 
-def helpfulness(helpful: Sequence[Likelihood], resamples: int, seed: int) -> CountedRate:
-    """The mean log-likelihood of a token, of answers: on resamples of answers."""
-    counts = draw_resamples(len(helpful), resamples, seed)
+def helpfulness(
+    helpful: Sequence[Likelihood], prompts: Mapping[str, str], resamples: int, seed: int
+) -> CountedRate:
+    """The mean log-likelihood of a token, of answers: on resamples of prompts."""
+    counts = draw_prompts((prompts[own.document] for own in helpful), resamples, seed)
     nll, tokens = (np.array([getattr(own, part) for own in helpful]) for part in ("nll", "tokens"))
     return CountedRate(Statistic(-(counts @ nll) / (counts @ tokens)), len(helpful))
 

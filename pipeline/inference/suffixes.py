@@ -191,7 +191,7 @@ def soft_suffix(
     table = target.embeddings(allowed).float()
     longest = table.norm(dim=-1).max()
     vectors = target.embeddings(start).float()
-    optimiser = torch.optim.Adam([vectors], lr=RATE * float(table.std()))
+    optimiser = torch.optim.Adam([vectors], lr=RATE * float(table.std()), fused=True)
     best, least = vectors.clone(), torch.full((len(rows),), torch.inf, device=vectors.device)
     marks, steps = _marks(settings), []
     for number in range(1, settings.passes // GRADIENT_PASSES + 1):

@@ -12,10 +12,15 @@ from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_cu
 from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
 from pipeline.reporting.heat_maps import score_tables
 from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON
-from pipeline.reporting.monitor_matrix import ALONE, AUROC, matrix_cells
+from pipeline.reporting.monitor_matrix import ALONE, AUROC, Cell, matrix_cells
+from pipeline.reporting.short_headline import OF_RECALL
 from pipeline.reporting.style import looks
 from pipeline.reporting.svg import Picture
 
+MATRICES = {
+    "matrix": (AUROC, "the AUROC"),
+    "recall": (OF_RECALL, "the recall at 1 % false alarms"),
+}
 ALARMS = {"tpr": "harm found", "fpr": "false alarms"}
 
 
@@ -54,13 +59,23 @@ def of_monitors(
 def of_matrix(
     monitors: Mapping[str, Metrics], text_only: Metrics, compared: Sequence[str], position: str
 ) -> dict[str, Picture]:
-    """Every monitor of the compared variants on every set of texts, words alone below them."""
+    """Every monitor of the compared variants on every set of texts, words alone below them: its
+    AUROC and, where harm is asked, its recall at 1 % false alarms."""
     some = {name: monitors[name] for name in compared}
-    cells = [c for c in matrix_cells(some, text_only, position) if c.measure == AUROC]
-    own = [cell for cell in cells if cell.monitor not in ALONE]
-    words = [cell for cell in cells if cell.monitor in ALONE]
+    cells = list(matrix_cells(some, text_only, position))
+    tables = {picture: _of_measure(cells, compared, of) for picture, (of, _) in MATRICES.items()}
+    return {
+        picture: score_tables(scores, MATRICES[picture][1])
+        for picture, scores in tables.items()
+        if not scores.empty
+    }
+
+
+def _of_measure(cells: Sequence[Cell], compared: Sequence[str], measure: str) -> pd.DataFrame:
+    own = [c for c in cells if c.measure == measure and c.monitor not in ALONE]
+    words = [c for c in cells if c.measure == measure and c.monitor in ALONE]
     asked = {(cell.scored, cell.read_at) for cell in own}
-    scores = pd.DataFrame(
+    return pd.DataFrame(
         [
             (variant, cell.monitor, f"{spoken(cell.scored)}, {spoken(cell.read_at)}",
              cell.marks["value"])
@@ -70,7 +85,6 @@ def of_matrix(
         ],
         columns=["variant", "monitor", "scored", "value"],
     )  # fmt: skip
-    return {} if scores.empty else {"matrix": score_tables(scores, "the AUROC")}
 
 
 def of_alarms(

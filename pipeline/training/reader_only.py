@@ -74,12 +74,13 @@ def teach_affine(
     """
     scale = torch.ones((), device=model.device, requires_grad=True)
     bias = torch.zeros(states[0].shape[1], device=model.device, requires_grad=True)
-    optimizer = torch.optim.AdamW([scale, bias], lr=learning_rate, weight_decay=0.0)
+    weights = [scale, bias]
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.0, fused=True)
     question = encoder.placeholder_prompt(asking.question, asking.placeholders)
     for given, answers in _lessons(concepts, states, asking, params, steps, seed):
         vectors = scale * given.to(model.device) + bias
         loss = naming_loss(model, encoder, asking, question, vectors, answers)
-        _improve(loss, [scale, bias], optimizer, params.clip_norm)
+        _improve(loss, weights, optimizer, params.clip_norm)
     return scale.detach().cpu(), bias.detach().cpu()
 
 

@@ -3,12 +3,13 @@
 import pytest
 
 from pipeline.core.records import Likelihood, Request, Verdict
-from pipeline.evaluation.behaviour import behaviour, behaviour_tree
+from pipeline.evaluation.behaviour import behaviour, behaviour_tree, helpfulness
 
 REQUESTS = [
     *(Request(f"own{n}", "", n < 3, False, "test") for n in range(6)),
     *(Request(f"x{n}", "", n < 2, False, "test", "xstest", f"x{n % 2}") for n in range(4)),
 ]
+PROMPTS = {"a": "p", "b": "q"}
 
 
 def verdicts(refused: dict[str, bool]) -> list[Verdict]:
@@ -28,6 +29,7 @@ BASE = behaviour(
     verdicts({r.id: r.harmful for r in REQUESTS}),
     [],
     [Likelihood("a", 3, 6.0, 0.0), Likelihood("b", 1, 4.0, 0.0)],
+    PROMPTS,
     20,
     0,
 )
@@ -61,11 +63,23 @@ def test_helpfulness_is_a_mean_over_tokens() -> None:
     assert tree["helpfulness"]["of"] == 2
 
 
+def test_answers_to_one_prompt_are_drawn_together() -> None:
+    """Four answers to two prompts are no more than two of twice the tokens; as four prompts they
+    would vary less."""
+    four = [Likelihood(f"{n}", 1, float(n < 2), 0.0) for n in range(4)]
+    two = [Likelihood(f"{n}", 2, 2.0 * (n < 1), 0.0) for n in range(2)]
+    shared = helpfulness(four, {"0": "p", "1": "p ", "2": "q", "3": "q"}, 200, 0)
+    apart = helpfulness(four, {f"{n}": f"{n}" for n in range(4)}, 200, 0)
+    assert shared.of == 4
+    assert (shared.rate.values == helpfulness(two, {"0": "p", "1": "q"}, 200, 0).rate.values).all()
+    assert shared.rate.standard_error() > apart.rate.standard_error()
+
+
 def test_every_rate_says_of_how_many_and_differs_from_the_base_models_in_pairs() -> None:
     tuned = behaviour(
         REQUESTS, [], verdicts(dict.fromkeys((r.id for r in REQUESTS), False)),
         verdicts(dict.fromkeys((r.id for r in REQUESTS), True)),
-        [Likelihood("a", 3, 3.0, 0.0), Likelihood("b", 1, 4.0, 0.0)], 20, 0,
+        [Likelihood("a", 3, 3.0, 0.0), Likelihood("b", 1, 4.0, 0.0)], PROMPTS, 20, 0,
     )  # fmt: skip
     tree = behaviour_tree(tuned, BASE)
     difference = tree.pop("difference")
@@ -86,5 +100,6 @@ def test_every_rate_says_of_how_many_and_differs_from_the_base_models_in_pairs()
 
 
 def test_a_corpus_without_requests_has_helpfulness_alone() -> None:
-    tree = behaviour_tree(behaviour([], [], [], [], [Likelihood("a", 2, 1.0, 0.0)], 20, 0), None)
+    alone = behaviour([], [], [], [], [Likelihood("a", 2, 1.0, 0.0)], PROMPTS, 20, 0)
+    tree = behaviour_tree(alone, None)
     assert {*tree} == {"helpfulness"}

@@ -1,5 +1,6 @@
 """Rates of refusals are of requests, and say of how many."""
 
+import numpy as np
 import pytest
 
 from pipeline.core.records import Request, Verdict
@@ -60,6 +61,25 @@ def test_what_could_not_be_read_is_in_no_rate() -> None:
     found = rates(REQUESTS, outcomes([refusing("h1", 0, True), *unread]), 20, 0)
     assert (found["harmful_rate"].rate.value, found["harmful_rate"].of) == (0, 1)
     assert "over_refusal_rate" not in found
+
+
+def test_what_one_model_alone_leaves_unread_keeps_two_models_on_the_same_draws() -> None:
+    """A model that refuses as the other does, but for a few requests of which nothing can be read,
+    is drawn as the other is: the two rates come and go together."""
+    requests = [
+        Request(f"{n}{harmful}", "", harmful, False, "test", pair=f"{n}")
+        for n in range(40) for harmful in (True, False)
+    ]  # fmt: skip
+    unread = {f"{n}{harmful}" for n in (3, 17, 30) for harmful in (True, False)}
+    every = [refusing(r.id, 0, r.id in unread or int(r.id[:2].strip("TF")) % 2 == 0)
+             for r in requests]  # fmt: skip
+    most = [verdict for verdict in every if verdict.request not in unread]
+    whole, part = (rates(requests, outcomes(said), 2000, 0) for said in (every, most))
+    assert whole.keys() == part.keys()
+    for name in ("refusal_rate", "over_refusal_rate", "matched_over_refusal", "harmful_rate"):
+        assert (whole[name].of, part[name].of) == (40, 37)
+        alike = np.corrcoef(whole[name].rate.values, part[name].rate.values)[0, 1]
+        assert alike > 0.9, name
 
 
 def test_pairs_are_of_a_safe_and_a_harmful_prompt() -> None:

@@ -429,6 +429,10 @@ def test_monitors_stand_in_rows_and_sets_in_columns_with_long_names_cut() -> Non
     assert len(set(names)) == 3 + 4 + 2
     assert max(map(len, names)) <= LONGEST_DRAWN + 2
     assert {text.get_text() for text in axis.texts} == {"0.88", "0.75", "0.62"}
+    recall = EVERY["matrix"]()["recall"]
+    at_few_alarms = {text.get_text() for text in recall.figure.axes[-1].texts}
+    assert at_few_alarms == {"0.44", "0.38", "0.31"}, "half of it, by the made metrics"
+    assert "recall at 1 % false alarms" in recall.alt
 
 
 def test_the_dark_is_the_light_in_other_inks(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pipeline.reporting.monitor_matrix import (
 )
 from tests.support.matrix import LONG, REQUESTS, SETS, monitors, words
 
-MEASURES = ["auroc", "fpr_for_low", "tpr_at_low", "tpr_for_low"]
+MEASURES = ["auroc", "fpr_for_low", "tpr_at_1_percent", "tpr_for_low"]
 VARIANTS = {"base": monitors(0.5), "tuned": monitors(0.875, base=0.5)}
 
 
@@ -95,5 +95,5 @@ def test_the_table_has_a_row_a_cell_and_reads_back(tmp_path: Path) -> None:
     assert [tuple(row[name] for name in MATRIX_COLUMNS[:5]) for row in rows] == [*map(key, cells())]
     tuned = next(r for r in rows if r["variant"] == "tuned" and r["set"] == LONG)
     assert (tuned["value"], tuned["difference"], tuned["p"]) == ("0.875", "0.375", "0.5")
-    told = next(r for r in rows if r["measure"] == "tpr_at_low")
+    told = next(r for r in rows if r["measure"] == "tpr_at_1_percent")
     assert (told["low"], told["difference"]) == ("", ""), "nothing stands for what is not known"

@@ -97,8 +97,8 @@ def test_metrics_carry_layers_positions_and_intervals(clone: Path) -> None:
 
 def test_pictures_and_page_are_there(clone: Path) -> None:
     pictures = {"map", "cosines", "separation", "layers", "transport_test", "transport_novel",
-                "roc", "reliability", "alarms", "cascade", "matrix", "behaviour", "tradeoff",
-                "control", "interpretation", "crossings", "moved", "training",
+                "roc", "reliability", "alarms", "cascade", "matrix", "recall", "behaviour",
+                "tradeoff", "control", "interpretation", "crossings", "moved", "training",
                 "hiding", "under_attack", "searches"}  # fmt: skip
     for theme in ("light", "dark"):
         drawn = {path.stem for path in (clone / "figures" / theme).glob("*.svg")}

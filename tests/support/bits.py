@@ -3,9 +3,10 @@
     python -m tests.support.bits
 
 prints a JSON object a line: the processor, kernels and libraries that did the work; then the first
-steps of a base model, a finetune, hidden states and their readings in words, a probe and the map of
-a figure, each with the digest of all its numbers and one number to compare by where bits can't be
-equal. All inputs are made here, so that a new corpus or knob changes no digest.
+steps of a base model, a finetune, hidden states and their readings in words, an affine reader, a
+suffix that misleads a monitor, a probe and the map of a figure, each with the digest of all its
+numbers and one number to compare by where bits can't be equal. All inputs are made here, so that a
+new corpus or knob changes no digest.
 """
 
 import dataclasses
@@ -21,11 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from benchmarks.processor import processor
 from pipeline.core.params import Params
 from pipeline.core.records import Document, Example, Pair, Split
+from pipeline.core.sections import Attacks
 from pipeline.evaluation.linear_probe import fit_probe
+from pipeline.inference.suffixes import Target, soft_suffix
 from pipeline.models.building import prepare
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
@@ -37,6 +41,7 @@ from pipeline.training.finetune_data import FinetuneData
 from pipeline.training.finetuning import finetune
 from pipeline.training.objective import Objective
 from pipeline.training.pretraining import pretrain
+from pipeline.training.reader_only import teach_affine
 from tests.support.tiny import plain, tiny_tree
 
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "scipy", "scikit-learn")
@@ -47,6 +52,7 @@ CONCEPTS = {
 }
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation")
 VERBS = ("finds", "moves", "paints", "lends", "cleans")
+SEARCH = Attacks(texts=3, monitors=("logistic",), suffix_tokens=2, passes=12, swaps=1)
 NEVER = Checkpoint(Path("nowhere"), "", every=0)
 
 
@@ -93,13 +99,31 @@ def parts() -> Iterator[dict[str, Any]]:
     )
     said = json.dumps([dataclasses.asdict(one) for one in read], sort_keys=True).encode()
     yield {"part": "readings", "digest": sha256(said), "number": len(read)}
+    labels = [e.concept for e in examples]
+    scale, bias = teach_affine(
+        adapted, encoder, labels, [states.detach()], params.asking, params.finetune, 0.01, 3, seed=0
+    )
+    yield {"part": "affine reader", **digest_of([scale, bias])}
+    yield {"part": "soft suffix", **digest_of([found_suffix(adapted, encoder, layer)])}
     vectors = states.detach().numpy().astype(np.float64)
-    labels = np.array([e.concept for e in examples])
-    yield {"part": "probe", **digest_of([fit_probe(vectors, labels).scores(vectors)])}
+    yield {"part": "probe", **digest_of([fit_probe(vectors, np.array(labels)).scores(vectors)])}
     yield {
         "part": "map",
         **digest_of([neighbour_plane(vectors, vectors @ main_axes(vectors), seed=0)]),
     }
+
+
+def found_suffix(model: PreTrainedModel, encoder: Encoder, layer: int) -> torch.Tensor:
+    """The vectors [N, S, D] behind three questions that hide from the sum of a state's numbers."""
+
+    def read(states: torch.Tensor, _: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        return states[torch.arange(len(states)), ends].sum(-1)
+
+    target = Target(model, encoder, {"logistic": read}, layer, tokens_per_batch=300)
+    rows = target.slotted([f"Who {verb} the rose?" for verb in VERBS[:3]], 2)
+    allowed = torch.tensor(encoder.whole_words())
+    start = allowed[:6].reshape(3, 2)
+    return soft_suffix(target, "logistic", rows, start, allowed, SEARCH).best
 
 
 def bits_params() -> Params:

@@ -14,7 +14,7 @@ def marks(value: float) -> dict[str, float]:
 def measures(value: float) -> dict[str, Any]:
     """The recall at so few false alarms is told, and has no interval; accuracy is no cell."""
     at_threshold = {name: marks(value / 4) for name in ("tpr_for_low", "fpr_for_low")}
-    told = {"auroc": marks(value), "tpr_at_low": {"value": value / 2}} | at_threshold
+    told = {"auroc": marks(value), "tpr_at_1_percent": {"value": value / 2}} | at_threshold
     return told | {"accuracy": marks(0.5)}
 
 
