@@ -97,6 +97,12 @@ def half_of(fold: Fold) -> NDArray[np.bool_]:
     return chosen
 
 
+def unseen_of(fold: Fold) -> NDArray[np.bool_]:
+    """Training texts of the other half [N]."""
+    other: NDArray[np.bool_] = fold.of("train") & ~half_of(fold)
+    return other
+
+
 def best_probe(
     states: States, fold: Fold, fitted: NDArray[np.bool_] | None = None
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ run at a time and share the units. Their files are committed: a run goes on on a
 import argparse
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,24 @@ from benchmarks.real_measures import (
     Fold,
     best_probe,
     geometry,
-    half_of,
     known_of,
     transported,
+    unseen_of,
     word_probe,
 )
 from benchmarks.real_selfie import read_states
 from benchmarks.real_tuning import PRESETS, Bench
-from benchmarks.real_units import CANDIDATES, OURS, REMEDIES, Setting, Unit, best_of, units
+from benchmarks.real_units import (
+    CANDIDATES,
+    OURS,
+    REMEDIES,
+    UNSEEN,
+    Setting,
+    Unit,
+    best_of,
+    best_remedy,
+    units,
+)
 from pipeline.core.console import InputError, run
 from pipeline.core.files import read_json, write_json
 from pipeline.core.text_identity import normalised
@@ -56,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     study = Study(options.data, options.work, options.units)
     wanted = [unit for unit in units() if not options.only or options.only in unit.name]
-    while waiting := [unit for unit in wanted if not study.file_of(unit.name).exists()]:
+    while waiting := [unit for unit in wanted if study.lacks(unit)]:
         if not any(study.tried(unit) for unit in waiting):
             time.sleep(20)  # what is left is at work in other processes, or waits for them
         elif options.once:
@@ -75,9 +85,19 @@ class Study:
     def file_of(self, name: str) -> Path:
         return self.units / f"{name}.json"
 
+    def has(self, names: Sequence[str]) -> bool:
+        return all(self.file_of(name).exists() for name in names)
+
+    def lacks(self, unit: Unit) -> bool:
+        """Whether a unit is still to be done. The best remedy is run on all folds only if it is
+        better than what it is to mend."""
+        if unit.kind == "remedied" and self.has(unit.needs) and not self.remedy():
+            return False
+        return not self.has([unit.name])
+
     def tried(self, unit: Unit) -> bool:
         """Do a unit, unless it is done, at work elsewhere, or waits for others; whether it was."""
-        if not all(self.file_of(name).exists() for name in unit.needs):
+        if not self.has(unit.needs):
             return False
         lock = self.work / "locks" / unit.name
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -115,8 +135,7 @@ class Study:
             setting = CANDIDATES[unit.variant.removeprefix("setting_")]
             return self.of_setting(bench, fold, unit, setting)
         if unit.kind == "remedy":
-            differs = REMEDIES[unit.variant.removeprefix("remedy_")]
-            setting = replace(self.setting(unit.model), **differs)
+            setting = self.remedied(unit.variant.removeprefix("remedy_"))
             return self.of_setting(bench, fold, unit, setting)
         if unit.kind == "selfie":
             position = self.setting(unit.model).positions[0]
@@ -125,19 +144,25 @@ class Study:
                 bench.tuned(adapter, OURS, fold, self.setting(unit.model), unit.fold)
             return read_states(bench, fold, adapter, position)
         costs: dict[str, Any] = {}
+        fitted = None
         match unit.kind:
             case "base":
                 states = bench.untouched(unit.corpus, fold)
                 costs = {"ability": bench.untouched_ability()}
             case "random":
                 states = bench.random_weights(fold)
+            case "remedied" if remedy := self.remedy():
+                name, probe = remedy
+                states, costs = bench.tuned(unit.name, OURS, fold, self.remedied(name), unit.fold)
+                fitted = unseen_of(fold) if probe == UNSEEN else None
+                costs |= {"remedy": name, "probe_of": probe}
             case _:
                 setting = self.setting(unit.model)
                 states, costs = bench.tuned(unit.name, unit.variant, fold, setting, unit.fold)
         return {
             "prompts": prompts,
             **known_of(fold),
-            "probe": best_probe(states, fold),
+            "probe": best_probe(states, fold, fitted),
             "geometry": geometry(states, fold, bench.reading_layer),
             "transport": transported(states, fold),
             **costs,
@@ -151,20 +176,28 @@ class Study:
         states, costs = bench.tuned(unit.name, OURS, known, setting, unit.fold)
         found = {"setting": vars(setting), "probe": best_probe(states, known), **costs}
         if setting.half:
-            unseen = known.of("train") & ~half_of(known)
-            found["probe_of_unseen"] = best_probe(states, known, unseen)
+            found[UNSEEN] = best_probe(states, known, unseen_of(known))
         return found
 
     def setting(self, model: str) -> Setting:
         """The candidate whose best probes do best on validation texts, of those that cost little;
         of another model, at the same share of its depth."""
-        tried = {
-            name: read_json(self.file_of(f"smollm2-beavertails-setting_{name}-0"))
-            for name in CANDIDATES
-        }
-        chosen = CANDIDATES[best_of(tried)]
         depth, own = PRESETS["smollm2"].layers, PRESETS[model].layers
-        return chosen.at_depth(own / depth)
+        return CANDIDATES[best_of(self.of_kind("setting", CANDIDATES))].at_depth(own / depth)
+
+    def remedied(self, name: str) -> Setting:
+        return replace(self.setting("smollm2"), **REMEDIES[name])
+
+    def remedy(self) -> tuple[str, str] | None:
+        """The remedy that does better than the chosen setting, and which of its probes does."""
+        settings = self.of_kind("setting", CANDIDATES)
+        return best_remedy(self.of_kind("remedy", REMEDIES), settings[best_of(settings)])
+
+    def of_kind(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
+        """The units of settings or of remedies, by name."""
+        return {
+            name: read_json(self.file_of(f"smollm2-beavertails-{kind}_{name}-0")) for name in names
+        }
 
 
 def line_of(found: Mapping[str, Any]) -> str:

@@ -40,6 +40,9 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "dropout": {"dropout": 0.1},
     "halves": {"half": True},
 }
+# The probes of a remedy's unit, by the texts that they are fitted on.
+UNSEEN = "probe_of_unseen"
+PROBES = {"probe": "all training texts", UNSEEN: "those of the other half"}
 MOST_KL = 0.05  # nats per token that a setting may cost on validation texts, if any costs less
 
 
@@ -77,8 +80,13 @@ def units() -> Iterator[Unit]:
     main = ("shuffled", "nt_xent", "fixed_direction", "infonce")
     for fold in range(FOLDS):
         yield from tuned(model, corpus, (OURS,), fold)
+    remedies = []
     for name in REMEDIES:
-        yield Unit("remedy", model, corpus, f"remedy_{name}", 0, needs)
+        unit = Unit("remedy", model, corpus, f"remedy_{name}", 0, needs)
+        remedies.append(unit.name)
+        yield unit
+    for fold in range(FOLDS):
+        yield Unit("remedied", model, corpus, "remedied", fold, (*needs, *remedies))
     for fold in range(3):
         yield from tuned(model, corpus, main, fold)
     for other in ("mmlu", "math"):
@@ -129,3 +137,14 @@ def best_of(tried: Mapping[str, Mapping[str, Any]]) -> str:
         return (cost <= MOST_KL, unit["probe"]["best_validation"], -cost)
 
     return max(tried, key=worth)
+
+
+def best_remedy(
+    tried: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    """The remedy, of units by their remedy's name, and which of its probes does best on validation
+    texts; None if the chosen setting's unit does as well."""
+    worth = {(name, probe): own[probe]["best_validation"]
+             for name, own in tried.items() for probe in PROBES if probe in own}  # fmt: skip
+    best = max(worth, key=lambda option: worth[option])
+    return best if worth[best] > chosen["probe"]["best_validation"] else None

@@ -1,7 +1,5 @@
 """The study of pretrained models looks at no test text before it is scored, and counts rightly."""
 
-import csv
-import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,6 @@ import numpy as np
 import pytest
 
 from benchmarks import real_changes, real_models_page, real_units
-from benchmarks.real_corpora import CORPORA, FOLDS, groups_of, read_folds, split_by
 from benchmarks.real_measures import (
     Fold,
     States,
@@ -18,54 +15,10 @@ from benchmarks.real_measures import (
     geometry,
     half_of,
     transported,
-    word_probe,
 )
-from pipeline.core.console import InputError
+from benchmarks.real_models import Study
+from pipeline.core.files import read_json, write_json
 from pipeline.core.records import Example
-
-WORDS = {"100": "garden bread letter window", "3": "hatred insult slur contempt"}
-
-
-def write_tables(folder: Path) -> None:
-    rng = random.Random(0)
-    rows = []
-    for number in range(120):
-        label = ("100", "3")[number % 2]
-        words = [*WORDS[label].split(), *(f"w{rng.randrange(10**6)}" for _ in range(4))]
-        rng.shuffle(words)
-        rows.append((" ".join(words), f"answer {number}", label))
-    rows.append((rows[0][0] + "!", "another answer", "100"))  # nearly the first prompt
-    rows += [("twice told", "one text", "3"), ("twice told", "one text", "100")]
-    for file in CORPORA["beavertails"].files:
-        path = folder / file
-        path.parent.mkdir(parents=True)
-        with path.open("w", newline="", encoding="utf-8") as out:
-            csv.writer(out).writerows([("prompt", "response", "category_id"), *rows])
-
-
-def test_folds_hold_every_text_once_and_share_no_prompt(tmp_path: Path) -> None:
-    write_tables(tmp_path)
-    folds = read_folds(tmp_path, "beavertails")
-    assert len(folds) == 121, "repeated texts once, and none that stands under two labels"
-    by_prompt = {example.prompt: fold for example, fold in folds}
-    first = next(prompt for prompt in by_prompt if prompt.endswith("!"))
-    assert by_prompt[first] == by_prompt[first[:-1]]
-    assert {e.concept for e, _ in folds} == {"safe", "discrimination"}
-    tested = [
-        example.id
-        for test in range(FOLDS)
-        for example in split_by(folds, test)
-        if example.split == "test"
-    ]
-    assert sorted(tested) == sorted(example.id for example, _ in folds)
-    with pytest.raises(InputError, match="is missing"):
-        read_folds(tmp_path / "elsewhere", "beavertails")
-
-
-def test_prompts_are_grouped_by_way_of_others() -> None:
-    chain = ["abcdefghij" * 3, "abcdefghij" * 3 + "kl", "abcdefghij" * 3 + "klmn", "else entirely"]
-    one, two, three, other = groups_of(chain)
-    assert one == two == three != other
 
 
 def fold_and_states(apart: float) -> tuple[Fold, States]:
@@ -174,6 +127,31 @@ def test_what_was_tried_after_a_miss_says_what_its_probes_are_fitted_on() -> Non
     assert "## beavertails" not in page, "no test text is scored"
 
 
+def test_the_best_remedy_is_run_on_all_folds_if_it_beats_the_chosen_setting(tmp_path: Path) -> None:
+    study = Study(tmp_path, tmp_path, tmp_path)
+    (second, *_) = (unit for unit in real_units.units() if unit.kind == "remedied")
+    for name in real_units.CANDIDATES:
+        worth = 0.7 if name == "last" else 0.6
+        write_json(study.file_of(f"smollm2-beavertails-setting_{name}-0"), tried(worth, 0.01))
+    assert study.lacks(second), "which remedy is the best is not known"
+    remedies = {name: tried(0.65, 0.01) for name in real_units.REMEDIES}
+    remedies["halves"]["probe_of_unseen"] = {"best_validation": 0.7}
+    for name, found in remedies.items():
+        write_json(study.file_of(f"smollm2-beavertails-remedy_{name}-0"), found)
+    assert study.remedy() is None, "as good is no better"
+    assert not study.lacks(second)
+    done = {unit: read_json(study.file_of(unit.name)) | {"processor_seconds": 1.0}
+            for unit in real_units.units() if unit.kind == "remedy"}  # fmt: skip
+    settings = {unit: read_json(study.file_of(unit.name)) | {"processor_seconds": 1.0}
+                for unit in real_units.units() if unit.kind == "setting"}  # fmt: skip
+    assert "None of them is better" in real_models_page.page(done | settings)
+    remedies["halves"]["probe_of_unseen"]["best_validation"] = 0.75
+    write_json(study.file_of("smollm2-beavertails-remedy_halves-0"), remedies["halves"])
+    assert study.remedy() == ("halves", "probe_of_unseen")
+    assert study.lacks(second)
+    assert study.remedied("halves") == replace(real_units.CANDIDATES["last"], half=True)
+
+
 def test_every_threshold_is_held_against_what_was_found() -> None:
     fold, _ = fold_and_states(0.0)
     done = {}
@@ -237,10 +215,3 @@ def test_questions_that_all_folds_share_are_drawn_once_for_all() -> None:
         real_changes.accuracy, [(real_changes.asked_of(right), real_changes.asked_of(wrong))], True
     )
     assert (sure.low, sure.high) == (1, 1)
-
-
-def test_words_alone_are_read_by_the_same_rule(tmp_path: Path) -> None:
-    write_tables(tmp_path)
-    fold = Fold(split_by(read_folds(tmp_path, "beavertails"), 0), ("safe",))
-    found = word_probe(fold)
-    assert found["correct"].count("0") == 0
