@@ -39,6 +39,7 @@ from benchmarks.real_selfie import read_states
 from benchmarks.real_tuning import PRESETS, Bench
 from benchmarks.real_units import (
     CANDIDATES,
+    CHOSEN,
     OURS,
     REMEDIES,
     UNSEEN,
@@ -97,7 +98,7 @@ class Study:
 
     def tried(self, unit: Unit) -> bool:
         """Do a unit, unless it is done, at work elsewhere, or waits for others; whether it was."""
-        if not self.has(unit.needs):
+        if not (self.has(unit.needs) and self.lacks(unit)):
             return False
         lock = self.work / "locks" / unit.name
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -190,8 +191,8 @@ class Study:
 
     def remedy(self) -> tuple[str, str] | None:
         """The remedy that does better than the chosen setting, and which of its probes does."""
-        settings = self.of_kind("setting", CANDIDATES)
-        return best_remedy(self.of_kind("remedy", REMEDIES), settings[best_of(settings)])
+        chosen = read_json(self.file_of(CHOSEN))
+        return best_remedy(self.of_kind("remedy", REMEDIES), chosen)
 
     def of_kind(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
         """The units of settings or of remedies, by name."""

@@ -84,12 +84,29 @@ def page(done: dict[Unit, dict[str, Any]]) -> str:
     for model, corpus in PRIMARY:
         parts += _corpus(done, model, corpus)
     parts += _selfie(done)
-    waiting = [unit.name for unit in units() if unit not in done]
+    wanted = _wanted(done)
+    waiting = [unit.name for unit in wanted if unit not in done]
     parts.append("## Not yet done\n")
-    parts.append(f"{len(waiting)} of {len(list(units()))} units: {', '.join(waiting) or 'none'}.\n")
+    parts.append(f"{len(waiting)} of {len(wanted)} units: {', '.join(waiting) or 'none'}.\n")
     hours = sum(found["processor_seconds"] for found in done.values()) / 3600
     parts.append(f"Those that are done took {hours:.1f} processor hours.\n")
     return "\n".join(parts)
+
+
+def _wanted(done: dict[Unit, dict[str, Any]]) -> list[Unit]:
+    """All units, but for the best remedy on all folds where none is better than what was chosen."""
+    needless = _all_tried(done) and not _best_remedy(done)
+    return [unit for unit in units() if not (needless and unit.kind == "remedied")]
+
+
+def _all_tried(done: dict[Unit, dict[str, Any]]) -> bool:
+    chosen = _folds(done, "smollm2", "beavertails", OURS)
+    return 0 in chosen and len(_of_kind(done, "remedy")) == len(REMEDIES)
+
+
+def _best_remedy(done: dict[Unit, dict[str, Any]]) -> tuple[str, str] | None:
+    chosen = _folds(done, "smollm2", "beavertails", OURS)[0]
+    return best_remedy(_of_kind(done, "remedy"), chosen)
 
 
 def _short(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
@@ -210,16 +227,14 @@ def _settings(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
         yield "After the primary was missed, with all else as chosen:\n"
         yield table(["remedy", "probes fitted on", "five best probes", "KL"],
                     list(_remedies(remedies))) + "\n"  # fmt: skip
-        yield from _second(done, remedies)
+        yield from _second(done)
 
 
-def _second(done: dict[Unit, dict[str, Any]], remedies: dict[str, dict[str, Any]]) -> Iterator[str]:
+def _second(done: dict[Unit, dict[str, Any]]) -> Iterator[str]:
     """The best remedy on all folds, or that there is none."""
-    settings = _tried(done)
-    if len(remedies) < len(REMEDIES) or len(settings) < len(CANDIDATES):
+    if not _all_tried(done):
         return
-    best = best_remedy(remedies, settings[best_of(settings)])
-    if not best:
+    if not (best := _best_remedy(done)):
         yield "None of them is better than the chosen setting, so none was run on all folds.\n"
         return
     name, probe = best

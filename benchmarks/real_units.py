@@ -43,6 +43,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
 # The probes of a remedy's unit, by the texts that they are fitted on.
 UNSEEN = "probe_of_unseen"
 PROBES = {"probe": "all training texts", UNSEEN: "those of the other half"}
+CHOSEN = f"smollm2-beavertails-{OURS}-0"  # the unit whose probes remedies are to beat
 MOST_KL = 0.05  # nats per token that a setting may cost on validation texts, if any costs less
 
 
@@ -86,7 +87,7 @@ def units() -> Iterator[Unit]:
         remedies.append(unit.name)
         yield unit
     for fold in range(FOLDS):
-        yield Unit("remedied", model, corpus, "remedied", fold, (*needs, *remedies))
+        yield Unit("remedied", model, corpus, "remedied", fold, (*needs, CHOSEN, *remedies))
     for fold in range(3):
         yield from tuned(model, corpus, main, fold)
     for other in ("mmlu", "math"):
@@ -143,7 +144,7 @@ def best_remedy(
     tried: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, Any]
 ) -> tuple[str, str] | None:
     """The remedy, of units by their remedy's name, and which of its probes does best on validation
-    texts; None if the chosen setting's unit does as well."""
+    texts; None if the unit of the chosen setting, on the same fold, does as well."""
     worth = {(name, probe): own[probe]["best_validation"]
              for name, own in tried.items() for probe in PROBES if probe in own}  # fmt: skip
     best = max(worth, key=lambda option: worth[option])

@@ -4,10 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from benchmarks import real_changes, real_models_page, real_units
+from benchmarks import real_changes, real_models, real_units
 from benchmarks.real_measures import (
     Fold,
     States,
@@ -17,21 +16,8 @@ from benchmarks.real_measures import (
     transported,
 )
 from benchmarks.real_models import Study
-from pipeline.core.files import read_json, write_json
-from pipeline.core.records import Example
-
-
-def fold_and_states(apart: float) -> tuple[Fold, States]:
-    """Two concepts that lie apart at layer 2, `last`, alone."""
-    rng = np.random.default_rng(0)
-    splits = ["train"] * 120 + ["validation"] * 60 + ["test"] * 60
-    examples = [
-        Example(str(i), f"p{i}", "", "", ("harm", "safe")[i % 2], split, "s")  # type: ignore[arg-type]
-        for i, split in enumerate(splits)
-    ]
-    values = rng.normal(size=(2, 2, len(examples), 8)).astype(np.float32)
-    values[1, 0, ::2] += apart
-    return Fold(examples, ("safe",)), States(values, (1, 2), ("last", "mean"))
+from pipeline.core.files import write_json
+from tests.support.study import fold_and_states, tried, unit_of
 
 
 def test_the_probe_is_chosen_by_validation_texts_and_finds_what_is_there() -> None:
@@ -73,43 +59,6 @@ def test_probes_can_be_fitted_on_the_half_that_a_finetune_never_saw() -> None:
     assert best_probe(states, fold) != found
 
 
-def unit_of(fold: Fold, right: int, silhouette: float) -> dict[str, Any]:
-    """A unit of 60 test texts of which so many are right."""
-    correct = "1" * right + "0" * (60 - right)
-    place = {
-        "centroid": correct, "knn": correct, "silhouette": [silhouette] * 60,
-        "cosine_gap": 0.1, "coding_rate_gap": 0.1, "raw_cosine": 0.9,
-    }  # fmt: skip
-    return {
-        "prompts": [str(i) for i in range(60)],
-        "probe": {"correct": correct, "validation": 0.5},
-        "geometry": {"last": place, "mean": place},
-        "transport": {f"last_{n}": {"margin": n / 30, "gap": 1 - n / 60} for n in (right, 60)},
-        "ability": correct,
-        "processor_seconds": 1.0,
-    }
-
-
-def test_the_page_says_what_is_found_and_what_is_not_done() -> None:
-    fold, _ = fold_and_states(0.0)
-    every = {unit.name: unit for unit in real_units.units()}
-    done = {
-        every[f"smollm2-mmlu-{variant}-{number}"]: unit_of(fold, right, 0.2)
-        for number in range(3)
-        for variant, right in (("base", 30), (real_units.OURS, 45))
-    }
-    page = real_models_page.page(done)
-    assert "| mmlu | 3 | +0.250 [" in page
-    assert page.count("| yes |") == 1
-    assert "| last | 3 | -1.000 | [-1.000, -1.000] |" in page, "the larger margin loses less"
-    assert f"{len(every) - 6} of {len(every)} units" in page
-    assert "smollm2-beavertails-base-0" in page.split("Not yet done")[1]
-
-
-def tried(validation: float, kl: float) -> dict[str, Any]:
-    return {"probe": {"best_validation": validation}, "kl_held_out": kl}
-
-
 def test_the_setting_is_the_best_of_those_that_cost_little() -> None:
     dear, cheap, poor = tried(0.9, 0.06), tried(0.8, 0.05), tried(0.7, 0.01)
     assert real_units.best_of({"dear": dear, "cheap": cheap, "poor": poor}) == "cheap"
@@ -117,73 +66,69 @@ def test_the_setting_is_the_best_of_those_that_cost_little() -> None:
     assert real_units.best_of({"even": tried(0.8, 0.04), "cheap": tried(0.8, 0.03)}) == "cheap"
 
 
-def test_what_was_tried_after_a_miss_says_what_its_probes_are_fitted_on() -> None:
-    every = {unit.name: unit for unit in real_units.units()}
-    halves = tried(0.6, 0.04) | {"probe_of_unseen": {"best_validation": 0.65}}
-    done = {every["smollm2-beavertails-remedy_halves-0"]: halves | {"processor_seconds": 1.0}}
-    page = real_models_page.page(done)
-    assert "| halves: half True | all training texts | 0.600 | 0.040 |" in page
-    assert "| halves: half True | those of the other half | 0.650 | 0.040 |" in page
-    assert "## beavertails" not in page, "no test text is scored"
-
-
 def test_the_best_remedy_is_run_on_all_folds_if_it_beats_the_chosen_setting(tmp_path: Path) -> None:
     study = Study(tmp_path, tmp_path, tmp_path)
-    (second, *_) = (unit for unit in real_units.units() if unit.kind == "remedied")
-    for name in real_units.CANDIDATES:
-        worth = 0.7 if name == "last" else 0.6
-        write_json(study.file_of(f"smollm2-beavertails-setting_{name}-0"), tried(worth, 0.01))
-    assert study.lacks(second), "which remedy is the best is not known"
-    remedies = {name: tried(0.65, 0.01) for name in real_units.REMEDIES}
-    remedies["halves"]["probe_of_unseen"] = {"best_validation": 0.7}
-    for name, found in remedies.items():
-        write_json(study.file_of(f"smollm2-beavertails-remedy_{name}-0"), found)
-    assert study.remedy() is None, "as good is no better"
-    assert not study.lacks(second)
-    done = {unit: read_json(study.file_of(unit.name)) | {"processor_seconds": 1.0}
-            for unit in real_units.units() if unit.kind == "remedy"}  # fmt: skip
-    settings = {unit: read_json(study.file_of(unit.name)) | {"processor_seconds": 1.0}
-                for unit in real_units.units() if unit.kind == "setting"}  # fmt: skip
-    assert "None of them is better" in real_models_page.page(done | settings)
-    remedies["halves"]["probe_of_unseen"]["best_validation"] = 0.75
-    write_json(study.file_of("smollm2-beavertails-remedy_halves-0"), remedies["halves"])
+    every = {unit.name: unit for unit in real_units.units()}
+    (second, *others) = (unit for unit in every.values() if unit.kind == "remedied")
+    wanted = {name: tried(0.6, 0.01) for name in second.needs}
+    wanted["smollm2-beavertails-setting_last-0"] = tried(0.8, 0.01)
+    wanted[real_units.CHOSEN] = tried(0.7, 0.01) | {"probe": {"best_validation": 0.7}}
+    halves = wanted["smollm2-beavertails-remedy_halves-0"]
+    for better in (0.7, 0.75):
+        halves["probe_of_unseen"] = {"best_validation": better}
+        assert study.lacks(second), "which remedy is the best is not known"
+        for name, found in wanted.items():
+            write_json(study.file_of(name), found)
+        if better == 0.7:
+            assert study.remedy() is None, "as good is no better"
+            assert not study.lacks(second)
+            assert not study.tried(second)
+            for name in wanted:
+                study.file_of(name).unlink()
     assert study.remedy() == ("halves", "probe_of_unseen")
     assert study.lacks(second)
     assert study.remedied("halves") == replace(real_units.CANDIDATES["last"], half=True)
+    assert len(others) == 4
 
 
-def test_every_threshold_is_held_against_what_was_found() -> None:
-    fold, _ = fold_and_states(0.0)
-    done = {}
-    for unit in real_units.units():
-        if (unit.model, unit.corpus, unit.fold) != ("smollm2", "beavertails", 0):
-            continue
-        right = {"base": 30, real_units.OURS: 48, "shuffled": 33}
-        silhouette = 0.3 if unit.variant == real_units.OURS else 0.2
-        if unit.kind == "setting" or unit.variant in right:
-            done[unit] = unit_of(fold, right.get(unit.variant, 40), silhouette) | {
-                "kl_held_out": 0.04, "perplexity_held_out": 1.05,
-                "kl_other": 0.0, "perplexity_other": 1.0,
-            }  # fmt: skip
-            done[unit]["probe"] |= {"best_validation": 0.5}
-    page = real_models_page.page(done)
-    assert "## In short" not in page, "words alone are not done"
-    (words,) = (u for u in real_units.units() if u.name == "smollm2-beavertails-words-0")
-    short = real_models_page.page(done | {words: unit_of(fold, 36, 0.0)}).split("## ")[1]
-    (row,) = (line for line in short.splitlines() if line.startswith("| smollm2"))
-    assert row.startswith("| smollm2 | beavertails | 1 | 0.600 | 0.500 | +0.300 [")
-    assert " | +0.050 [" in row
-    assert row.endswith(" | 0.040 |")
-    rows = [
-        line.split(" | ")[2:]
-        for line in page.split("## Other thresholds")[1].splitlines()
-        if line.startswith("| beavertails") and line.endswith(("| yes |", "| no |"))
-    ]
-    answers = {row[0].split(",")[0]: row[-1].strip(" |") for row in rows[:6]}
-    assert answers == {
-        "centroid": "yes", "silhouette": "no", "cosine_gap": "no",
-        "kl held out": "yes", "perplexity held out": "no", "probe": "no",
-    }  # fmt: skip
+def test_a_remedied_units_probes_are_fitted_on_the_texts_that_chose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold, states = fold_and_states(0.5)
+    (second, *_) = (unit for unit in real_units.units() if unit.kind == "remedied")
+    asked: dict[str, Any] = {}
+
+    class Tuned:
+        reading_layer = 2
+
+        def __init__(self, *_: Any) -> None: ...
+
+        def tuned(self, name: str, variant: str, fold: Fold, setting: Any, number: int) -> Any:
+            asked.update(name=name, variant=variant, setting=setting)
+            return states, {}
+
+    def probed(states: States, fold: Fold, fitted: Any = None) -> dict[str, Any]:
+        asked["fitted"] = fitted
+        return {}
+
+    for name, value in {
+        "Bench": Tuned, "best_probe": probed, "read_folds": lambda *_: [],
+        "split_by": lambda *_: fold.examples, "other_texts": lambda *_: [],
+        "questions_among": lambda *_: [],
+    }.items():  # fmt: skip
+        monkeypatch.setattr(real_models, name, value)
+    study = Study(tmp_path, tmp_path, tmp_path)
+    monkeypatch.setattr(Study, "setting", lambda *_: real_units.CANDIDATES["last"])
+    for probe, held in {
+        "probe": None,
+        "probe_of_unseen": fold.of("train") & ~half_of(fold),
+    }.items():
+        monkeypatch.setattr(Study, "remedy", lambda *_, probe=probe: ("halves", probe))
+        found = study.done(second)
+        assert (found["remedy"], found["probe_of"]) == ("halves", probe)
+        assert asked["variant"] == real_units.OURS
+        assert asked["setting"].half
+        assert (asked["fitted"] is None) if held is None else (asked["fitted"] == held).all()
 
 
 def test_units_have_their_own_names_and_need_what_comes_before_them() -> None:

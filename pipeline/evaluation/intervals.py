@@ -107,12 +107,13 @@ class Proportion(Statistic):
         return min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach))
 
     def __sub__(self, other: Statistic) -> Statistic:
-        return ProportionChange(self.values - other.values, self.prompts)
+        return ProportionChange(self.values - other.values, _fewest(self, other))
 
 
 @dataclass(frozen=True)
 class ProportionChange(Statistic):
-    """The difference of two shares of the same texts.
+    """The difference of two shares of the same texts; where they are of different ones, `prompts`
+    is the number of the fewer.
 
     Its standard error is that with one more text moved each way (Bonett and Price 2012, of paired
     shares): where hardly a text differs, resamples hardly do, and would seem sure.
@@ -128,7 +129,12 @@ class ProportionChange(Statistic):
         return max(-1.0, self.value - reach), min(1.0, self.value + reach)
 
     def __sub__(self, other: Statistic) -> Statistic:
-        return ProportionChange(self.values - other.values, self.prompts)
+        return ProportionChange(self.values - other.values, _fewest(self, other))
+
+
+def _fewest(one: Proportion | ProportionChange, other: Statistic) -> int:
+    shares = (Proportion, ProportionChange)
+    return min(one.prompts, other.prompts) if isinstance(other, shares) else one.prompts
 
 
 @dataclass(frozen=True)

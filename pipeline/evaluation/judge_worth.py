@@ -117,10 +117,11 @@ def judge_agreement(
 
 
 def kappa(tables: Vector) -> Vector:
-    """Cohen's kappa of tables of counts [..., 2, 2]; NaN where chance alone agrees always."""
-    shares = tables / tables.sum((-2, -1), keepdims=True)
-    agreed = shares[..., 0, 0] + shares[..., 1, 1]
-    by_chance = (shares.sum(-1) * shares.sum(-2)).sum(-1)
+    """Cohen's kappa of tables of counts [..., 2, 2]; NaN where chance alone agrees always, and of
+    none."""
     with np.errstate(invalid="ignore", divide="ignore"):
+        shares = tables / tables.sum((-2, -1), keepdims=True)
+        agreed = shares[..., 0, 0] + shares[..., 1, 1]
+        by_chance = (shares.sum(-1) * shares.sum(-2)).sum(-1)
         found: Vector = np.where(by_chance < 1, (agreed - by_chance) / (1 - by_chance), np.nan)
     return found

@@ -67,7 +67,7 @@ def of_matrix(
     return {
         picture: score_tables(scores, MATRICES[picture][1])
         for picture, scores in tables.items()
-        if not scores.empty
+        if not scores.empty and (picture != "recall" or "harm" in text_only)
     }
 
 

@@ -168,6 +168,14 @@ def test_a_difference_is_paired() -> None:
     )
 
 
+def test_shares_of_different_texts_differ_as_surely_as_the_fewer_allow() -> None:
+    """Whichever is taken from the other."""
+    many, few = (Proportion(np.full(3, 0.5), texts) for texts in (40, 1))
+    for found in (many - few, few - many, many - many - few):
+        assert found.standard_error() == pytest.approx(np.sqrt(2) / 3)
+    assert (many - many).standard_error() == pytest.approx(np.sqrt(2) / 42)
+
+
 def test_undefined_resamples_are_left_out_and_an_undefined_value_is_refused() -> None:
     found = estimate(np.array([1.0, np.nan, 2.0, 3.0]))
     assert (found.value, found.low, found.high) == pytest.approx((1, 2.025, 2.975))

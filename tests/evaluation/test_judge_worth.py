@@ -94,6 +94,10 @@ def test_kappa_is_that_of_scikit_learn(said: list[tuple[bool, bool]]) -> None:
         assert ours == pytest.approx(cohen_kappa_score(one, other))
 
 
+def test_kappa_of_no_answer_is_undefined() -> None:
+    assert np.isnan(kappa(np.zeros((2, 2))))
+
+
 REQUESTS = [Request(f"r{n}", "", n < 8, False, "test") for n in range(10)]
 
 

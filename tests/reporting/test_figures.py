@@ -433,6 +433,7 @@ def test_monitors_stand_in_rows_and_sets_in_columns_with_long_names_cut() -> Non
     at_few_alarms = {text.get_text() for text in recall.figure.axes[-1].texts}
     assert at_few_alarms == {"0.44", "0.38", "0.31"}, "half of it, by the made metrics"
     assert "recall at 1 % false alarms" in recall.alt
+    assert set(LESS["no harm is asked"]()) == {"matrix"}
 
 
 def test_the_dark_is_the_light_in_other_inks(tmp_path: Path) -> None:
