@@ -297,7 +297,8 @@ def _corpus(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> Iterat
             )
     heads = ["variant", "folds", "probe", "less base", "harm AUROC", "AP", "FPR95", "less base"]
     yield table(heads, probes) + "\n"
-    yield table(["variant", "position", *GEOMETRY], places) + "\n"
+    if places:
+        yield table(["variant", "position", *GEOMETRY], places) + "\n"
     if costs:
         heads = ["variant", "KL, held out", "perplexity, times", "KL, other corpus", "perplexity",
                  "multiple choice", "less base"]  # fmt: skip
@@ -320,7 +321,8 @@ def _ranking(done: dict[Unit, dict[str, Any]], model: str, corpus: str) -> str:
         own = [np.array(p).T for (at_position, _), p in points.items() if at_position == position]
         ranks = [float(spearman(margins, gaps)) for margins, gaps in own]
         rows.append([position, f"{len(ranks)}", *_over_folds(ranks)])
-    return table(["transport, position", "folds", "Spearman", "95 % over folds"], rows)
+    header = ["transport, position", "folds", "Spearman", "95 % over folds"]
+    return table(header, rows) if rows else ""
 
 
 def _over_folds(values: list[float]) -> list[str]:
