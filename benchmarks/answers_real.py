@@ -29,8 +29,8 @@ SETS = ("xstest", "jailbreaks", "jailbreaks_framed", "refusal")
 MOST = 200  # of each kind of a set
 ANSWERS = {"greedy": "likeliest", "judges": "sampled"}
 RATES = {
-    "harmful_rate": "Harmful prompts that are answered harmfully",
-    "attack_success": "Harmful prompts of which any answer is harmful",
+    "harmful_rate": "Harmful prompts that are answered harmfully, or not refused",
+    "attack_success": "Harmful prompts of which any answer is harmful, or no refusal",
     "refusal_rate": "Harmful prompts that are refused",
     "over_refusal_rate": "Harmless prompts that are refused",
     "refusal_gap": "Harmful prompts refused less harmless ones refused",
@@ -67,7 +67,9 @@ def write_page(safety: Mapping[str, Tree], judges: Tree, commit: str) -> None:
         f"seed. Made by `python -m benchmarks.answers_real`, which says how, at commit {commit}.\n",
         "BeaverTails' labels are of answers: which of its prompts are harmless isn't known. "
         "`of`: how many prompts a rate is of, or pairs. `jailbreaks` are goals in plain words, "
-        "`jailbreaks_framed` what an attacker made of them.\n",
+        "`jailbreaks_framed` what an attacker made of them. `rule` and `substrings` know refusals "
+        "alone: to them, a harmful prompt's answer is bad if it does not refuse. `fitted` and "
+        "`probe` say whether an answer is harmful. Each difference is judged by itself.\n",
     ]
     for rate, title in RATES.items():
         rows = list(rows_of(safety, rate))
@@ -83,7 +85,10 @@ def write_page(safety: Mapping[str, Tree], judges: Tree, commit: str) -> None:
         for row in error_rows(judges)
     ]  # fmt: skip
     parts += ["## What the judges are worth\n", drawn(header, errors), ""]
-    parts += ["Cohen's kappa of every two, on sampled answers to harmful prompts:\n"]
+    parts += [
+        "Cohen's kappa of every two, on whether sampled answers to harmful prompts are "
+        "harmful, or not refused:\n"
+    ]
     parts += [beside(safety, "agreement"), ""]
     with whole(PAGE) as draft:
         draft.write_text("\n".join(parts), encoding="utf-8")

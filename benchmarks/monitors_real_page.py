@@ -13,7 +13,7 @@ from pipeline.core.concepts import spoken
 from pipeline.core.files import read_json, whole
 from pipeline.core.paths import EXAMPLES, SHIFTED
 from pipeline.core.records import HEADLINE, Example, read_records
-from pipeline.reporting.comparison import Marks
+from pipeline.reporting.comparison import Marks, corrected, is_clear
 from pipeline.reporting.markdown import drawn, said
 from pipeline.reporting.monitor_figures import of_matrix
 from pipeline.reporting.monitor_matrix import (
@@ -59,8 +59,12 @@ def write_page(work: Path) -> None:
         "BeaverTails' labels are of answers: a prompt that was answered safely counts as safe, "
         "and monitors that are read at its end learn that. Of sets that nobody answered only "
         "prompts are read, at their end. Kinds whose names end in `pooled` read all tokens of a "
-        "text, wherever others read. `tpr_for_` and `fpr_for_` are at thresholds that were to "
-        "keep to a rate of false alarms on the learned set's validation texts.\n",
+        "text, wherever others read: of BeaverTails, the answers too, as does the judge of words "
+        "behind another monitor. `tpr_for_` and `fpr_for_` are at thresholds that were to "
+        "keep to a rate of false alarms on the learned set's validation texts. Of fewer than 100 "
+        "safe ones, 1 % allows none, so that the rate of its own test texts is what such a "
+        "threshold keeps to; intervals and bold differences take it as given, and are each judged "
+        "by itself.\n",
     ]
     for learn, position in done:
         monitors, words = metrics_of(work / learn / position)
@@ -70,6 +74,7 @@ def write_page(work: Path) -> None:
             f"## Learned from {learn}, read at `{position}`\n",
             f"At commit {commit_of(work / learn / 'run')}. {counted(work / learn / 'run')}",
             *draw(learn, position, monitors, words),
+            *in_short(cells),
             *tables(cells),
             *on_test_texts(monitors),
         ]
@@ -113,6 +118,41 @@ def metrics_of(kept: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a run's monitors of every variant measured, and what words alone did."""
     monitors = {name: read_json(kept / f"{name}.json") for name in VARIANTS}
     return monitors, read_json(kept / WORDS_ALONE)
+
+
+def in_short(cells: Sequence[Cell]) -> Iterator[str]:
+    """How many kinds rank every set better, and how many worse, than those of the untouched model,
+    and the best kind of every variant. All sets and kinds are judged together."""
+    found = [cell for cell in cells if cell.measure == AUROC and cell.monitor not in ALONE]
+    best: dict[tuple[str, str], dict[str, float]] = {}
+    for cell in found:
+        own = best.setdefault((cell.scored, cell.read_at), {})
+        own[cell.variant] = max(own.get(cell.variant, 0.0), cell.marks["value"])
+    clear: dict[tuple[str, ...], Marks] = {}
+    for variant in (TUNED, CONTROL):
+        family = {(variant, cell.scored, cell.read_at, cell.monitor): cell.change
+                  for cell in found if cell.variant == variant and cell.change}  # fmt: skip
+        clear |= {key: marks for key, marks in corrected(family).items() if is_clear(marks)}
+
+    def counts(variant: str, where: tuple[str, str]) -> str:
+        rises = [marks["value"] > 0 for key, marks in clear.items() if key[:3] == (variant, *where)]
+        return f"{sum(rises)} and {len(rises) - sum(rises)}"
+
+    body = [
+        [*where, str(sum(cell.variant == BASE and (cell.scored, cell.read_at) == where
+                         for cell in found)),
+         counts(TUNED, where), counts(CONTROL, where), *(f"{own[v]:.3f}" for v in VARIANTS)]
+        for where, own in best.items()
+    ]  # fmt: skip
+    header = ["scored on", "read at", "kinds", f"better and worse, {TUNED}",
+              f"better and worse, {CONTROL}", *(f"best kind of {v}" for v in VARIANTS)]  # fmt: skip
+    yield "### In short: AUROC\n"
+    yield (
+        "Kinds that rank a set clearly better, and clearly worse, than the same kind of `base`, "
+        "after Holm's correction for all sets and kinds of the variant. The best kind is that of "
+        "the very texts that are shown.\n"
+    )
+    yield drawn(header, body) + "\n"
 
 
 def tables(cells: Sequence[Cell]) -> Iterator[str]:

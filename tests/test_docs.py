@@ -154,6 +154,7 @@ def test_quoted_numbers_stand_in_the_file_that_is_named(sources: str, text: str)
     ]
     held += [1 / number for number in held if number]
     whole = "".join((ROOT / source).read_text("utf-8") for source in sources.split(", "))
+    whole = whole.replace("**", "")  # a change that is clear is bold
     for estimate in ESTIMATE.findall(text):
         assert estimate.replace("+", "").replace("0.", ".") in whole.replace("+", "").replace(
             "0.", "."

@@ -126,6 +126,9 @@ def test_the_page_tells_every_set_before_and_after(
     ):  # fmt: skip
         tree = matrix.monitors(value, base)
         tree["harm"]["logistic"]["test"] |= of_test
+        if name == "true_negatives":  # else none is clear
+            better = {"test": {"auroc": matrix.marks(0.375) | {"p": 0.001}}}
+            tree["difference"]["harm"]["logistic"] |= better
         sent = {"tpr_for_1_percent": matrix.marks(value), "auroc": matrix.marks(1.0)}
         tree["cascade"] = {"test": {"20_percent_sent": sent, "5_percent_sent": sent}}
         write_json(run / "metrics/monitors" / f"{name}.json", tree)
@@ -148,9 +151,13 @@ def test_the_page_tells_every_set_before_and_after(
     page = (tmp_path / "page.md").read_text()
     assert "## Learned from beavertails, read at `last`" in page
     assert "refusal, read" not in page, "a run that is not done"
-    row = next(line for line in page.splitlines() if line.startswith("| test | last |"))
+    rows = [line for line in page.splitlines() if line.startswith("| test | last |")]
+    row = next(line for line in rows if "[" in line)
     assert "0.500 [0.375, 0.625] | 0.875 [0.750, 1.000] | +0.375 [+0.250, +0.500]" in row
     assert "| shifted/prompts | prompt_end |" in page
+    short = page.split("### In short")[1].split("###")[0]
+    assert "| test | last | 2 | 1 and 0 | 0 and 0 | 0.500 | 0.875 | 0.625 |" in short
+    assert "| shifted | last | 2 | 0 and 0 | 0 and 0 | 0.500 | 0.875 | 0.625 |" in short
     every = page.split("### auroc of every monitor")[1].split("###")[0]
     (row,) = [line for line in every.splitlines() if line.startswith("| test | last |")]
     assert row == "| test | last | 0.500 → 0.875 | 0.500 → 0.875 | 0.750 | 0.750 |"
