@@ -153,7 +153,7 @@ def test_the_page_tells_every_set_before_and_after(
     assert "refusal, read" not in page, "a run that is not done"
     rows = [line for line in page.splitlines() if line.startswith("| test | last |")]
     row = next(line for line in rows if "[" in line)
-    assert "0.500 [0.375, 0.625] | 0.875 [0.750, 1.000] | +0.375 [+0.250, +0.500]" in row
+    assert "0.500 [0.375, 0.625] | 0.875 [0.750, 1.000] | **+0.375** [+0.250, +0.500]" in row
     assert "| shifted/prompts | prompt_end |" in page
     short = page.split("### In short")[1].split("###")[0]
     assert "| test | last | 2 | 1 and 0 | 0 and 0 | 0.500 | 0.875 | 0.625 |" in short
