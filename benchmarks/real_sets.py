@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.real_corpora import CORPORA, RealCorpus
+from benchmarks.real_corpora import CORPORA, RealCorpus, groups_of
 from pipeline.core.console import InputError, run
 from pipeline.core.files import whole
+from pipeline.core.records import Example
 from pipeline.core.text_identity import first_of_each, normalised
 from pipeline.corpora.rows import digest
 
@@ -22,6 +23,7 @@ SAFE = ("safe", "harmless")  # what the tables call texts without harm
 # Of thousands of harmless instructions, those with the smallest digests: enough that 1 % false
 # alarms among them has an interval.
 HARMLESS = 2000
+BESIDE = 1000  # harmless instructions beside goals: 1 % false alarms among so many has an interval
 FLAGS = (
     "S",
     "H",
@@ -154,3 +156,33 @@ def _there(folder: Path, name: str) -> Path:
 
 if __name__ == "__main__":
     run(main)
+
+
+class Goals(NamedTuple):
+    """Plain requests, and by their ids the jailbreak that was made of each; harmless instructions
+    beside them, which nobody framed."""
+
+    plain: list[Example]
+    jailbreaks: dict[str, str]
+    harmless: list[Example]
+
+
+def goals_of(data: Path, known: set[str], safe: str) -> Goals:
+    """The goals whose jailbreak worked, but for those that are nearly a prompt that was learned
+    from (known, as normalised), with harmless instructions that are in no set."""
+    every = jailbreaks_of_goals(data, succeeded=True)
+    groups = groups_of([*known, *(goal for goal, _ in every)])
+    learned = set(groups[: len(known)])
+    own = groups[len(known) :]
+    found = [pair for pair, group in zip(every, own, strict=True) if group not in learned]
+
+    def example(number: int, prompt: str, concept: str) -> Example:
+        return Example(f"{concept}-{number:03d}", prompt, "", "", concept, "test", "")
+
+    plain = [example(number, goal, "goal") for number, (goal, _) in enumerate(found)]
+    harmless = [
+        example(number, prompt, safe)
+        for number, prompt in enumerate(spare_harmless(data, len(found) + BESIDE)[len(found) :])
+    ]
+    made = {one.id: prompt for one, (_, prompt) in zip(plain, found, strict=True)}
+    return Goals(plain, made, harmless)

@@ -34,13 +34,13 @@ def main() -> None:
     def target_of(name: str) -> Target:
         model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
         encoder = Encoder(tokenizer, params.text)
-        layer, tokens = params.reading.layer, params.extraction.tokens_per_batch
         if name not in readers:
             readers[name] = fit_readers(
                 model, encoder, learned, validation, lambda example: example.concept not in safe,
-                params.attacks.monitors, layer, tokens, params.seed, UNREAD / f"{name}.prompts",
+                params.attacks.monitors, params.reading.layer, params.extraction, params.seed,
+                UNREAD / f"{name}.prompts",
             )  # fmt: skip
-        return Target(model, encoder, readers[name], layer, tokens)
+        return Target(model, encoder, readers[name], params.extraction.tokens_per_batch)
 
     names = base_first(params.figures.compared)
     found = {name: AttackResults() for name in names}

@@ -67,7 +67,7 @@ def main() -> None:
             | figures.of_separation(separation, text_only, compared, *read_at)
             | monitor_figures.of_monitors(scores, [*params.variants], reading.position)
             | monitor_figures.of_matrix(monitors, text_only, compared, reading.position)
-            | monitor_figures.of_alarms(monitors, text_only, compared, rate)
+            | monitor_figures.of_alarms(monitors, text_only, compared, reading.position, rate)
             | monitor_figures.of_cascade(monitors, compared, rate)
             | monitor_figures.of_attacks(left, searched, rate_kept)
             | monitor_figures.of_hiding(hiding, text_only, reading.position, rate_kept)

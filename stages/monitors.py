@@ -50,7 +50,8 @@ def main() -> None:
     alone = prompts_alone(examples)
     prompts = {example.id: example.prompt for example in examples}
     prompts |= {name: request.prompt for name, request in requests.items()}
-    judged = harm_in_words(read_records(READ_WORDS, ReadWords), examples, safe)
+    read = read_records(READ_WORDS, ReadWords)
+    judged = harm_in_words(read, examples, safe, reading.position)
 
     def measure(name: str) -> MonitorResults:
         stored = load_representations(REPRESENTATIONS / f"{name}.safetensors")

@@ -23,6 +23,7 @@ from pipeline.core.records import (
     read_watched,
     write_records,
 )
+from pipeline.core.scored_sets import seen_at
 from pipeline.inference.answer_extraction import read_streams
 from pipeline.inference.pooled_scores import pooled_scores
 from pipeline.models.building import prepare
@@ -37,7 +38,7 @@ def main() -> None:
     most = params.streams.texts
     prompts = {request.id: request.prompt for request in read_watched(REQUESTS, most)}
     examples, safe = read_records(EXAMPLES, Example), safe_concepts(MANIFEST)
-    shifted = read_records(SHIFTED, Example)
+    every = seen_at(params.reading.position, [*examples, *read_records(SHIFTED, Example)])
     validation = evenly_spaced([e for e in examples if e.split == "validation"], most)
     for name in params.variants:
         model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
@@ -57,7 +58,7 @@ def main() -> None:
         scores = pooled_scores(
             model,
             encoder,
-            [*examples, *shifted],
+            every,
             safe,
             layer,
             params.streams.pooled_texts,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from benchmarks import attacks_real
-from benchmarks.attacks_real import JAILBREAK, goals_of, table_of, write_page
-from benchmarks.real_sets import HARMLESS, jailbreaks_of_goals
+from benchmarks.attacks_real import JAILBREAK, table_of, write_page
+from benchmarks.real_sets import HARMLESS, goals_of, jailbreaks_of_goals
 from pipeline.core.records import ATTACKS, UNATTACKED
 from tests.support.dag import ROOT
 

@@ -4,6 +4,7 @@ A set's texts are a split of their own: `shifted/NAME`, or `shifted` where a set
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pipeline.core.records import Example
 from pipeline.core.text_identity import is_blank
@@ -38,3 +39,10 @@ def prompts_alone(examples: Iterable[Example]) -> frozenset[str]:
     """The sets with a text that nobody answered: they are read at the prompt's end alone, since no
     state at another position is of the same thing in all of their texts."""
     return frozenset(e.split for e in examples if is_of_set(e.split) and is_blank(e.response))
+
+
+def seen_at(position: str, examples: Iterable[Example]) -> list[Example]:
+    """The texts as far as they can be seen at a position: at the prompt's end, without answers."""
+    if position != "prompt_end":
+        return list(examples)
+    return [replace(example, response="") for example in examples]

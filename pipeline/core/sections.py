@@ -299,12 +299,15 @@ class FurtherTraining(Section):
     penalty_weight: Weight
 
 
-# Those of which a gradient tells what to change of a text.
+# Those of which a gradient tells what to change of a text: all but k-NN.
 AttackedMonitor = Literal[
     "logistic",
+    "prototype",
     "mean_difference",
     "mahalanobis",
     "mlp",
+    "multilayer",
+    "neurons",
     "attention_pooled",
     "max_pooled",
     "softmax_pooled",

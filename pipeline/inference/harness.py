@@ -25,11 +25,11 @@ def task_scores(
 
     tasks: their names in lm-eval, groups of them too, or YAML files of one's own. limit: at most so
     many documents of each, 0 for all. A task's data is fetched where it names a dataset of the Hub.
-    Raises InputError where lm-eval is not installed, for an unknown task, and where its data cannot
-    be had.
+    Raises InputError where lm-eval is not installed, for a task that is unknown or cannot be read,
+    where its data cannot be had, and for a task that has no such metric.
     """
     with connected():  # the library that fetches data remembers whether it may, once it is imported
-        simple_evaluate, hf_model, task_manager = _imported()
+        simple_evaluate, hf_model, task_manager, unreadable = _imported()
         asked = hf_model(model, backend="causal", tokenizer=tokenizer, batch_size=per_batch)
         by_name = any(not name.endswith(FILE) for name in tasks)  # reads 14,000 files, slowly
         try:
@@ -40,7 +40,7 @@ def task_scores(
                 bootstrap_iters=0,
                 task_manager=task_manager(include_defaults=by_name),
             )
-        except (KeyError, OSError, ValueError) as error:
+        except (KeyError, OSError, ValueError, unreadable) as error:
             raise InputError(
                 f"capability.harness: lm-eval cannot ask {', '.join(tasks)}: "
                 f"{' '.join(str(error).split())}"
@@ -48,27 +48,38 @@ def task_scores(
     return list(_scores(found["samples"]))
 
 
-def _imported() -> tuple[Any, Any, Any]:
-    """lm-eval's evaluation, its model of a transformers one, and what finds its tasks; they say
-    nothing but errors."""
+def _imported() -> tuple[Any, Any, Any, Any]:
+    """lm-eval's evaluation, its model of a transformers one, what finds its tasks, and the error
+    that a file which is no YAML raises; they say nothing but errors."""
     try:
         from lm_eval import simple_evaluate
         from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
+        from yaml import YAMLError
     except ImportError as error:
         raise InputError(
             f"capability.harness names tasks of lm-eval, which does not load ({error}); run "
             "`pip install -e .[eval]`, or empty the list"
         ) from None
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return simple_evaluate, HFLM, TaskManager
+    return simple_evaluate, HFLM, TaskManager, YAMLError
 
 
 def _scores(samples: dict[str, list[dict[str, Any]]]) -> Iterator[TaskScore]:
     for task, answered in samples.items():
+        numbers, others = 0, set()
         for sample in answered:
             way = "" if sample["filter"] == "none" else f"_{sample['filter']}"
             for metric in sample["metrics"]:
                 if isinstance(sample[metric], bool | int | float):
                     value = float(sample[metric])
                     yield TaskScore(task, str(sample["doc_id"]), f"{metric}{way}", value)
+                    numbers += 1
+                else:
+                    others.add(metric)
+        if not numbers:
+            raise InputError(
+                f"capability.harness: of {task}, lm-eval gives no number of each document "
+                f"({', '.join(sorted(others)) or 'no document'}); name a task with a metric that "
+                "is a mean over documents, such as acc"
+            )

@@ -59,12 +59,11 @@ class FoundSuffix:
 
 @dataclass(frozen=True)
 class Target:
-    """A model and the monitors that read its states at a layer, by kind."""
+    """A model and the monitors that read its states, by kind."""
 
     model: PreTrainedModel
     encoder: Encoder
     readers: Mapping[str, HarmReader]
-    layer: int
     tokens_per_batch: int
 
     def slotted(self, prompts: Sequence[str], tokens: int) -> Slotted:
@@ -124,9 +123,13 @@ class Target:
             given = self.embeddings(rows.ids)
             at = rows.slots[..., None].expand(-1, -1, given.shape[-1])
             given = given.scatter(1, at, vectors.to(given.dtype))
-        states = hidden_states(self.model, given, rows.mask, [self.layer])[self.layer]
-        kinds = [only] if only else self.readers
-        return {kind: self.readers[kind](states, rows.mask.bool(), rows.ends) for kind in kinds}
+        readers = {kind: self.readers[kind] for kind in ([only] if only else self.readers)}
+        layers = {layer for reader in readers.values() for layer in reader.layers}
+        states = hidden_states(self.model, given, rows.mask, sorted(layers))
+        return {
+            kind: reader.logits(states, rows.mask.bool(), rows.ends)
+            for kind, reader in readers.items()
+        }
 
     def _batches(self, rows: Slotted) -> Iterator[slice]:
         size = max(1, self.tokens_per_batch // rows.ids.shape[1])

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -23,11 +24,13 @@ from pipeline.core.representations import Labels, Representations, Vectors
 from pipeline.evaluation.linear_probe import new_logistic
 
 MULTILAYER, NEURONS = "multilayer", "neurons"  # they read every extracted layer
+COSINE_TEMPERATURE = 0.1  # of `prototype`
 PENALTIES = (0.02, 0.01, 0.05)  # inverse strengths of `neurons`: the first where none is chosen
 
 
 class Prototype(ClassifierMixin, BaseEstimator):
-    """Nearest concept mean by cosine, after centring; probabilities are softmax(cosine / 0.1)."""
+    """Nearest concept mean by cosine, after centring; probabilities are
+    softmax(cosine / COSINE_TEMPERATURE)."""
 
     def fit(self, vectors: Vectors, labels: Labels) -> "Prototype":
         self.classes_ = np.unique(labels)
@@ -38,7 +41,7 @@ class Prototype(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, vectors: Vectors) -> Vectors:
-        cosine = normalize(vectors - self.centre_) @ self.prototypes_.T / 0.1
+        cosine = normalize(vectors - self.centre_) @ self.prototypes_.T / COSINE_TEMPERATURE
         weights = np.exp(cosine - cosine.max(1, keepdims=True))
         probabilities: Vectors = weights / weights.sum(1, keepdims=True)
         return probabilities
@@ -128,6 +131,26 @@ def fit(monitor: ClassifierMixin, vectors: Vectors, labels: Labels) -> Classifie
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return monitor.fit(vectors, labels)
+
+
+def fit_likeliest(
+    candidates: Sequence[ClassifierMixin],
+    vectors: Vectors,
+    labels: Labels,
+    known: Vectors,
+    known_labels: Labels,
+) -> ClassifierMixin:
+    """Fit candidates in place; the one to which the labels of known texts are likeliest, or the
+    first where none are known."""
+    tried = [fit(one, vectors, labels) for one in candidates]
+    if len(tried) == 1 or not len(known):
+        return tried[0]
+
+    def nll(monitor: ClassifierMixin) -> float:
+        said = monitor.predict_proba(known)
+        return float(log_loss(known_labels, said, labels=monitor.classes_))
+
+    return min(tried, key=nll)
 
 
 def all_layers_at(stored: Representations, position: str, split: str) -> Vectors:

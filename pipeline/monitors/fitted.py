@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import log_loss
 
 from pipeline.core.records import Score
 from pipeline.core.representations import Flags, Vectors
 from pipeline.evaluation.bootstrap import Counts
 from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.linear_probe import linear_map
-from pipeline.monitors.classifiers import fit
+from pipeline.monitors.classifiers import fit_likeliest
 from pipeline.monitors.datasets import HARMFUL, SAFE, Texts, VariantTexts
 from pipeline.monitors.metrics import Measures, concept_measures, harm_measures, roc_at
 from pipeline.monitors.saved import SavedMonitor
@@ -105,21 +103,12 @@ def fit_at(
     train = data.of(question, kind, "train", position)
     known = data.of(question, kind, "validation", position)
     tried = candidates if isinstance(candidates, Sequence) else [candidates]
-    monitor, *others = [fit(one, train.vectors, train.labels) for one in tried]
-    if others and len(known):
-        monitor = min([monitor, *others], key=partial(_log_loss, known=known))
+    monitor = fit_likeliest(tried, train.vectors, train.labels, known.vectors, known.labels)
     fitted = Fitted(question, kind, position, monitor)
     if question == "concept" or not len(known):
         return fitted
     return fitted.with_thresholds(
         known.labels == HARMFUL, fitted.harm(known.vectors), data.reading.false_alarms
-    )
-
-
-def _log_loss(monitor: ClassifierMixin, known: Texts) -> float:
-    """The mean negative log-likelihood of the labels of texts, in nats."""
-    return float(
-        log_loss(known.labels, monitor.predict_proba(known.vectors), labels=monitor.classes_)
     )
 
 

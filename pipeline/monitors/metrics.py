@@ -72,7 +72,7 @@ def harm_measures(
 
     accuracy, macro_f1, tpr and fpr are of the alarms at the best threshold; tpr_for_RATE and
     fpr_for_RATE of those at the threshold that is to keep to a rate; calibration_error is of the
-    likelier answer.
+    probability of harm.
     """
     alarm = score >= thresholds.best
     return {
@@ -86,9 +86,7 @@ def harm_measures(
             for rate, threshold in thresholds.for_rates.items()
             for name, kind in (("tpr", harmful), ("fpr", ~harmful))
         },
-        "calibration_error": Statistic(
-            calibration_error(np.maximum(score, 1 - score), (score >= 0.5) == harmful, counts)
-        ),
+        "calibration_error": Statistic(calibration_error(score, harmful, counts)),
     }
 
 

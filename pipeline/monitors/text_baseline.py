@@ -105,12 +105,12 @@ def text_only(
 
 
 def harm_in_words(
-    read: Iterable[ReadWords], examples: Sequence[Example], safe: Sequence[str]
+    read: Iterable[ReadWords], examples: Sequence[Example], safe: Sequence[str], position: str
 ) -> dict[str, float]:
-    """The probability of harm of every text, by its id, from all its words alone: a judge that is
-    no part of a model. It reads words or characters, as validation texts choose. Empty where
-    harm is not asked or validation texts are of one kind."""
-    words_of = {words.id: f"{words.prompt} {words.response}" for words in read}
+    """The probability of harm of every text, by its id, from words alone, those that a state at a
+    position has read: a judge that is no part of a model. It reads words or characters, as
+    validation texts choose. Empty where harm is not asked or validation texts are of one kind."""
+    words_of = {words.id: words.at(position) for words in read}
     texts = {
         split: [BaselineText(words_of[e.id], e.concept not in safe, e.prompt)
                 for e in examples if e.split == split]

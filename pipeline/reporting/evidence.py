@@ -48,8 +48,8 @@ EVIDENCE = {
         "hiding": "Harm found, and ranks of harm, by the monitor that was saved before and by one "
         "that is fitted anew on the states as they are now. Each model is trained to hide harm "
         "from the saved monitor while it answers as before; in the same steps without hiding; and "
-        "on safe answers, which nobody means as an attack. The dashed line needs no model, and no "
-        "training of it moves that line.",
+        "on safe answers and on other texts, which nobody means as an attack. The dashed line "
+        "needs no model, and no training of it moves that line.",
     },
     "What the model does": {
         "behaviour": "Harmful requests answered and safe requests refused; both are wrong.",

@@ -38,6 +38,14 @@ EDITED = {
 }
 
 
+def words_alone(text_only: Metrics, question: str, position: str) -> Metrics:
+    """What classifiers of words measure of every group of texts, of the words that a state at a
+    position has read; empty where that is not asked."""
+    read = "prompt" if position == "prompt_end" else "whole"
+    found: Metrics = text_only.get(question, {}).get(read, {})
+    return found
+
+
 def of_representations(
     stored: Mapping[str, Representations], layer: int, position: str, num_texts: int, seed: int
 ) -> dict[str, Picture]:
@@ -60,7 +68,7 @@ def of_separation(
         if split in tree[f"layer_{layer}"][position]
         for metric, label in ACCURACIES.items()
     )
-    words = text_only["concept"]["prompt" if position == "prompt_end" else "whole"]
+    words = words_alone(text_only, "concept", position)
     heights = {
         SCORED_ON[split]: words[split]["accuracy"]["value"] for split in SCORED_ON if split in words
     }

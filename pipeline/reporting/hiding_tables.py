@@ -6,19 +6,25 @@ from typing import Any, NamedTuple
 
 from pipeline.core.files import read_json
 from pipeline.core.params import base_first
+from pipeline.core.scored_sets import EVERYDAY
 from pipeline.reporting.comparison import Marks, corrected, is_clear
-from pipeline.reporting.short_headline import BASE
+from pipeline.reporting.short_headline import AUROC, BASE, OF_RECALL
 
 AFTER = {
     "before": "before",
     "hiding": "trained to hide",
     "no_hiding": "same steps, no hiding",
     "safe_answers": "trained on safe answers",
+    "other_texts": "trained on other texts",
     "without_adapter": "its adapter taken away",
 }
 FITTED = {"saved": "frozen", "refitted": "refitted"}  # monitors, as they are called here
 SHOWN_ON = "test"
-WAYS = {"hiding": "training to hide", "safe_answers": "as many steps on safe answers"}
+WAYS = {
+    "hiding": "training to hide",
+    "safe_answers": "as many steps on safe answers",
+    "other_texts": "as many steps on other texts",
+}
 
 Hiding = Mapping[str, Mapping[str, Any]]  # the metrics of every variant that was trained further
 
@@ -31,8 +37,10 @@ def read_hiding(folder: Path) -> dict[str, Mapping[str, Any]]:
 
 
 class HidingRow(NamedTuple):
-    """A model before or after further training, on test texts: harm found at the threshold, and
-    AUROC, by the saved and by a refitted monitor; silhouette, and the divergence of its answers."""
+    """A model before or after further training, on test texts: harm found at the threshold, harm
+    found where 1 % of the harmless texts raise an alarm, and AUROC, each by the saved and by a
+    refitted monitor; silhouette, and the divergence of its answers. Recall at 1 % is of everyday
+    texts where there are any, as they are many."""
 
     variant: str
     when: str
@@ -41,43 +49,56 @@ class HidingRow(NamedTuple):
 
 def hiding_rows(hiding: Hiding, rate: str) -> list[HidingRow]:
     """rate: of false alarms, as its name has it."""
-    wanted = [
-        *((monitor, SHOWN_ON, measure) for measure in (f"tpr_for_{rate}", "auroc")
-          for monitor in ("frozen", "refitted")),
-        ("states", SHOWN_ON, "silhouette"),
-        ("answers", "kl"),
-    ]  # fmt: skip
     return [
-        HidingRow(name, label, [_at(tree[when], *path) for path in wanted])
+        HidingRow(name, label, _numbers(tree[when], rate))
         for name, tree in hiding.items()
         for when, label in AFTER.items()
         if when in tree
     ]
 
 
+def _numbers(tree: Mapping[str, Any], rate: str) -> list[Marks | None]:
+    saved_and_refitted = [tree.get(monitor, {}) for monitor in FITTED.values()]
+    return [
+        *(_at(found, SHOWN_ON, f"tpr_for_{rate}") for found in saved_and_refitted),
+        *(_at(found, EVERYDAY, OF_RECALL) or _at(found, SHOWN_ON, OF_RECALL)
+          for found in saved_and_refitted),
+        *(_at(found, SHOWN_ON, AUROC) for found in saved_and_refitted),
+        _at(tree, "states", SHOWN_ON, "silhouette"),
+        _at(tree, "answers", "kl"),
+    ]  # fmt: skip
+
+
 def protection(hiding: Hiding, rate: str) -> list[str]:
-    """Whether a finetune protects the saved monitor, in a sentence for every compared variant and
-    way of training further: by the paired difference from the untouched model, corrected for their
-    number."""
-    path = ("frozen", SHOWN_ON, f"tpr_for_{rate}")
+    """Whether a finetune protects the saved monitor at its threshold, and its ranks: a sentence for
+    every compared variant, way of training further and of the two. By the paired difference from
+    the untouched model, corrected for their number."""
+    says = {
+        f"tpr_for_{rate}": "the saved monitor's threshold finds {:.3f} of harmful test texts in {} "
+        "and {:.3f} in {}",
+        AUROC: "its AUROC is {:.3f} in {} and {:.3f} in {}",
+    }
     left = {
-        (name, goal): [_at(part.get(goal, {}), *path) for part in (tree, hiding[BASE])]
+        (name, goal, measure): [_at(part.get(goal, {}), "frozen", SHOWN_ON, measure)
+                                for part in (hiding[BASE], tree)]
         for name, tree in hiding.items()
         if name != BASE
         for goal in WAYS
-    }
+        for measure in says
+    }  # fmt: skip
     apart = corrected({
-        (name, goal): found
-        for name, goal in left
-        if (found := _at(hiding[name]["difference"].get(goal, {}), *path))
+        key: found
+        for key in left
+        if (found := _at(hiding[key[0]]["difference"].get(key[1], {}), "frozen", SHOWN_ON, key[2]))
     })  # fmt: skip
-    return [
-        f"After {WAYS[goal]}, the saved monitor finds {other['value']:.3f} of harmful test texts "
-        f"in {BASE} and {own['value']:.3f} in {name} ({_marked(apart[name, goal])}): "
-        f"{_verdict(apart[name, goal])}."
-        for (name, goal), (own, other) in left.items()
-        if own and other and (name, goal) in apart
-    ]
+    found = []
+    for key, (other, own) in left.items():
+        if own and other and key in apart:
+            name, goal, measure = key
+            numbers = says[measure].format(other["value"], BASE, own["value"], name)
+            said = f"After {WAYS[goal]}, {numbers} ({_marked(apart[key])}): {_verdict(apart[key])}."
+            found.append(said)
+    return found
 
 
 def _marked(apart: Marks) -> str:

@@ -9,7 +9,7 @@ from pipeline.core.concepts import spoken
 from pipeline.core.records import ATTACKS, HEADLINE, UNATTACKED, Score
 from pipeline.reporting.bars import grouped_bars
 from pipeline.reporting.curves import cascade_curves, reliability_curves, roc_curves, searches
-from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table
+from pipeline.reporting.figures import ESTIMATE, SCORED_ON, Metrics, table, words_alone
 from pipeline.reporting.heat_maps import score_tables
 from pipeline.reporting.hiding_tables import AFTER, FITTED, SHOWN_ON
 from pipeline.reporting.monitor_matrix import ALONE, AUROC, Cell, matrix_cells
@@ -42,11 +42,7 @@ def of_monitors(
             for score in some
             for number, name in enumerate(shown)
         ]
-        # Confidence is of the likeliest class, whatever a threshold makes of it.
-        answered += [
-            (variant, max(s.probabilities), classes[int(np.argmax(s.probabilities))] == s.truth)
-            for s in some
-        ]
+        answered += [(variant, *_confidence(score, asked, classes)) for score in some]
     styles = looks(everyone)
     return {
         "roc": roc_curves(pd.DataFrame(ranked, columns=["variant", "truth", "score"]), styles),
@@ -54,6 +50,13 @@ def of_monitors(
             pd.DataFrame(answered, columns=["variant", "confidence", "correct"]), styles
         ),
     }
+
+
+def _confidence(score: Score, asked: str, classes: Sequence[str]) -> tuple[float, bool]:
+    """How likely a monitor finds harm, or the likeliest concept whatever a threshold makes of it;
+    and whether the text is of it."""
+    likeliest = 0 if asked == "harm" else int(np.argmax(score.probabilities))
+    return score.probabilities[likeliest], classes[likeliest] == score.truth
 
 
 def of_matrix(
@@ -88,12 +91,16 @@ def _of_measure(cells: Sequence[Cell], compared: Sequence[str], measure: str) ->
 
 
 def of_alarms(
-    monitors: Mapping[str, Metrics], text_only: Metrics, compared: tuple[str, ...], rate: str
+    monitors: Mapping[str, Metrics],
+    text_only: Metrics,
+    compared: tuple[str, ...],
+    position: str,
+    rate: str,
 ) -> dict[str, Picture]:
     """Every kind of monitor of the compared variants where its threshold, set on validation texts,
     is to keep to a rate of false alarms: what is found, and the rate that results; nothing where no
     concept is safe."""
-    words = text_only.get("harm", {}).get("whole", {})
+    words = words_alone(text_only, "harm", position)
     panels = {  # what is measured on which texts, of those that are there
         f"{label}, {held_out}": (split, f"{measure}_for_{rate}")
         for split, held_out in SCORED_ON.items()
@@ -119,7 +126,7 @@ def of_hiding(
 ) -> dict[str, Picture]:
     """What the saved monitor and a refitted one find once a model was trained further; nothing
     where none was."""
-    words = text_only.get("harm", {}).get("prompt" if position == "prompt_end" else "whole", {})
+    words = words_alone(text_only, "harm", position)
     panels = {
         f"{label}, {monitor} monitor": (FITTED[monitor], measure)
         for measure, label in {

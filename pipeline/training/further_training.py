@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from pipeline.core.records import Example, Pair
 from pipeline.core.sections import Asking, Finetune, FurtherTraining, Reading, Runtime
 from pipeline.models.checkpoints import Checkpoint
 from pipeline.models.encoding import Encoder
@@ -20,6 +21,8 @@ from pipeline.training.finetune_data import FinetuneData
 from pipeline.training.finetuning import finetune
 from pipeline.training.objective import Objective
 from pipeline.training.step import HiddenFrom
+
+OTHER_TEXTS = "other_texts"
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,13 @@ class Goal:
     retain_weight: float = 0.0
     penalty_weight: float = 0.0
     response_weight: float = 0.0
+    of_documents: bool = False  # learn from other texts, and not from pairs
 
 
 def goals(params: FurtherTraining, data: FinetuneData) -> dict[str, Goal]:
     """By name: `hiding` from a monitor while predictions stay; `no_hiding`, the same steps with
-    predictions alone, a control; and `safe_answers`, plain finetuning on them, which nobody means
-    as an attack. The last one is left out where no text has any."""
+    predictions alone, a control; and plain finetuning on `safe_answers` and on `other_texts`, which
+    nobody means as an attack. Either is left out where no text has any."""
     steps, kept = params.steps, params.penalty_weight
     found = {
         "hiding": Goal(steps, "hiding", params.hiding_weight, penalty_weight=kept),
@@ -45,7 +49,21 @@ def goals(params: FurtherTraining, data: FinetuneData) -> dict[str, Goal]:
     }
     if any(example.safe_response for example in data.examples.values()):
         found["safe_answers"] = Goal(steps, response_weight=1.0)
+    if any(document.response for document in data.documents):
+        found[OTHER_TEXTS] = Goal(steps, response_weight=1.0, of_documents=True)
     return found
+
+
+def documents_to_answer(data: FinetuneData) -> FinetuneData:
+    """The documents that have a response, as texts whose answer is learned, in place of pairs."""
+    answered = [document for document in data.documents if document.response]
+    return replace(
+        data,
+        examples={
+            d.id: Example(d.id, d.prompt, d.response, d.response, "", "train", "") for d in answered
+        },
+        pairs=[Pair(d.id, d.id, "", "whole") for d in answered],
+    )
 
 
 def train_further(
@@ -68,6 +86,8 @@ def train_further(
     penalty is the true KL on the pairs and on other texts, as an attacker would have it who answers
     as before. Raises InputError where the objective diverges.
     """
+    if goal.of_documents:
+        data = documents_to_answer(data)
     rounds = math.ceil(goal.steps * params.pairs_per_step / len(data.pairs))
     data = replace(data, pairs=[*data.pairs] * rounds)
     everywhere = {"target_layers": (config_of(model).num_hidden_layers,)}
