@@ -9,7 +9,7 @@ from benchmarks.committed import metrics_of
 from pipeline.core.files import read_json
 from pipeline.core.params import load_params
 from pipeline.core.records import AFFINE, AFFINE_CONTROLS, BASELINES, CROSSINGS, REFERENCES
-from pipeline.evaluation.confidence import CLOSED, CONFIDENT_READERS, SAID
+from pipeline.evaluation.confidence import CLOSED, CONFIDENT_READERS, COVERAGES, SAID
 from pipeline.evaluation.moved_states import FOLLOWS
 from pipeline.reporting.comparison import corrected
 from pipeline.reporting.markdown import drawn, said
@@ -136,21 +136,26 @@ def table_of_confidence() -> str:
     _, position = _asked()
     columns = {
         "right": "accuracy", "mean confidence": "mean", "calibration error": "calibration_error",
-        "surest 75 %": "accuracy_at_75", "surest half": "accuracy_at_50",
-        "surest 25 %": "accuracy_at_25",
     }  # fmt: skip
-    rows = [
-        [f"{READINGS[way]}: {label}, `{name}`, {split}",
-         *(said(_at(_selfie(name), "confidence", split, position, way, kind, number))
-           for number in columns.values())]
+    gains = {f"surest {share} % minus all": f"gain_at_{share}" for share in COVERAGES}
+    found = {
+        f"{READINGS[way]}: {label}, `{name}`, {split}":
+            _at(_selfie(name), "confidence", split, position, way, kind)
         for way in CONFIDENT_READERS
         for kind, label in CONFIDENCES.items()
         if (way, kind) != ("reader_only", CLOSED)
         for name in COMPARED
         if (way, name) != ("reader_only", COMPARED[1])  # the same for every variant
         for split in SPLITS
+    }  # fmt: skip
+    ahead = corrected({(reading, gain): _at(own, gain)
+                       for reading, own in found.items() for gain in gains.values()})  # fmt: skip
+    rows = [
+        [reading, *(said(_at(own, number)) for number in columns.values()),
+         *(said(ahead[reading, gain], "+") for gain in gains.values())]
+        for reading, own in found.items()
     ]  # fmt: skip
-    return drawn(["reading", *columns], rows)
+    return drawn(["reading", *columns, *gains], rows)
 
 
 WHO = {

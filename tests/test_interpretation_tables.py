@@ -98,10 +98,10 @@ def test_affine_reading_stands_beside_its_controls(monkeypatch: pytest.MonkeyPat
 
 
 def test_confidence_is_told_by_reading_and_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    marks = {"accuracy": estimate(0.6), "mean": estimate(0.7), "accuracy_at_50": estimate(0.8)}
+    marks = {"accuracy": estimate(0.6), "mean": estimate(0.7), "gain_at_50": estimate(0.2)}
     tree = {"confidence": {"novel": {POSITION: {"state": {"closed": marks}}}}}
     found = shown(monkeypatch, tables.table_of_confidence, tree)
     values = [c.partition(" ")[0] for c in found["untrained: the likeliest name, `base`, novel"]]
-    assert values == ["0.600", "0.700", "", "", "0.800", ""]
+    assert values == ["0.600", "0.700", "", "", "**+0.200**", ""]
     assert found["untrained: what is said, `base`, novel"] == [""] * 6
     assert not any("LoRA" in row and "true_negatives" in row for row in found), "said once"

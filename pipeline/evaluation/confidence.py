@@ -21,6 +21,7 @@ from pipeline.evaluation.intervals import Proportion, Statistic, share_of
 CONFIDENCE, SAID, CLOSED = "confidence", "said", "closed"
 CONFIDENT_READERS = ("state", AFFINE, "reader_only")  # whose confidence is measured
 COVERAGES = (25, 50, 75)  # per cent of the texts, the surest ones
+GAINS = tuple(f"gain_at_{share}" for share in COVERAGES)  # above the accuracy of all texts
 
 # A confidence in [0, 1] and whether it was right, of every text's prompt, by split, position, how
 # the state was read, and which of the two probabilities it is.
@@ -59,8 +60,9 @@ def confident_answers(
 
 
 def confidence_shares(answers: Answers, resamples: int, seed: int) -> dict[KeyPath, Statistic]:
-    """Under CONFIDENCE, the accuracy, the mean confidence, the calibration error, and the accuracy
-    at every one of COVERAGES; on resamples [1 + R] of prompts."""
+    """Under CONFIDENCE, the accuracy, the mean confidence, the calibration error, the accuracy at
+    every one of COVERAGES, and how far that is above the accuracy of all; on resamples [1 + R] of
+    prompts."""
     return {
         (CONFIDENCE, *path, name): found
         for path, own in answers.items()
@@ -78,13 +80,15 @@ def reliability_rows(answers: Answers, resamples: int, seed: int) -> Iterator[di
 
 def confidence_measures(confidence: Vectors, right: Flags, counts: Counts) -> dict[str, Statistic]:
     """confidence, right: [N]; counts: [1 + R, N]. The calibration error is that of BINS bins."""
+    of_all = share_of(right.astype(float), counts)
+    surest = [accuracy_at(share / 100, confidence, right, counts) for share in COVERAGES]
     return {
-        "accuracy": share_of(right.astype(float), counts),
+        "accuracy": of_all,
         "mean": share_of(confidence, counts),
         "calibration_error": Statistic(calibration_error(confidence, right, counts)),
-        **{f"accuracy_at_{share}": accuracy_at(share / 100, confidence, right, counts)
-           for share in COVERAGES},
-    }  # fmt: skip
+        **{f"accuracy_at_{share}": own for share, own in zip(COVERAGES, surest, strict=True)},
+        **{gain: own - of_all for gain, own in zip(GAINS, surest, strict=True)},
+    }
 
 
 def accuracy_at(coverage: float, confidence: Vectors, right: Flags, counts: Counts) -> Proportion:

@@ -29,7 +29,7 @@ from pipeline.evaluation.bootstrap import (
     draw_prompts,
     draw_resamples,
 )
-from pipeline.evaluation.confidence import CONFIDENCE
+from pipeline.evaluation.confidence import CONFIDENCE, GAINS
 from pipeline.evaluation.intervals import Estimate, Statistic, estimate_chance, share_of
 from pipeline.evaluation.moved_states import FOLLOWS
 
@@ -183,10 +183,10 @@ def interpretation_metrics(shares: Accuracies, base: Accuracies | None) -> Tree:
     """All shares with intervals, and under `difference` how far those of CHANGES, and how far moved
     states are followed, are above the untouched model's, of the same texts. A control has none:
     which one is best may differ between the two models. What is a difference itself, under AHEAD,
-    AFFINE_AHEAD and FOLLOWS, has its p value beside it."""
+    AFFINE_AHEAD, FOLLOWS and GAINS, has its p value beside it."""
     tree = metrics_tree(shares, base, has_difference=_has_difference)
     for path, found in shares.items():
-        if path[0] in (AHEAD, AFFINE_AHEAD) or FOLLOWS in path:
+        if path[0] in (AHEAD, AFFINE_AHEAD) or FOLLOWS in path or path[-1] in GAINS:
             branch(tree, path).update(found.as_change())
     return tree
 

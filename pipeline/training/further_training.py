@@ -55,13 +55,15 @@ def goals(params: FurtherTraining, data: FinetuneData) -> dict[str, Goal]:
 
 
 def documents_to_answer(data: FinetuneData) -> FinetuneData:
-    """The documents that have a response, as texts whose answer is learned, in place of pairs."""
+    """The documents that have a response, as texts whose answer is learned, in place of pairs; the
+    examples stay beside them, as validation reads those."""
     answered = [document for document in data.documents if document.response]
+    learned = {
+        d.id: Example(d.id, d.prompt, d.response, d.response, "", "train", "") for d in answered
+    }
     return replace(
         data,
-        examples={
-            d.id: Example(d.id, d.prompt, d.response, d.response, "", "train", "") for d in answered
-        },
+        examples={**data.examples, **learned},
         pairs=[Pair(d.id, d.id, "", "whole") for d in answered],
     )
 

@@ -79,6 +79,25 @@ def test_an_honest_reader_is_calibrated_and_a_boastful_one_is_not() -> None:
     assert found["accuracy_at_25"].value > found["accuracy_at_75"].value > found["accuracy"].value
 
 
+def test_a_gain_is_paired_resample_by_resample() -> None:
+    """Of a reader that is more often right where it is surer; and of one whose confidence is drawn
+    by chance, which gains nothing."""
+    rng = np.random.default_rng(0)
+    sure, right = rng.random(400), rng.random(400)
+    counts = draw_resamples(400, 200, 0)
+    knows, guesses = (
+        confidence_measures(confidence, right < sure, counts)
+        for confidence in (sure, rng.random(400))
+    )
+    own = knows["gain_at_50"]
+    paired = knows["accuracy_at_50"].values - knows["accuracy"].values
+    assert own.values.tolist() == paired.tolist()
+    assert own.standard_error() < knows["accuracy_at_50"].standard_error()
+    assert own.as_change()["p"] < 1e-6
+    low, high = guesses["gain_at_50"].interval()
+    assert low < 0 < high
+
+
 def test_whose_confidence_is_measured() -> None:
     """That of states of the asked layer, of affine reading and of a taught reader; what was said
     by no model, such as a probe's answer, has none."""

@@ -19,7 +19,7 @@ SETTINGS = Attacks(texts=3, monitors=("logistic", "mlp"), suffix_tokens=2, passe
 def target(model: PreTrainedModel, encoder: Encoder) -> Target:
     generator = torch.Generator().manual_seed(5)
     readers = {kind: along(torch.randn(16, generator=generator)) for kind in SETTINGS.monitors}
-    return Target(model, encoder, readers, layer=2, tokens_per_batch=300)
+    return Target(model, encoder, readers, tokens_per_batch=300)
 
 
 @pytest.fixture

@@ -19,19 +19,19 @@ PROMPTS = ["How do I bake bread?", "Tell me how to knock.", "A " + "very " * 150
 SETTINGS = Attacks(texts=9, monitors=("logistic",), suffix_tokens=3, passes=24, swaps=5)
 
 
-def along(direction: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def along(direction: Tensor, layer: int = 2) -> HarmReader:
     """A monitor that reads the last token's state along a direction."""
 
-    def read(states: Tensor, _: Tensor, ends: Tensor) -> Tensor:
-        return states[torch.arange(len(states)), ends] @ direction
+    def read(states: Mapping[int, Tensor], _: Tensor, ends: Tensor) -> Tensor:
+        return states[layer][torch.arange(len(ends)), ends] @ direction
 
-    return read
+    return HarmReader((layer,), read)
 
 
 @pytest.fixture
 def target(model: PreTrainedModel, encoder: Encoder) -> Target:
     direction = torch.randn(16, generator=torch.Generator().manual_seed(5))
-    return Target(model, encoder, {"logistic": along(direction)}, layer=2, tokens_per_batch=300)
+    return Target(model, encoder, {"logistic": along(direction)}, tokens_per_batch=300)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_every_search_goes_down_and_keeps_to_its_budget(
 
 
 def test_where_a_monitor_reads_nothing_no_suffix_helps(target: Target, allowed: Tensor) -> None:
-    blind = Target(target.model, target.encoder, {"logistic": along(torch.zeros(16))}, 2, 300)
+    blind = Target(target.model, target.encoder, {"logistic": along(torch.zeros(16))}, 300)
     rows, start = blind.slotted(PROMPTS, 3), drawn(allowed, len(PROMPTS), 3)
     found = soft_suffix(blind, "logistic", rows, start, allowed, SETTINGS)
     assert all(bool((least == 0).all()) for _, least in found.steps)

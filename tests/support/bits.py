@@ -116,10 +116,13 @@ def parts() -> Iterator[dict[str, Any]]:
 def found_suffix(model: PreTrainedModel, encoder: Encoder, layer: int) -> torch.Tensor:
     """The vectors [N, S, D] behind three questions that hide from the sum of a state's numbers."""
 
-    def read(states: torch.Tensor, _: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        return states[torch.arange(len(states)), ends].sum(-1)
+    def read(
+        states: Mapping[int, torch.Tensor], _: torch.Tensor, ends: torch.Tensor
+    ) -> torch.Tensor:
+        return states[layer][torch.arange(len(ends)), ends].sum(-1)
 
-    target = Target(model, encoder, {"logistic": read}, layer, tokens_per_batch=300)
+    readers = {"logistic": HarmReader((layer,), read)}
+    target = Target(model, encoder, readers, tokens_per_batch=300)
     rows = target.slotted([f"Who {verb} the rose?" for verb in VERBS[:3]], 2)
     allowed = torch.tensor(encoder.whole_words())
     start = allowed[:6].reshape(3, 2)

@@ -18,7 +18,12 @@ from pipeline.models.encoding import Encoded, Encoder
 from pipeline.models.packing import pack
 from pipeline.models.reader_check import reader_for
 from pipeline.training.finetune_data import FinetuneData
-from pipeline.training.further_training import Goal, goals, train_further
+from pipeline.training.further_training import (
+    Goal,
+    documents_to_answer,
+    goals,
+    train_further,
+)
 from pipeline.training.objective import Objective, lay_out
 from pipeline.training.step import HiddenFrom, StepTexts
 from pipeline.training.terms import INSTEAD, used_terms
@@ -79,7 +84,7 @@ def test_hiding_is_the_mean_square_of_every_views_exposure(
 
 
 def test_each_goal_uses_its_own_terms(params: Params, data: FinetuneData) -> None:
-    """And where no text has a safe answer, none is learned."""
+    """And where no text has a safe answer, or no document a response, none is learned."""
     further = params.further_training.model_copy(update={"hiding_weight": 1.0})
     found = goals(further, data)
     used = {name: {*used_terms(goal, params.finetune)} for name, goal in found.items()}
@@ -88,10 +93,25 @@ def test_each_goal_uses_its_own_terms(params: Params, data: FinetuneData) -> Non
         "hiding": {"contrast", *penalties},
         "no_hiding": penalties,
         "safe_answers": {"response"},
+        "other_texts": {"response"},
     }
     assert used_terms(found["hiding"], params.finetune)["contrast"] is INSTEAD["hiding"]
     unanswered = {name: replace(e, safe_response="") for name, e in data.examples.items()}
-    assert {*goals(further, replace(data, examples=unanswered))} == {"hiding", "no_hiding"}
+    asked_alone = [replace(document, response="") for document in data.documents]
+    bare = replace(data, examples=unanswered, documents=asked_alone)
+    assert {*goals(further, bare)} == {"hiding", "no_hiding"}
+
+
+def test_other_texts_are_learned_from_documents_alone(data: FinetuneData) -> None:
+    """Of those with a response, prompt and response as they are; validation keeps its texts."""
+    open_ended = Document("d-open", "And then?", "", "pretrain")
+    mixed = replace(data, documents=[data.documents[0], open_ended, *data.documents[1:3]])
+    found = documents_to_answer(mixed)
+    read = [found.examples[pair.first] for pair in found.pairs]
+    said = [(e.prompt, e.safe_response) for e in read]
+    assert said == [(d.prompt, d.response) for d in data.documents[:3]]
+    assert {pair.augmentation for pair in found.pairs} == {"whole"}
+    assert {**found.examples, **data.examples} == {**found.examples}
 
 
 def test_hiding_reads_views_no_further_than_the_monitor_does() -> None:
@@ -124,7 +144,7 @@ def exposure(model: Any, texts: list[Encoded], encoder: Encoder, params: Params)
     return float(MONITOR.exposure(read).square().mean())
 
 
-@pytest.mark.parametrize("name", ["hiding", "no_hiding", "safe_answers"])
+@pytest.mark.parametrize("name", ["hiding", "no_hiding", "safe_answers", "other_texts"])
 def test_without_the_adapter_the_model_is_back_to_the_bit(
     name: str, params: Params, encoder: Encoder, examples: list[Example], data: FinetuneData,
     model: PreTrainedModel,
