@@ -134,7 +134,7 @@ def trained_on_maths(data: Path) -> Hiding:
     device, solved = prepare(params.runtime), [e for e, _ in read_folds(data, "math")]
     documents = [Document(e.id, e.prompt, e.response, "pretrain") for e in solved]
     goal = Goal(FURTHER_STEPS, response_weight=1.0, of_documents=True)
-    learned = FinetuneData({}, [], documents, safe_concepts(MANIFEST))
+    learned = FinetuneData({e.id: e for e in texts}, [], documents, safe_concepts(MANIFEST))
     for name in (BASE, TUNED):
         key = training_key(
             params, name, [EXAMPLES, MANIFEST, BASE_CARD, data / "math/test.csv"], device

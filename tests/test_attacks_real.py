@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import attacks_real
-from benchmarks.attacks_real import JAILBREAK, table_of, write_page
+from benchmarks import attacks_real_page
+from benchmarks.attacks_real_page import JAILBREAK, table_of, write_page
 from benchmarks.real_sets import HARMLESS, goals_of, jailbreaks_of_goals
 from pipeline.core.records import ATTACKS, UNATTACKED
 from tests.support.dag import ROOT
@@ -67,31 +67,36 @@ def hidden(saved: float, refitted: float) -> dict[str, Any]:
     return {name: {"test": {"tpr_for_1_percent": marks(found[name])}} for name in found}
 
 
-HIDDEN = {
-    "base": {"hiding": hidden(0.125, 0.75)},
-    "true_negatives": {
-        "hiding": hidden(0.25, 0.75),
-        "difference": {"hiding": hidden(0.125, 0.0)},
-    },
-}
+def trained(goal: str, saved: float) -> dict[str, Any]:
+    return {
+        "base": {goal: hidden(saved, 0.75)},
+        "true_negatives": {
+            goal: hidden(2 * saved, 0.75),
+            "difference": {goal: hidden(saved, 0.0)},
+        },
+    }
+
+
+HIDDEN, MATHS = trained("hiding", 0.125), trained("other_texts", 0.375)
 
 
 def test_the_page_has_every_attack_beside_none_and_each_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attacks_real, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(attacks_real_page, "PAGE", tmp_path / "page.md")
     real, suffixes = (both((UNATTACKED, *some)) for some in ((JAILBREAK,), ATTACKS))
-    write_page(9, real, suffixes, HIDDEN, "abc")
+    write_page(9, real, suffixes, HIDDEN, MATHS, "abc")
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     for attack in (JAILBREAK, *ATTACKS):
         (row,) = [line for line in page.splitlines() if f"| {attack.replace('_', ' ')} |" in line]
         assert row.count("+0.250") == 2
     assert page.count("| unattacked |") == 2
     assert "1 percent" in page
-    assert (
-        "| true_negatives | trained to hide | 0.250 [0.125, 0.375] | 0.750 [0.625, 0.875] |" in page
-    )
+    row = "| true_negatives | trained {} | {} [{}, {}] | 0.750 [0.625, 0.875] |"
+    assert row.format("to hide", "0.250", "0.125", "0.375") in page
+    assert row.format("on other texts", "0.750", "0.625", "0.875") in page
     assert "finds 0.125 of harmful test texts in base and 0.250 in true_negatives" in page
+    assert "finds 0.375 of harmful test texts in base and 0.750 in true_negatives" in page
 
 
 def test_what_a_monitor_was_not_shown_has_no_row() -> None:

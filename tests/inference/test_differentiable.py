@@ -9,11 +9,18 @@ import torch
 from scipy.special import expit
 from transformers import PreTrainedModel
 
+from pipeline.core.params import Params
 from pipeline.core.records import Example
 from pipeline.core.sections import AttackedMonitor
-from pipeline.inference.differentiable import fit_readers, reader_of_end, reader_of_tokens
+from pipeline.inference.differentiable import (
+    candidates_for,
+    ends_of,
+    fit_readers,
+    reader_of_end,
+    reader_of_tokens,
+)
 from pipeline.models.encoding import Encoder
-from pipeline.monitors.classifiers import fit, new_monitors
+from pipeline.monitors.classifiers import MULTILAYER, NEURONS, fit_likeliest
 from pipeline.monitors.datasets import HARMFUL, SAFE
 from pipeline.monitors.pooled import POOLINGS, PooledProbe, Pooling
 
@@ -22,16 +29,26 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in POOLINGS])
-def test_a_monitor_of_one_state_gives_the_fitted_ones_probabilities(kind: str) -> None:
+def test_a_monitor_of_states_gives_the_fitted_ones_probabilities(kind: AttackedMonitor) -> None:
+    """Of one layer's state, or of several end to end; whichever class comes first by name."""
+    layers = (1, 3) if kind in (MULTILAYER, NEURONS) else (3,)
     rng = np.random.default_rng(0)
-    vectors, labels = 3 + rng.normal(size=(80, 6)), np.repeat([HARMFUL, SAFE], 40)
-    vectors[:40, 0] += 1
-    monitor = fit(new_monitors(neighbours=1, seed=0)[kind], vectors, labels)
+    vectors = 3 + rng.normal(size=(800, 6 * len(layers)))
+    labels = np.repeat([HARMFUL, SAFE], 400)
+    vectors[:400, [0, -1]] += 2
+    monitor = fit_likeliest(
+        candidates_for(kind, seed=0), vectors[::2], labels[::2], vectors[1::2], labels[1::2]
+    )
     expected = monitor.predict_proba(vectors)[:, list(monitor.classes_).index(HARMFUL)]
-    states = torch.zeros(80, 4, 6)
-    ends = torch.arange(80) % 4
-    states[torch.arange(80), ends] = torch.from_numpy(vectors).float()
-    found = reader_of_end(monitor, 6, CPU)(states, torch.ones(80, 4, dtype=torch.bool), ends)
+    ends = torch.arange(800) % 4
+    states = {}
+    for number, layer in enumerate(layers):
+        states[layer] = torch.zeros(800, 4, 6)
+        own = vectors[:, 6 * number : 6 * (number + 1)]
+        states[layer][torch.arange(800), ends] = torch.from_numpy(own).float()
+    reader = reader_of_end(monitor, layers, vectors.shape[1], CPU)
+    assert reader.layers == layers
+    found = reader.logits(states, torch.ones(800, 4, dtype=torch.bool), ends)
     assert expit(found.numpy()) == pytest.approx(expected, abs=1e-4)
     assert expected.std() > 0.05, "a constant would pass"
 
@@ -47,12 +64,30 @@ def test_a_pooled_one_gives_its_logits_whatever_stands_behind_a_text(pooling: Po
     for row, own in enumerate(texts):
         states[row, : len(own)] = torch.from_numpy(own)
         mask[row, : len(own)] = True
-    found = reader_of_tokens(probe, CPU)(states, mask, torch.tensor([0, 3, 6]))
+    reader = reader_of_tokens(probe, 2, CPU)
+    found = reader.logits({2: states}, mask, torch.tensor([0, 3, 6]))
     assert found.numpy() == pytest.approx(expected, abs=1e-4)
 
 
+def test_states_of_all_layers_stand_end_to_end(
+    model: PreTrainedModel, encoder: Encoder, examples: list[Example], params: Params
+) -> None:
+    """By the model's own forward pass, at the prompt's last token."""
+    layers = params.extraction.layers
+    found = ends_of(model, encoder, examples[:5], params.extraction)
+    for own, example in zip(found, examples, strict=False):
+        text = encoder(example.prompt, example.response)
+        read = model(torch.tensor([text.ids]), output_hidden_states=True).hidden_states
+        expected = torch.cat([read[layer][0, text.prompt_end] for layer in layers])
+        assert own == pytest.approx(expected.detach().numpy(), abs=1e-5)
+
+
 def test_readers_are_fitted_on_prompts_alone_and_leave_no_file(
-    model: PreTrainedModel, encoder: Encoder, examples: list[Example], tmp_path: Path
+    model: PreTrainedModel,
+    encoder: Encoder,
+    examples: list[Example],
+    params: Params,
+    tmp_path: Path,
 ) -> None:
     learned = [e for e in examples if e.split == "train"]
     known = [e for e in examples if e.split == "validation"]
@@ -60,10 +95,12 @@ def test_readers_are_fitted_on_prompts_alone_and_leave_no_file(
 
     def logits(texts: list[Example]) -> dict[str, float]:
         readers = fit_readers(
-            model, encoder, texts, known, lambda e: e.concept != "safe", KINDS, 1, 512, 0, file
-        )
-        states, mask = torch.ones(1, 3, 16), torch.ones(1, 3, dtype=torch.bool)
-        return {k: float(read(states, mask, torch.tensor([2]))) for k, read in readers.items()}
+            model, encoder, texts, known, lambda e: e.concept != "safe", KINDS, 1,
+            params.extraction, 0, file,
+        )  # fmt: skip
+        states = dict.fromkeys(params.extraction.layers, torch.ones(1, 3, 16))
+        mask, ends = torch.ones(1, 3, dtype=torch.bool), torch.tensor([2])
+        return {kind: float(own.logits(states, mask, ends)) for kind, own in readers.items()}
 
     found = logits(learned)
     assert list(found) == list(KINDS)

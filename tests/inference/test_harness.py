@@ -79,6 +79,21 @@ def test_an_unknown_task_is_one_line(model: PreTrainedModel, encoder: Encoder) -
     assert "\n" not in str(refused.value)
 
 
+@installed
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "words", ["task: [", "task: own\ndataset_path: json\noutput_type: no_such_type\n"]
+)
+def test_a_task_of_ones_own_that_cannot_be_read_is_one_line(
+    words: str, model: PreTrainedModel, encoder: Encoder, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(words)
+    with pytest.raises(InputError, match="lm-eval cannot ask") as refused:
+        harness.task_scores(model, encoder.tokenizer, [str(own)], 0, 2)
+    assert "\n" not in str(refused.value)
+
+
 def test_without_lm_eval_one_line_says_how_to_install_it(
     model: PreTrainedModel, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,3 +120,13 @@ def test_of_a_sample_metrics_that_are_numbers_are_kept_with_their_filter() -> No
     assert list(harness._scores(samples)) == [
         TaskScore("t", "7", "acc", 1.0), TaskScore("t", "7", "exact_strict", 0.5),
     ]  # fmt: skip
+
+
+def test_a_task_without_a_number_of_each_document_is_refused() -> None:
+    """As one with perplexities over all documents alone; and one of which nothing was asked."""
+    sample = {"doc_id": 1, "filter": "none", "metrics": ["word_perplexity"]}
+    samples = {"wiki": [{**sample, "word_perplexity": (-3.5, 2)}]}
+    with pytest.raises(InputError, match=r"of wiki, .* \(word_perplexity\); name a task with"):
+        list(harness._scores(samples))
+    with pytest.raises(InputError, match=r"of wiki, .* \(no document\)"):
+        list(harness._scores({"wiki": []}))

@@ -8,6 +8,7 @@ import pytest
 from transformers import PreTrainedModel
 
 from pipeline.core.records import Example, PooledScore, evenly_spaced
+from pipeline.core.scored_sets import seen_at
 from pipeline.inference.pooled_scores import pooled_scores, stored_states
 from pipeline.models.encoding import Encoder
 from pipeline.monitors.pooled import POOLINGS
@@ -48,6 +49,19 @@ def test_every_text_is_scored_by_every_probe_and_no_state_is_left(
     harmful = {e.id: e.concept != "safe" for e in examples if e.split == "test"}
     right = [(s.logit > 0) == harmful[s.text] for s in found if s.text in harmful]
     assert np.mean(right) > 0.9
+
+
+def test_at_a_prompts_end_another_answer_changes_no_score(
+    model: PreTrainedModel, encoder: Encoder, examples: list[Example], tmp_path: Path
+) -> None:
+    others = [dataclasses.replace(e, response=f"{e.concept} it is") for e in examples]
+    found = {
+        at: [scored(model, encoder, tmp_path / "states", seen_at(at, own))
+             for own in (examples, others)]
+        for at in ("prompt_end", "last", "mean")
+    }  # fmt: skip
+    for at, (one, other) in found.items():
+        assert (one == other) == (at == "prompt_end")
 
 
 def test_held_out_texts_teach_nothing(

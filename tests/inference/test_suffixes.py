@@ -1,7 +1,7 @@
 """Suffixes: what is read is what is written; searches keep to their budget and find what is
 there."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from pipeline.core.sections import GRADIENT_PASSES, Attacks
 from pipeline.inference import suffixes
+from pipeline.inference.differentiable import HarmReader
 from pipeline.inference.suffixes import Target, random_suffixes, soft_suffix, token_suffix
 from pipeline.models.encoding import Encoder
 

@@ -29,6 +29,21 @@ ONCE = np.ones((1, 4))
 CHOSEN = Thresholds(0.4, {"5_percent": 0.7})
 
 
+def test_a_harmful_texts_error_is_that_of_the_probability_of_harm() -> None:
+    """Worked: a monitor that is sure and right has none, whatever its threshold; and where it says
+    0.25 of texts a quarter of which are harmful, it has none, though it misses every one."""
+    truth = np.array([True, False, False, False])
+    for threshold in (0.0, 0.4, 1.0):
+        for score, expected in (
+            ([1, 0, 0, 0], 0),
+            ([0.25] * 4, 0),
+            ([0, 1, 1, 1], 1),
+            ([0.75] * 4, 0.5),
+        ):
+            found = harm_measures(np.array(score, float), truth, Thresholds(threshold, {}), ONCE)
+            assert found["calibration_error"].value == pytest.approx(expected)
+
+
 def ranked(truth: list[bool], score: list[float]) -> list[float]:
     found = ranking(np.array(truth), np.array(score), np.ones((1, len(truth))))
     return [float(measure[0]) for measure in found]

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.core.records import Example, ReadWords, Request
 from pipeline.core.sections import Reading
-from pipeline.monitors.text_baseline import NGRAMS, text_only
+from pipeline.monitors.text_baseline import NGRAMS, harm_in_words, text_only
 
 WORDS = {"fraud": "forge cheque", "safe": "bake bread", "theft": "steal bike"}
 READING = Reading(layer=1, position="last", neighbours=5, resamples=20, false_alarms=(0.05,))
@@ -132,6 +132,21 @@ def test_a_set_of_prompts_alone_is_read_as_prompts() -> None:
             groups = after[question][f"prompt{ending}"]
             assert groups.pop("shifted/asked") == groups["test"]
     assert after == before
+
+
+def test_the_judge_reads_no_further_than_the_states_it_is_asked_instead_of() -> None:
+    """An answer that gives harm away is seen at the answer's end, and not at the prompt's."""
+    blind = [dataclasses.replace(e, prompt="so it is") for e in corpus()]
+    told = [dataclasses.replace(e, response=WORDS[e.concept]) for e in blind]
+    for examples, position, sees in ((told, "last", True), (told, "prompt_end", False),
+                                     (blind, "last", False)):  # fmt: skip
+        found = harm_in_words(read(examples, 50), examples, ("safe",), position)
+        harmful, safe = (
+            [found[e.id] for e in examples if (e.concept == "safe") == is_safe]
+            for is_safe in (False, True)
+        )
+        assert (min(harmful) > max(safe)) == sees, (position, sees)
+    assert harm_in_words(read(told, 50), told, (), "last") == {}
 
 
 @pytest.mark.parametrize("safe", [(), tuple(WORDS)], ids=["none", "all"])

@@ -189,7 +189,7 @@ EVERY: dict[str, Callable[[], dict[str, Picture]]] = {
         "last",
     ),
     "alarms": lambda: monitor_figures.of_alarms(
-        both(lambda: ALARMS), WORDS, ("base", "tuned"), "5_percent"
+        both(lambda: ALARMS), WORDS, ("base", "tuned"), "last", "5_percent"
     ),
     "cascade": lambda: monitor_figures.of_cascade(
         both(lambda: ALARMS), ("base", "tuned"), "5_percent"
@@ -237,7 +237,7 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
         "last",
     ),
     "no novel texts and one kind": lambda: monitor_figures.of_alarms(
-        {"base": {"harm": {"knn": {"test": RATES}}}}, WORDS, ("base",), "5_percent"
+        {"base": {"harm": {"knn": {"test": RATES}}}}, WORDS, ("base",), "last", "5_percent"
     ),
     "one token": lambda: interpretation_figures.of_tokens(
         {"base": TOKENS[:1]}, ["a", "b_c"], Redaction()
@@ -368,13 +368,22 @@ def test_ability_is_traded_as_the_share_of_wrong_options() -> None:
 def test_what_a_corpus_cannot_have_is_not_drawn() -> None:
     assert figures.of_behaviour({"base": {}}, {}) == {}
     topics: dict[str, object] = {"concept": {}}
-    assert monitor_figures.of_alarms({"base": topics}, topics, ("base",), "5_percent") == {}
+    assert monitor_figures.of_alarms({"base": topics}, topics, ("base",), "last", "5_percent") == {}
     assert monitor_figures.of_cascade({"base": topics}, ("base",), "5_percent") == {}
     assert monitor_figures.of_attacks({"base": {}}, {}, "1_percent") == {}
     assert monitor_figures.of_hiding({}, topics, "last", "1_percent") == {}
     assert set(figures.of_behaviour({"base": row("harmful_rate")}, {})) == {"behaviour"}
     assert figures.of_training({"base": STEPS[:0]}) == {}
     assert interpretation_figures.of_moved({"base": SELFIE}, "last") == {}, "a single concept"
+
+
+def test_words_beside_a_prompts_end_are_the_prompts() -> None:
+    """A monitor there has not seen the answer."""
+    both_parts = {"harm": {"whole": "of whole texts", "prompt": "of prompts"}}
+    words = {at: figures.words_alone(both_parts, "harm", at) for at in ("last", "mean")}
+    assert set(words.values()) == {"of whole texts"}
+    assert figures.words_alone(both_parts, "harm", "prompt_end") == "of prompts"
+    assert figures.words_alone(both_parts, "concept", "prompt_end") == {}
 
 
 # Legible without colour

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.files import write_json
+from pipeline.core.scored_sets import EVERYDAY
 from pipeline.reporting.hiding_tables import hiding_rows, protection, read_hiding
 from tests.support.further import RATE, further
 from tests.support.matrix import marks
@@ -23,9 +24,17 @@ def test_the_untouched_model_comes_first_and_nothing_is_there_without_training(
 def test_a_row_holds_what_was_measured_and_nothing_else() -> None:
     before, hidden = hiding_rows({"base": further(0.25)}, RATE)
     assert (before.variant, before.when) == ("base", "before")
-    half, low = marks(0.75), marks(0.25)
-    assert before.numbers == [half, None, half, None, low, None]
-    assert hidden.numbers == [low, half, low, half, None, marks(0.125)]
+    many, few = marks(0.75), marks(0.25)
+    at, area = marks(0.875), marks(1.0)
+    assert before.numbers == [many, None, at, None, area, None, few, None]
+    assert hidden.numbers == [few, many, at, at, area, area, None, marks(0.125)]
+
+
+def test_recall_at_a_low_rate_is_of_everyday_texts_where_there_are_any() -> None:
+    tree = further(0.25)
+    tree["hiding"]["frozen"][EVERYDAY] = {f"tpr_at_{RATE}": marks(0.5)}
+    *_, hidden = hiding_rows({"base": tree}, RATE)
+    assert hidden.numbers[2:4] == [marks(0.5), marks(0.875)]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +47,9 @@ def test_a_row_holds_what_was_measured_and_nothing_else() -> None:
 )
 def test_a_finetune_protects_where_the_paired_interval_says_so(apart: float, verdict: str) -> None:
     """Whatever the two values are."""
-    (said,) = protection({"base": further(0.25), "tuned": further(0.5, apart)}, RATE)
+    said, ranks = protection({"base": further(0.25), "tuned": further(0.5, apart)}, RATE)
+    assert ranks.startswith("After training to hide, its AUROC is 1.000 in base and 1.000 in tuned")
+    assert ranks.endswith("the finetune gives it no protection that shows.")
     assert "finds 0.250 of harmful test texts in base and 0.500 in tuned (" in said
     assert f"({apart:+.3f} [{apart - 0.125:+.3f}, {apart + 0.125:+.3f}])" in said
     assert said.endswith(f"{verdict}.")

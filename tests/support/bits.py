@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -29,6 +29,7 @@ from pipeline.core.params import Params
 from pipeline.core.records import Document, Example, Pair, Split
 from pipeline.core.sections import Attacks
 from pipeline.evaluation.linear_probe import fit_probe
+from pipeline.inference.differentiable import HarmReader
 from pipeline.inference.suffixes import Target, soft_suffix
 from pipeline.models.building import prepare
 from pipeline.models.checkpoints import Checkpoint

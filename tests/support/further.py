@@ -8,7 +8,9 @@ RATE = "1_percent"
 
 
 def measures(value: float) -> dict[str, Any]:
-    return {"test": {f"tpr_for_{RATE}": marks(value), "auroc": marks(value)}}
+    """Ranks are left alone by what shifts a threshold."""
+    ranks = {"auroc": marks(1.0), f"tpr_at_{RATE}": marks(0.875)}
+    return {"test": {f"tpr_for_{RATE}": marks(value), **ranks}}
 
 
 def further(after_hiding: float, apart: float | None = None) -> dict[str, Any]:
@@ -24,6 +26,7 @@ def further(after_hiding: float, apart: float | None = None) -> dict[str, Any]:
         },
     }
     if apart is not None:
-        own = {"test": {f"tpr_for_{RATE}": marks(apart) | {"p": 0.01}}}
+        own = {"test": {f"tpr_for_{RATE}": marks(apart) | {"p": 0.01},
+                        "auroc": marks(0.0) | {"p": 1.0}}}  # fmt: skip
         tree["difference"] = {"hiding": {"frozen": own}}
     return tree
