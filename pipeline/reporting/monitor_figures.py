@@ -141,7 +141,9 @@ def of_hiding(
         for name, tree in hiding.items()
         for when, label in AFTER.items()
         if when in tree
-        and measure in (at := tree[when].get(fitted, tree[when]["frozen"])).get(SHOWN_ON, {})
+        # Before, the saved monitor is the fitted one.
+        and measure
+        in (at := tree[when].get("frozen" if when == "before" else fitted, {})).get(SHOWN_ON, {})
     )
     if bars.empty:
         return {}

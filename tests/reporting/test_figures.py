@@ -386,6 +386,18 @@ def test_words_beside_a_prompts_end_are_the_prompts() -> None:
     assert figures.words_alone(both_parts, "concept", "prompt_end") == {}
 
 
+def test_a_model_without_its_adapter_has_no_refitted_monitor() -> None:
+    """What stands in its place is the saved one's alone; before, both are the same."""
+    tree = further(0.25)
+    tree["without_adapter"] = {"frozen": measures(0.5)}
+    picture = monitor_figures.of_hiding(
+        {"base": tree}, {"harm": {"whole": measures(0.75)}}, "last", RATE
+    )
+    bars = picture["hiding"].figure.axes
+    shown = [sum(bar.get_height() > 0 for bar in axes.patches) for axes in bars]
+    assert shown == [3, 2, 3, 2], "before, trained to hide, and without its adapter"
+
+
 # Legible without colour
 
 
