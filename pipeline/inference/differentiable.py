@@ -80,7 +80,7 @@ def fit_readers(
             layers: tuple[int, ...] = (layer,)
             ends = own
             if kind in (MULTILAYER, NEURONS):
-                layers, ends = extraction.layers, ends_of(model, encoder, stored, extraction)
+                layers, ends = extraction.layers, states_at_ends(model, encoder, stored, extraction)
             monitor = fit_likeliest(
                 candidates_for(kind, seed), ends[first], labels[first], ends[last], labels[last]
             )
@@ -97,7 +97,7 @@ def candidates_for(kind: AttackedMonitor, seed: int) -> Sequence[ClassifierMixin
     return [new_logistic() if kind == MULTILAYER else new_monitors(neighbours=1, seed=seed)[kind]]
 
 
-def ends_of(
+def states_at_ends(
     model: PreTrainedModel, encoder: Encoder, examples: Sequence[Example], extraction: Extraction
 ) -> Vectors:
     """The states of texts at their prompts' ends, all extracted layers end to end:

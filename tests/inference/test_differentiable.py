@@ -14,7 +14,7 @@ from pipeline.core.records import Example
 from pipeline.core.sections import AttackedMonitor
 from pipeline.inference.differentiable import (
     candidates_for,
-    ends_of,
+    states_at_ends,
     fit_readers,
     reader_of_end,
     reader_of_tokens,
@@ -74,7 +74,7 @@ def test_states_of_all_layers_stand_end_to_end(
 ) -> None:
     """By the model's own forward pass, at the prompt's last token."""
     layers = params.extraction.layers
-    found = ends_of(model, encoder, examples[:5], params.extraction)
+    found = states_at_ends(model, encoder, examples[:5], params.extraction)
     for own, example in zip(found, examples, strict=False):
         text = encoder(example.prompt, example.response)
         read = model(torch.tensor([text.ids]), output_hidden_states=True).hidden_states
