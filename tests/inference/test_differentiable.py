@@ -14,10 +14,10 @@ from pipeline.core.records import Example
 from pipeline.core.sections import AttackedMonitor
 from pipeline.inference.differentiable import (
     candidates_for,
-    states_at_ends,
     fit_readers,
     reader_of_end,
     reader_of_tokens,
+    states_at_ends,
 )
 from pipeline.models.encoding import Encoder
 from pipeline.monitors.classifiers import MULTILAYER, NEURONS, fit_likeliest
