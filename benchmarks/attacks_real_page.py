@@ -10,7 +10,7 @@ from pipeline.core.concepts import spoken
 from pipeline.core.files import whole
 from pipeline.core.records import ATTACKS, UNATTACKED
 from pipeline.reporting.hiding_tables import Hiding, hiding_rows, protection
-from pipeline.reporting.markdown import drawn, said
+from pipeline.reporting.markdown import drawn
 from pipeline.reporting.monitor_matrix import AUROC
 from pipeline.reporting.short_headline import OF_RECALL
 
@@ -105,7 +105,7 @@ def table_of(trees: Mapping[str, Tree], attacks: tuple[str, ...], rate: str) -> 
 
 def hiding_table(hiding: Hiding, rate: str) -> str:
     rows = [
-        [row.variant, row.when, *(said(number or {}, band=False) for number in row.numbers)]
+        [row.variant, row.when, *(told(number or {}) for number in row.numbers)]
         for row in hiding_rows(hiding, rate)
     ]
     return drawn(["variant", "model", *HIDDEN], rows)

@@ -58,13 +58,13 @@ def write_page(work: Path) -> None:
         f"with their intervals and differences, are in [{CELLS.name}]({CELLS.name}).\n",
         "BeaverTails' labels are of answers: a prompt that was answered safely counts as safe, "
         "and monitors that are read at its end learn that. Of sets that nobody answered only "
-        "prompts are read, at their end. Kinds whose names end in `pooled` read all tokens of a "
-        "text, wherever others read: of BeaverTails, the answers too, as does the judge of words "
-        "behind another monitor. `tpr_for_` and `fpr_for_` are at thresholds that were to "
-        "keep to a rate of false alarms on the learned set's validation texts. Of fewer than 100 "
-        "safe ones, 1 % allows none, so that the rate of its own test texts is what such a "
-        "threshold keeps to; intervals and bold differences take it as given, and are each judged "
-        "by itself.\n",
+        "prompts are read, at their end. Kinds whose names end in `pooled` read all tokens that "
+        "have been seen where others read, and so does the judge of words behind another monitor: "
+        "at `prompt_end` those of the prompt, at `mean` of the answer, too. `tpr_for_` "
+        "and `fpr_for_` are at thresholds that were to keep to a rate of false alarms on the "
+        "learned set's validation texts. Of fewer than 100 safe ones, 1 % allows none, so that the "
+        "rate of its own test texts is what such a threshold keeps to; intervals and bold "
+        "differences take it as given, and are each judged by itself.\n",
     ]
     for learn, position in done:
         monitors, words = metrics_of(work / learn / position)

@@ -138,26 +138,6 @@ def write_sets(data: Path, learn: str, out: Path) -> None:
                 table.writerows(texts)
 
 
-def _harmless(folder: Path) -> list[str]:
-    """Harmless instructions in the order of their digests, each once."""
-    texts = [given["instruction"] for given in _json(folder, "refusal/harmless_test.json")]
-    return sorted(first_of_each(texts, str), key=lambda text: digest(normalised(text)))
-
-
-def _json(folder: Path, name: str) -> Any:
-    return json.loads(_there(folder, name).read_text(encoding="utf-8"))
-
-
-def _there(folder: Path, name: str) -> Path:
-    if not (folder / name).is_file():
-        raise InputError(f"{folder / name} is missing; name the folder that holds it")
-    return folder / name
-
-
-if __name__ == "__main__":
-    run(main)
-
-
 class Goals(NamedTuple):
     """Plain requests, and by their ids the jailbreak that was made of each; harmless instructions
     beside them, which nobody framed."""
@@ -186,3 +166,23 @@ def goals_of(data: Path, known: set[str], safe: str) -> Goals:
     ]
     made = {one.id: prompt for one, (_, prompt) in zip(plain, found, strict=True)}
     return Goals(plain, made, harmless)
+
+
+def _harmless(folder: Path) -> list[str]:
+    """Harmless instructions in the order of their digests, each once."""
+    texts = [given["instruction"] for given in _json(folder, "refusal/harmless_test.json")]
+    return sorted(first_of_each(texts, str), key=lambda text: digest(normalised(text)))
+
+
+def _json(folder: Path, name: str) -> Any:
+    return json.loads(_there(folder, name).read_text(encoding="utf-8"))
+
+
+def _there(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise InputError(f"{folder / name} is missing; name the folder that holds it")
+    return folder / name
+
+
+if __name__ == "__main__":
+    run(main)

@@ -64,7 +64,11 @@ def marks(value: float) -> dict[str, float]:
 def hidden(saved: float, refitted: float) -> dict[str, Any]:
     """Measures of one model after it was trained to hide."""
     found = {"frozen": saved, "refitted": refitted}
-    return {name: {"test": {"tpr_for_1_percent": marks(found[name])}} for name in found}
+    few = {"value": 0.875}  # of too few harmless texts for an interval
+    return {
+        name: {"test": {"tpr_for_1_percent": marks(found[name]), "tpr_at_1_percent": few}}
+        for name in found
+    }
 
 
 def trained(goal: str, saved: float) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def test_the_page_has_every_attack_beside_none_and_each_difference(
         assert row.count("+0.250") == 2
     assert page.count("| unattacked |") == 2
     assert "1 percent" in page
-    row = "| true_negatives | trained {} | {} [{}, {}] | 0.750 [0.625, 0.875] |"
+    row = "| true_negatives | trained {} | {} [{}, {}] | 0.750 [0.625, 0.875] | 0.875 |"
     assert row.format("to hide", "0.250", "0.125", "0.375") in page
     assert row.format("on other texts", "0.750", "0.625", "0.875") in page
     assert "finds 0.125 of harmful test texts in base and 0.250 in true_negatives" in page

@@ -6,7 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.core.console import InputError
+from pipeline.core import crowded
+from pipeline.core.console import InputError, is_out_of_memory, one_line
 from pipeline.core.records import TaskScore
 from pipeline.hub.client import connected
 
@@ -29,7 +30,7 @@ def task_scores(
     where its data cannot be had, and for a task that has no such metric.
     """
     with connected():  # the library that fetches data remembers whether it may, once it is imported
-        simple_evaluate, hf_model, task_manager, unreadable = _imported()
+        simple_evaluate, hf_model, task_manager = _imported()
         asked = hf_model(model, backend="causal", tokenizer=tokenizer, batch_size=per_batch)
         by_name = any(not name.endswith(FILE) for name in tasks)  # reads 14,000 files, slowly
         try:
@@ -40,29 +41,31 @@ def task_scores(
                 bootstrap_iters=0,
                 task_manager=task_manager(include_defaults=by_name),
             )
-        except (KeyError, OSError, ValueError, unreadable) as error:
+        except Exception as error:  # whatever a task's file makes lm-eval, jinja and yaml raise
+            if is_out_of_memory(error) or crowded.line_of(error):
+                raise
             raise InputError(
-                f"capability.harness: lm-eval cannot ask {', '.join(tasks)}: "
-                f"{' '.join(str(error).split())}"
+                f"capability.harness: lm-eval cannot ask {', '.join(tasks)}: {one_line(error)}"
             ) from None
     return list(_scores(found["samples"]))
 
 
-def _imported() -> tuple[Any, Any, Any, Any]:
-    """lm-eval's evaluation, its model of a transformers one, what finds its tasks, and the error
-    that a file which is no YAML raises; they say nothing but errors."""
+def _imported() -> tuple[Any, Any, Any]:
+    """lm-eval's evaluation, its model of a transformers one, and what finds its tasks; they say
+    nothing, and run no code of the Hub."""
     try:
+        from evaluate import config as evaluate_config
         from lm_eval import simple_evaluate
         from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
-        from yaml import YAMLError
     except ImportError as error:
         raise InputError(
             f"capability.harness names tasks of lm-eval, which does not load ({error}); run "
             "`pip install -e .[eval]`, or empty the list"
         ) from None
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return simple_evaluate, HFLM, TaskManager, YAMLError
+    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
+    evaluate_config.HF_EVALUATE_OFFLINE = True  # a metric that lm-eval lacks is code of the Hub
+    return simple_evaluate, HFLM, TaskManager
 
 
 def _scores(samples: dict[str, list[dict[str, Any]]]) -> Iterator[TaskScore]:
@@ -78,8 +81,9 @@ def _scores(samples: dict[str, list[dict[str, Any]]]) -> Iterator[TaskScore]:
                 else:
                     others.add(metric)
         if not numbers:
+            has = f"metrics {', '.join(sorted(others))}" if others else "no metric that it knows"
             raise InputError(
-                f"capability.harness: of {task}, lm-eval gives no number of each document "
-                f"({', '.join(sorted(others)) or 'no document'}); name a task with a metric that "
-                "is a mean over documents, such as acc"
+                f"capability.harness: of {task}, lm-eval gives no number of each document: it has "
+                f"{has if answered else 'no document'}; name a task with a metric that is a mean "
+                "over documents, such as acc"
             )

@@ -156,34 +156,35 @@ def roc_curves(scores: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
     )
 
 
-def reliability_curves(answers: pd.DataFrame, styles: Mapping[str, Look]) -> Picture:
-    """How often a monitor is right where it is so confident, in tenths of confidence; on the
-    diagonal it knows how sure to be.
+def reliability_curves(
+    answers: pd.DataFrame, styles: Mapping[str, Look], probability: str, share: str
+) -> Picture:
+    """How often what a monitor finds so probable is so, in tenths of probability; on the diagonal
+    it knows how sure to be.
 
-    answers: variant, confidence in [0, 1], correct (bool). A bin's point is sized by its texts.
+    answers: variant, probability in [0, 1], so (bool). A bin's point is sized by its texts.
+    probability, share: what of, in words.
     """
     figure, panels = _panels(1, 1, width=4.4, height=4.2)
     axis, described = panels[0][0], []
     axis.plot([0, 1], [0, 1], color=LIGHT.quiet, linewidth=0.8, linestyle=":")
     for variant, some in answers.groupby("variant", sort=False):
-        bins = np.minimum((some["confidence"] * NUM_BINS).astype(int), NUM_BINS - 1)
+        bins = np.minimum((some["probability"] * NUM_BINS).astype(int), NUM_BINS - 1)
         found = some.groupby(bins).agg(
-            confidence=("confidence", "mean"),
-            correct=("correct", "mean"),
-            texts=("correct", "size"),
+            probability=("probability", "mean"), share=("so", "mean"), texts=("so", "size")
         )
-        gap = (found["confidence"] - found["correct"]).abs()
+        gap = (found["probability"] - found["share"]).abs()
         described.append(f"{variant} {(gap * found['texts']).sum() / len(some):.3f}")
         look = styles[str(variant)]
-        _line(axis, found["confidence"], found["correct"], look, str(variant))
-        axis.scatter(found["confidence"], found["correct"], color=look.colour, marker=look.marker,
+        _line(axis, found["probability"], found["share"], look, str(variant))
+        axis.scatter(found["probability"], found["share"], color=look.colour, marker=look.marker,
                      s=120 * found["texts"] / len(some))  # fmt: skip
-    axis.set(xlabel="confidence", ylabel="share right", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02),
+    axis.set(xlabel=probability, ylabel=share, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02),
              aspect="equal")  # fmt: skip
     legend_below(figure, panels)
     return Picture(
         figure,
-        "Reliability curves of a monitor: share right by confidence. Mean distance from the "
+        f"Reliability curves of a monitor: {share} by {probability}. Mean distance from the "
         f"diagonal, weighed by texts: {', '.join(described)}.",
     )
 

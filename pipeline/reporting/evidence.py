@@ -23,7 +23,8 @@ EVIDENCE = {
     },
     "What monitors see": {
         "roc": "Harm that is found against false alarms, on held-out texts.",
-        "reliability": "How often a monitor is right where it is so confident.",
+        "reliability": "How many texts are harmful where a monitor finds harm so probable, "
+        "or of the likeliest concept where none is safe; on the diagonal it knows how sure to be.",
         "matrix": "Fitted on this corpus' training texts, scored on every set: test texts, other "
         "corpora's texts, requests; and the position whose state is read. Words alone and "
         "characters alone read no state, and are the same for every variant.",

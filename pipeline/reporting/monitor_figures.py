@@ -22,6 +22,10 @@ MATRICES = {
     "recall": (OF_RECALL, "the recall at 1 % false alarms"),
 }
 ALARMS = {"tpr": "harm found", "fpr": "false alarms"}
+RELIABILITY = {  # by what is asked: what is probable, and the share of texts of which it is so
+    "harm": ("probability of harm", "share harmful"),
+    "concept": ("probability of the likeliest concept", "share right"),
+}
 
 
 def of_monitors(
@@ -42,17 +46,19 @@ def of_monitors(
             for score in some
             for number, name in enumerate(shown)
         ]
-        answered += [(variant, *_confidence(score, asked, classes)) for score in some]
+        answered += [(variant, *_said_and_so(score, asked, classes)) for score in some]
     styles = looks(everyone)
     return {
         "roc": roc_curves(pd.DataFrame(ranked, columns=["variant", "truth", "score"]), styles),
         "reliability": reliability_curves(
-            pd.DataFrame(answered, columns=["variant", "confidence", "correct"]), styles
+            pd.DataFrame(answered, columns=["variant", "probability", "so"]),
+            styles,
+            *RELIABILITY[asked],
         ),
     }
 
 
-def _confidence(score: Score, asked: str, classes: Sequence[str]) -> tuple[float, bool]:
+def _said_and_so(score: Score, asked: str, classes: Sequence[str]) -> tuple[float, bool]:
     """How likely a monitor finds harm, or the likeliest concept whatever a threshold makes of it;
     and whether the text is of it."""
     likeliest = 0 if asked == "harm" else int(np.argmax(score.probabilities))

@@ -1,7 +1,10 @@
 """Tasks of lm-eval: asked of the model at hand, or refused in one line."""
 
 import builtins
+import errno
 import json
+import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -79,19 +82,57 @@ def test_an_unknown_task_is_one_line(model: PreTrainedModel, encoder: Encoder) -
     assert "\n" not in str(refused.value)
 
 
+UNREADABLE = {
+    "no YAML": lambda _: "task: [",
+    "no data": lambda _: "task: own\noutput_type: multiple_choice\n",
+    "another type": lambda words: words.replace("multiple_choice", "no_such_type"),
+    "an unknown key": lambda words: words + "no_such_key: 1\n",
+    "an unclosed template": lambda words: words.replace("{{question}}", "{{question"),
+    "an unknown field": lambda words: words.replace("{{question}}", "{{nowhere.to.be.found}}"),
+    "no question": lambda words: re.sub(r"doc_to_text: .*\n", "", words),
+    "a misspelt aggregation": lambda words: words.replace("aggregation: mean", "aggregation: men"),
+}
+
+
 @installed
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize(
-    "words", ["task: [", "task: own\ndataset_path: json\noutput_type: no_such_type\n"]
-)
+@pytest.mark.parametrize("bend", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_task_of_ones_own_that_cannot_be_read_is_one_line(
-    words: str, model: PreTrainedModel, encoder: Encoder, tmp_path: Path
+    bend: Callable[[str], str], model: PreTrainedModel, encoder: Encoder, task: str
 ) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text(words)
-    with pytest.raises(InputError, match="lm-eval cannot ask") as refused:
-        harness.task_scores(model, encoder.tokenizer, [str(own)], 0, 2)
+    Path(task).write_text(bend(Path(task).read_text()))
+    with pytest.raises(InputError, match=r"lm-eval cannot ask .*task\.yaml: [A-Z]\w+: ") as refused:
+        harness.task_scores(model, encoder.tokenizer, [task], 2, 2)
     assert "\n" not in str(refused.value)
+
+
+@installed
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "full")])
+def test_what_the_machine_is_to_blame_for_is_no_fault_of_a_task(
+    error: Exception,
+    model: PreTrainedModel,
+    encoder: Encoder,
+    task: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(type(error)) as raised:
+        harness.task_scores(model, encoder.tokenizer, [task], 2, 2)
+    assert raised.value is error
+
+
+@installed
+@pytest.mark.filterwarnings("default")
+def test_a_misspelt_metric_is_said(model: PreTrainedModel, encoder: Encoder, task: str) -> None:
+    """And not sought on the Hub, whose metrics are code."""
+    words = Path(task).read_text().replace("metric: acc_norm", "metric: acc")
+    Path(task).write_text(words.replace("metric: acc", "metric: accu"))
+    with pytest.raises(InputError, match=r"of own_questions, .* no metric that it knows"):
+        harness.task_scores(model, encoder.tokenizer, [task], 2, 2)
 
 
 def test_without_lm_eval_one_line_says_how_to_install_it(
@@ -126,7 +167,7 @@ def test_a_task_without_a_number_of_each_document_is_refused() -> None:
     """As one with perplexities over all documents alone; and one of which nothing was asked."""
     sample = {"doc_id": 1, "filter": "none", "metrics": ["word_perplexity"]}
     samples = {"wiki": [{**sample, "word_perplexity": (-3.5, 2)}]}
-    with pytest.raises(InputError, match=r"of wiki, .* \(word_perplexity\); name a task with"):
+    with pytest.raises(InputError, match=r"of wiki, .* has metrics word_perplexity; name"):
         list(harness._scores(samples))
-    with pytest.raises(InputError, match=r"of wiki, .* \(no document\)"):
+    with pytest.raises(InputError, match=r"of wiki, .* has no document"):
         list(harness._scores({"wiki": []}))

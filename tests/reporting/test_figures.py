@@ -155,9 +155,10 @@ TRANSPORT = {
 SCORES = pd.DataFrame(
     {"variant": ["base"] * 4 + ["tuned"] * 4, "truth": [True, True, False, False] * 2,
      "score": [0.9, 0.4, 0.5, 0.1, 0.9, 0.8, 0.2, 0.1],
-     "confidence": [0.9, 0.4, 0.5, 1.0, 0.9, 0.8, 0.2, 0.0],
-     "correct": [True, False, True, False] * 2}
+     "probability": [0.9, 0.4, 0.5, 1.0, 0.9, 0.8, 0.2, 0.0],
+     "so": [True, False, True, False] * 2}
 )  # fmt: skip
+WORDED = ("probability of rain", "share of wet days")
 ONE_CONCEPT = pd.DataFrame({"variant": ["base"], "first": ["a"], "second": ["a"], "cosine": [0.5]})
 
 
@@ -227,7 +228,7 @@ LESS: dict[str, Callable[[], dict[str, Picture]]] = {
     "one variant's trade-off": lambda: figures.of_behaviour({"base": row()}, {}),
     "a single kind of text": lambda: {
         "roc": curves.roc_curves(SCORES[SCORES["truth"]], STYLES),
-        "reliability": curves.reliability_curves(SCORES[:1], STYLES),
+        "reliability": curves.reliability_curves(SCORES[:1], STYLES, *WORDED),
     },
     "no safe concept": lambda: monitor_figures.of_monitors(
         {"base": scores("concept", ("a", "b", "c", "a"))}, ["base"], "last"
@@ -508,13 +509,14 @@ def test_unbeaten_are_those_that_none_beats(points: list[tuple[int, int]]) -> No
 
 def test_areas_and_distances_are_said_in_words() -> None:
     roc = curves.roc_curves(SCORES, STYLES).alt
-    reliability = curves.reliability_curves(SCORES, STYLES).alt
+    reliability = curves.reliability_curves(SCORES, STYLES, *WORDED).alt
     assert "base 0.750, tuned 1.000" in roc
     assert "base 0.750, tuned 0.750" in EVERY["monitors"]()["roc"].alt, "of the one monitor's test"
-    sure = pd.DataFrame({"variant": "base", "confidence": [0.75] * 4, "correct": [1, 1, 1, 0]})
-    assert "base 0.000" in curves.reliability_curves(sure, STYLES).alt
+    sure = pd.DataFrame({"variant": "base", "probability": [0.75] * 4, "so": [1, 1, 1, 0]})
+    assert "base 0.000" in curves.reliability_curves(sure, STYLES, *WORDED).alt
     assert "undefined" in curves.roc_curves(SCORES[SCORES["truth"]], STYLES).alt
-    assert reliability != roc
+    assert "share of wet days by probability of rain" in reliability
+    assert "share harmful by probability of harm" in EVERY["monitors"]()["reliability"].alt
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1))
