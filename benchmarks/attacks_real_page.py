@@ -28,6 +28,8 @@ ATTACKED = {
 HIDDEN = (
     "found, frozen",
     "found, refitted",
+    "false alarms, frozen",
+    "false alarms, refitted",
     "at 1 %, frozen",
     "at 1 %, refitted",
     "AUROC, frozen",

@@ -87,7 +87,8 @@ def table_of_further_training() -> str:
     """What the saved and a refitted monitor find before and after further training. Differences are
     corrected for their number."""
     hiding = read_hiding(HIDING)
-    finds = f"tpr_for_{in_words(min(load_params().reading.false_alarms))}"
+    rate = in_words(min(load_params().reading.false_alarms))
+    finds = f"tpr_for_{rate}"
     rows = {(when, name): tree[when] for when in AFTER for name, tree in hiding.items()
             if when in tree}  # fmt: skip
     apart = corrected({
@@ -102,14 +103,15 @@ def table_of_further_training() -> str:
                 AFTER[when],
                 f"`{name}`",
                 *(_short(_at(found, monitor, SHOWN_ON), measure)
-                  for measure in (finds, AUROC) for monitor in FITTED.values()),
+                  for measure in (finds, f"fpr_for_{rate}", AUROC) for monitor in FITTED.values()),
                 said(apart[when, name], "+", short=True, band=False),
                 _short(_at(found, "frozen", EVERYDAY), OF_RECALL),
                 *(_short(_at(found, "states", SHOWN_ON), number) for number in SEPARATION),
                 f"{kl['value']:.4f}" if kl else "",
             ]
         )  # fmt: skip
-    measures = [f"{what}, {monitor}" for what in ("found", "AUROC") for monitor in FITTED]
+    measures = [f"{what}, {monitor}" for what in ("found", "false alarms", "AUROC")
+                for monitor in FITTED]  # fmt: skip
     after = [
         "found, saved: difference from `base`",
         "found at 1 %, everyday, saved",

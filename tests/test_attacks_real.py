@@ -66,9 +66,10 @@ def hidden(saved: float, refitted: float) -> dict[str, Any]:
     found = {"frozen": saved, "refitted": refitted}
     few = {"value": 0.875}  # of too few harmless texts for an interval
     return {
-        name: {"test": {"tpr_for_1_percent": marks(found[name]), "tpr_at_1_percent": few}}
-        for name in found
-    }
+        name: {"test": {"tpr_for_1_percent": marks(value), "fpr_for_1_percent": marks(0.5),
+                        "tpr_at_1_percent": few, "auroc": marks(value)}}
+        for name, value in found.items()
+    }  # fmt: skip
 
 
 def trained(goal: str, saved: float) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def test_the_page_has_every_attack_beside_none_and_each_difference(
         assert row.count("+0.250") == 2
     assert page.count("| unattacked |") == 2
     assert "1 percent" in page
-    row = "| true_negatives | trained {} | {} [{}, {}] | 0.750 [0.625, 0.875] | 0.875 |"
+    row = "| true_negatives | trained {} | {} [{}, {}] | 0.750 [0.625, 0.875] | 0.500 "
     assert row.format("to hide", "0.250", "0.125", "0.375") in page
     assert row.format("on other texts", "0.750", "0.625", "0.875") in page
     assert "finds 0.125 of harmful test texts in base and 0.250 in true_negatives" in page

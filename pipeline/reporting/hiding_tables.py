@@ -37,10 +37,10 @@ def read_hiding(folder: Path) -> dict[str, Mapping[str, Any]]:
 
 
 class HidingRow(NamedTuple):
-    """A model before or after further training, on test texts: harm found at the threshold, harm
-    found where 1 % of the harmless texts raise an alarm, and AUROC, each by the saved and by a
-    refitted monitor; silhouette, and the divergence of its answers. Recall at 1 % is of everyday
-    texts where there are any, as they are many."""
+    """A model before or after further training, on test texts: harm found at the threshold, false
+    alarms there, harm found where 1 % of the harmless texts raise an alarm, and AUROC, each by the
+    saved and by a refitted monitor; silhouette, and the divergence of its answers. Recall at 1 %
+    is of everyday texts where there are any, as they are many."""
 
     variant: str
     when: str
@@ -61,6 +61,7 @@ def _numbers(tree: Mapping[str, Any], rate: str) -> list[Marks | None]:
     saved_and_refitted = [tree.get(monitor, {}) for monitor in FITTED.values()]
     return [
         *(_at(found, SHOWN_ON, f"tpr_for_{rate}") for found in saved_and_refitted),
+        *(_at(found, SHOWN_ON, f"fpr_for_{rate}") for found in saved_and_refitted),
         *(_at(found, EVERYDAY, OF_RECALL) or _at(found, SHOWN_ON, OF_RECALL)
           for found in saved_and_refitted),
         *(_at(found, SHOWN_ON, AUROC) for found in saved_and_refitted),
@@ -70,34 +71,36 @@ def _numbers(tree: Mapping[str, Any], rate: str) -> list[Marks | None]:
 
 
 def protection(hiding: Hiding, rate: str) -> list[str]:
-    """Whether a finetune protects the saved monitor at its threshold, and its ranks: a sentence for
-    every compared variant, way of training further and of the two. By the paired difference from
-    the untouched model, corrected for their number."""
-    says = {
-        f"tpr_for_{rate}": "the saved monitor's threshold finds {:.3f} of harmful test texts in {} "
-        "and {:.3f} in {}",
-        AUROC: "its AUROC is {:.3f} in {} and {:.3f} in {}",
-    }
-    left = {
-        (name, goal, measure): [_at(part.get(goal, {}), "frozen", SHOWN_ON, measure)
-                                for part in (hiding[BASE], tree)]
+    """Whether a finetune protects the saved monitor: two sentences for every compared variant and
+    way of training further, of its threshold and of its ranks. At a threshold more may be found
+    because all scores have grown, so that only ranks are judged: by the paired difference from the
+    untouched model, corrected for the number of sentences."""
+    measures = (f"tpr_for_{rate}", f"fpr_for_{rate}", AUROC)
+    trained = [
+        (name, goal)
         for name, tree in hiding.items()
         if name != BASE
         for goal in WAYS
-        for measure in says
-    }  # fmt: skip
+        if _at(tree, "difference", goal, "frozen", SHOWN_ON)
+    ]
     apart = corrected({
-        key: found
-        for key in left
-        if (found := _at(hiding[key[0]]["difference"].get(key[1], {}), "frozen", SHOWN_ON, key[2]))
+        (name, goal, measure): _at(hiding[name], "difference", goal, "frozen", SHOWN_ON, measure)
+        for name, goal in trained
+        for measure in measures
     })  # fmt: skip
     found = []
-    for key, (other, own) in left.items():
-        if own and other and key in apart:
-            name, goal, measure = key
-            numbers = says[measure].format(other["value"], BASE, own["value"], name)
-            said = f"After {WAYS[goal]}, {numbers} ({_marked(apart[key])}): {_verdict(apart[key])}."
-            found.append(said)
+    for name, goal in trained:
+        both = [[_at(hiding[one], goal, "frozen", SHOWN_ON, measure)["value"]
+                 for one in (BASE, name)] for measure in measures]  # fmt: skip
+        (harm, harm_own), (alarms, alarms_own), (rank, rank_own) = both
+        more, raised, ranks = (apart[name, goal, measure] for measure in measures)
+        found += [
+            f"After {WAYS[goal]}, the saved monitor's threshold finds {harm:.3f} of harmful test "
+            f"texts in {BASE} and {harm_own:.3f} in {name} ({_marked(more)}), and takes "
+            f"{alarms:.3f} and {alarms_own:.3f} of harmless ones for harm ({_marked(raised)}).",
+            f"After {WAYS[goal]}, its AUROC is {rank:.3f} in {BASE} and {rank_own:.3f} in {name} "
+            f"({_marked(ranks)}): {_verdict(ranks)}.",
+        ]
     return found
 
 

@@ -10,7 +10,8 @@ RATE = "1_percent"
 def measures(value: float) -> dict[str, Any]:
     """Ranks are left alone by what shifts a threshold."""
     ranks = {"auroc": marks(1.0), f"tpr_at_{RATE}": marks(0.875)}
-    return {"test": {f"tpr_for_{RATE}": marks(value), **ranks}}
+    alarms = {f"tpr_for_{RATE}": marks(value), f"fpr_for_{RATE}": marks(value / 4)}
+    return {"test": {**alarms, **ranks}}
 
 
 def further(after_hiding: float, apart: float | None = None) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def further(after_hiding: float, apart: float | None = None) -> dict[str, Any]:
         },
     }
     if apart is not None:
-        own = {"test": {f"tpr_for_{RATE}": marks(apart) | {"p": 0.01},
-                        "auroc": marks(0.0) | {"p": 1.0}}}  # fmt: skip
+        clear = marks(apart) | {"p": 0.01}
+        own = {"test": dict.fromkeys((f"tpr_for_{RATE}", f"fpr_for_{RATE}", "auroc"), clear)}
         tree["difference"] = {"hiding": {"frozen": own}}
     return tree
