@@ -1,6 +1,8 @@
 """Read every variant's answers, and validation texts, as a monitor would see them being given; fit
 probes of all tokens of texts."""
 
+from collections.abc import Sequence
+
 from pipeline.core.concepts import safe_concepts
 from pipeline.core.console import run
 from pipeline.core.params import load_params
@@ -23,7 +25,7 @@ from pipeline.core.records import (
     read_watched,
     write_records,
 )
-from pipeline.core.scored_sets import seen_at
+from pipeline.core.scored_sets import prompts_alone, seen_at
 from pipeline.inference.answer_extraction import read_streams
 from pipeline.inference.pooled_scores import pooled_scores
 from pipeline.models.building import prepare
@@ -38,7 +40,7 @@ def main() -> None:
     most = params.streams.texts
     prompts = {request.id: request.prompt for request in read_watched(REQUESTS, most)}
     examples, safe = read_records(EXAMPLES, Example), safe_concepts(MANIFEST)
-    every = seen_at(params.reading.position, [*examples, *read_records(SHIFTED, Example)])
+    every = as_seen(params.reading.position, [*examples, *read_records(SHIFTED, Example)])
     validation = evenly_spaced([e for e in examples if e.split == "validation"], most)
     for name in params.variants:
         model, tokenizer = load_variant(BASE_MODEL, ADAPTERS / name, device)
@@ -66,6 +68,16 @@ def main() -> None:
             file,
         )
         write_records(STREAMS / f"{name}.pooled.jsonl", scores)
+
+
+def as_seen(position: str, examples: Sequence[Example]) -> list[Example]:
+    """The texts as far as they can be seen at a position; of sets of prompts alone, the prompts."""
+    alone = prompts_alone(examples)
+    return [
+        seen
+        for example in examples
+        for seen in seen_at("prompt_end" if example.split in alone else position, [example])
+    ]
 
 
 if __name__ == "__main__":

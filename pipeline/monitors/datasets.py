@@ -43,7 +43,7 @@ class VariantTexts:
     prompts: of every text and request, by its id. safe: the harmless concepts. pooled: what each
     probe of all tokens says of every text, by its id. judged: the probability of harm of every
     text, by a judge that is no part of the model; empty without one.
-    prompts_alone: sets that are read at the prompt's end alone.
+    prompts_alone: sets of which prompts alone are read: at their end, or by probes of all tokens.
     """
 
     variant: str
@@ -102,7 +102,7 @@ class VariantTexts:
         """Of every split that is scored at a position, the texts that the question is asked of."""
         at_end, found = (position or self.reading.position) == "prompt_end", {}
         for split in self.stored.scored():
-            if split in self.prompts_alone and not at_end:
+            if split in self.prompts_alone and not at_end and kind not in self.pooled:
                 continue
             concepts = self.of("concept", HEADLINE, split).labels
             asked = [is_asked(question, concept, self._learned) for concept in concepts]

@@ -12,6 +12,7 @@ from pipeline.core.scored_sets import seen_at
 from pipeline.inference.pooled_scores import pooled_scores, stored_states
 from pipeline.models.encoding import Encoder
 from pipeline.monitors.pooled import POOLINGS
+from stages.streams import as_seen
 
 LAYER = 1
 SAID = {"safe": "bake bread", "theft": "steal bikes"}
@@ -62,6 +63,17 @@ def test_at_a_prompts_end_another_answer_changes_no_score(
     }  # fmt: skip
     for at, (one, other) in found.items():
         assert (one == other) == (at == "prompt_end")
+
+
+def test_of_a_set_that_is_answered_in_part_prompts_alone_are_read() -> None:
+    """Or whether a text was answered would tell its kind."""
+    answered = texts_of("shifted/answered", 2)
+    mixed = texts_of("shifted/mixed", 2)
+    mixed[0] = dataclasses.replace(mixed[0], response="")
+    found = as_seen("mean", [*mixed, *answered])
+    assert [e.response for e in found[:4]] == [""] * 4
+    assert found[4:] == answered
+    assert {e.response for e in as_seen("prompt_end", answered)} == {""}
 
 
 def test_held_out_texts_teach_nothing(

@@ -342,8 +342,11 @@ def test_a_set_of_prompts_alone_is_read_at_their_end() -> None:
     name = "shifted/asked"
     whole = with_shifted(variant_texts(), CONCEPTS, name)
     tree = tree_of(evaluate_monitors(dataclasses.replace(whole, prompts_alone=frozenset({name}))))
-    assert all(name not in splits for part in ("harm", "concept", "control")
-               for splits in tree[part].values())  # fmt: skip
+    for part in ("harm", "concept", "control"):
+        for kind, splits in tree[part].items():
+            assert (name in splits) == (kind in whole.pooled), (
+                "a probe of all tokens reads any text"
+            )
     assert tree["shift"] == tree_of(evaluate_monitors(whole))["shift"]
     assert tree["shift"]["knn"][f"examples_{name}"]["auroc"]["value"] > 0.9
 
